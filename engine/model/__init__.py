@@ -1,0 +1,6 @@
+"""The networks. Nothing here knows of pixels, files or users."""
+
+from engine.model.var import VAR, Condition, KVCache
+from engine.model.vqvae import VQVAE
+
+__all__ = ["VAR", "VQVAE", "Condition", "KVCache"]

@@ -1,0 +1,155 @@
+"""One transformer block of VAR: attention and MLP, modulated by the label (adaLN).
+
+The residual stream is (B, n, C) in float32 whatever the precision of the weights; what enters a
+matrix product is cast to the weights' dtype. State-dict names are the official ones.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from engine.model.attention import Attention, attend_by_scale
+from engine.spec import HEAD_SIZE, VARSpec
+
+NORM_EPS = 1e-6
+MAX_LOG_SCALE = math.log(100)  # the clamp on the learned attention scale (after Swin v2)
+INITIAL_LOG_SCALE = math.log(4)
+
+
+class Modulation(NamedTuple):
+    """What a label does to one block; every tensor is (B, 1, C)."""
+
+    gamma1: Tensor
+    gamma2: Tensor
+    scale1: Tensor
+    scale2: Tensor
+    shift1: Tensor
+    shift2: Tensor
+
+
+def modulated_norm(x: Tensor, scale: Tensor, shift: Tensor, dtype: torch.dtype) -> Tensor:
+    """LayerNorm without affine, then (1 + scale) and shift; (B, n, C) in ``dtype``."""
+    normed = F.layer_norm(x.float(), x.shape[-1:], eps=NORM_EPS)
+    return torch.addcmul(shift, normed, 1 + scale).to(dtype)
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention, optionally over l2-normalised q and k with a learned scale."""
+
+    zero_k_bias: Tensor
+
+    def __init__(self, spec: VARSpec, attention: Attention) -> None:
+        super().__init__()
+        width = spec.width
+        self.heads = spec.heads
+        self.attention = attention
+        self.scale = spec.attention_scale
+        self.l2_norm = spec.l2_norm
+        if spec.l2_norm:
+            self.scale_mul_1H11 = nn.Parameter(
+                torch.full((1, spec.heads, 1, 1), INITIAL_LOG_SCALE)
+            )
+        self.mat_qkv = nn.Linear(width, 3 * width, bias=False)
+        self.q_bias = nn.Parameter(torch.zeros(width))
+        self.v_bias = nn.Parameter(torch.zeros(width))
+        self.register_buffer("zero_k_bias", torch.zeros(width))
+        self.proj = nn.Linear(width, width)
+
+    def queries(self, x: Tensor) -> Tensor:
+        """(B, n, C) -> (B, n, H, D), normalised and scaled."""
+        width = x.shape[-1]
+        q = F.linear(x, self.mat_qkv.weight[:width], self.q_bias)
+        q = q.unflatten(-1, (self.heads, HEAD_SIZE))
+        if self.l2_norm:
+            log_scale = self.scale_mul_1H11.float().clamp_max(MAX_LOG_SCALE)
+            q = F.normalize(q.float(), dim=-1) * log_scale.exp().view(1, 1, -1, 1)
+        return q.to(x.dtype)
+
+    def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, n, C) -> two of (B, n, H, D); the keys normalised."""
+        width = x.shape[-1]
+        bias = torch.cat([self.zero_k_bias, self.v_bias])
+        kv = F.linear(x, self.mat_qkv.weight[width:], bias)
+        k, v = kv.unflatten(-1, (2, self.heads, HEAD_SIZE)).unbind(-3)
+        if self.l2_norm:
+            k = F.normalize(k.float(), dim=-1).to(x.dtype)
+        return k, v
+
+    def forward(
+        self,
+        x: Tensor,
+        store: tuple[Tensor, Tensor] | None,
+        start: int,
+        segments: list[tuple[int, int, int]],
+        rows: Tensor | None,
+    ) -> Tensor:
+        k, v = self.keys_values(x)
+        if store is not None:
+            keys, values = store
+            stop = start + x.shape[1]
+            keys[:, start:stop] = k
+            values[:, start:stop] = v
+            k, v = keys, values
+        q = self.queries(x if rows is None else x[:, rows])
+        out = attend_by_scale(self.attention, q, k, v, self.scale, segments)  # (B, n, H, D)
+        return cast(Tensor, self.proj(out.flatten(2)))
+
+
+class MLP(nn.Module):
+    """Two layers with a tanh-approximated GELU."""
+
+    def __init__(self, width: int, ratio: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(width, ratio * width)
+        self.fc2 = nn.Linear(ratio * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return cast(Tensor, self.fc2(F.gelu(self.fc1(x), approximate="tanh")))
+
+
+class Block(nn.Module):
+    """x + gamma1 attn(adaLN(x)), then x + gamma2 mlp(adaLN(x))."""
+
+    def __init__(self, spec: VARSpec, attention: Attention) -> None:
+        super().__init__()
+        self.attn = SelfAttention(spec, attention)
+        self.ffn = MLP(spec.width, spec.mlp_ratio)
+        if spec.shared_adaln:
+            self.ada_gss = nn.Parameter(
+                torch.randn(1, 1, 6, spec.width) / math.sqrt(spec.width)
+            )
+        else:
+            self.ada_lin = nn.Sequential(nn.SiLU(), nn.Linear(spec.width, 6 * spec.width))
+
+    def modulation(self, label: Tensor, shared: Tensor | None) -> Modulation:
+        """From the label embedding (B, C), or from the shared projection (B, 6 C)."""
+        width = label.shape[-1]
+        if shared is None:
+            six = self.ada_lin(label).view(-1, 1, 6, width)
+        else:
+            six = self.ada_gss + shared.view(-1, 1, 6, width)
+        return Modulation(*six.float().unbind(2))
+
+    def forward(
+        self,
+        x: Tensor,
+        modulation: Modulation,
+        store: tuple[Tensor, Tensor] | None,
+        start: int,
+        segments: list[tuple[int, int, int]],
+        rows: Tensor | None = None,
+    ) -> Tensor:
+        """(B, n, C) -> (B, n, C), or (B, len(rows), C): with ``rows`` only these positions get a
+        query and an MLP, while all of them give keys and values (enough in the last block)."""
+        m = modulation
+        dtype = self.ffn.fc1.weight.dtype
+        normed = modulated_norm(x, m.scale1, m.shift1, dtype)
+        if rows is not None:
+            x = x[:, rows]
+        x = x + self.attn(normed, store, start, segments, rows) * m.gamma1
+        return x + self.ffn(modulated_norm(x, m.scale2, m.shift2, dtype)) * m.gamma2

@@ -1,0 +1,181 @@
+"""The next-scale transformer (Tian et al. 2024, section 3.3).
+
+One forward pass serves training, teacher forcing and generation: it takes the inputs of a run of
+consecutive scales, reads the keys and values of everything coarser from a cache, and attends scale
+by scale, so no mask is ever built. State-dict names are the official ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from engine.model.attention import Attention, sdpa
+from engine.model.blocks import Block, Modulation, modulated_norm
+from engine.spec import HEAD_SIZE, VARSpec
+
+
+@dataclass(frozen=True)
+class Condition:
+    """All that depends on the label only; computed once, used at every scale."""
+
+    start: Tensor  # (B, 1, C), the input of the 1x1 scale before its position embedding
+    blocks: tuple[Modulation, ...]
+    head_scale: Tensor  # (B, 1, C)
+    head_shift: Tensor  # (B, 1, C)
+
+    def expand(self, count: int) -> Condition:
+        """Each row repeated ``count`` times, side by side."""
+        if count == 1:
+            return self
+
+        def grow(t: Tensor) -> Tensor:
+            return t.repeat_interleave(count, dim=0)
+
+        blocks = tuple(Modulation(*map(grow, m)) for m in self.blocks)
+        return Condition(grow(self.start), blocks, grow(self.head_scale), grow(self.head_shift))
+
+
+class KVCache:
+    """Preallocated keys and values of every block: (B, L, H, D) each, filled front to back."""
+
+    def __init__(self, spec: VARSpec, batch: int, *, device: torch.device, dtype: torch.dtype):
+        shape = (spec.depth, 2, batch, spec.num_tokens, spec.heads, HEAD_SIZE)
+        self.store = torch.empty(shape, device=device, dtype=dtype)
+        self.length = 0
+
+    def block(self, index: int) -> tuple[Tensor, Tensor]:
+        keys, values = self.store[index]
+        return keys, values
+
+    def repeat(self, times: int) -> KVCache:
+        """A cache whose batch rows are each repeated ``times`` times, in place order."""
+        if times == 1:
+            return self
+        depth, two, batch, *rest = self.store.shape
+        out = KVCache.__new__(KVCache)
+        out.length = self.length
+        out.store = self.store.new_empty(depth, two, batch * times, *rest)
+        filled = self.store[:, :, :, : self.length]
+        out.store[:, :, :, : self.length] = filled.repeat_interleave(times, dim=2)
+        return out
+
+
+class AdaLNBeforeHead(nn.Module):
+    """The last modulated norm's projection."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.ada_lin = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * width))
+
+
+class VAR(nn.Module):
+    """Logits over the codebook for every position of every scale, given the coarser scales."""
+
+    lvl_1L: Tensor
+
+    def __init__(self, spec: VARSpec, attention: Attention = sdpa) -> None:
+        super().__init__()
+        self.spec = spec
+        width, tokens = spec.width, spec.num_tokens
+        std = (1 / width / 3) ** 0.5  # the authors' initial spread of embeddings
+        self.word_embed = nn.Linear(spec.latent_channels, width)
+        self.class_emb = nn.Embedding(spec.num_classes + 1, width)
+        self.pos_start = nn.Parameter(torch.empty(1, 1, width))
+        self.pos_1LC = nn.Parameter(torch.empty(1, tokens, width))
+        self.lvl_embed = nn.Embedding(len(spec.scales), width)
+        for embedding in (
+            self.class_emb.weight, self.pos_start, self.pos_1LC, self.lvl_embed.weight
+        ):
+            nn.init.trunc_normal_(embedding, std=std)
+        self.shared_ada_lin = (
+            nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width)) if spec.shared_adaln else None
+        )
+        self.blocks = nn.ModuleList(Block(spec, attention) for _ in range(spec.depth))
+        self.head_nm = AdaLNBeforeHead(width)
+        self.head = nn.Linear(width, spec.codebook_size)
+        level = torch.cat(
+            [torch.full((side * side,), k) for k, side in enumerate(spec.scales)]
+        )
+        self.register_buffer("lvl_1L", level.view(1, tokens))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the matrix products."""
+        return self.head.weight.dtype
+
+    def condition(self, labels: Tensor) -> Condition:
+        """Everything the labels (B,) decide."""
+        label = self.class_emb(labels)  # (B, C)
+        shared = None if self.shared_ada_lin is None else self.shared_ada_lin(label)
+        blocks = tuple(cast(Block, b).modulation(label, shared) for b in self.blocks)
+        scale, shift = self.head_nm.ada_lin(label).float().unflatten(1, (1, 2, -1)).unbind(2)
+        start = (label[:, None] + self.pos_start).float()
+        return Condition(start, blocks, scale, shift)
+
+    def embed(self, inputs: Tensor | None, condition: Condition, first: int, last: int) -> Tensor:
+        """Input rows of scales first..last: (B, n, C) from (B, n or n - 1, z)."""
+        begin, end = self.spec.bounds[first][0], self.spec.bounds[last][1]
+        parts = [condition.start] if first == 0 else []
+        if inputs is not None:
+            parts.append(self.word_embed(inputs.to(self.word_embed.weight.dtype)).float())
+        level = self.lvl_embed(self.lvl_1L[:, begin:end])
+        place = (level + self.pos_1LC[:, begin:end]).float()
+        return torch.cat(parts, dim=1) + place
+
+    def run(
+        self,
+        inputs: Tensor | None,
+        condition: Condition,
+        *,
+        first: int,
+        last: int,
+        cache: KVCache | None = None,
+        rows: Tensor | None = None,
+    ) -> Tensor:
+        """The transformer over scales first..last (inclusive): hidden states (B, n, C).
+
+        ``inputs`` are the pooled feature maps of these scales, (B, n, z), without the 1x1 scale
+        (None if there is nothing else). With ``rows``, positions of the last scale counted within
+        this run, the result holds these positions only.
+        """
+        bounds = self.spec.bounds
+        start = bounds[first][0]
+        segments = [
+            (bounds[k][0] - start, bounds[k][1] - start, bounds[k][1])
+            for k in range(first, last + 1)
+        ]
+        if cache is None:
+            assert first == 0, "without a cache a run starts at the first scale"
+        else:
+            assert cache.length >= start, "coarser scales have not been run"
+            cache.length = bounds[last][1]
+        x = self.embed(inputs, condition, first, last)
+        final = len(self.blocks) - 1
+        for index, block in enumerate(self.blocks):
+            pruned = rows if index == final else None
+            spans = segments
+            if pruned is not None:
+                spans = [(0, pruned.numel(), bounds[last][1])]
+            store = None if cache is None else cache.block(index)
+            x = block(x, condition.blocks[index], store, start, spans, pruned)
+        return x
+
+    def logits(self, hidden: Tensor, condition: Condition) -> Tensor:
+        """(B, n, C) -> (B, n, V) in float32."""
+        normed = modulated_norm(hidden, condition.head_scale, condition.head_shift, self.dtype)
+        return F.linear(normed, self.head.weight, self.head.bias).float()
+
+    def forward(self, inputs: Tensor, labels: Tensor, *, scales: int | None = None) -> Tensor:
+        """Teacher forcing: logits (B, L, V) from inputs (B, L - 1, z) and labels (B,).
+
+        ``scales`` restricts the pass to the first so many scales. No label is dropped here.
+        """
+        last = (len(self.spec.scales) if scales is None else scales) - 1
+        condition = self.condition(labels)
+        hidden = self.run(inputs, condition, first=0, last=last)
+        return self.logits(hidden, condition)
