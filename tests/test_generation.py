@@ -1,0 +1,219 @@
+"""The next-scale loop: fast equals plain, batched equals single, planted answers come out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from engine.generation import ScaleStep, TransformerPredictor, closed_loop, generate, replay
+from engine.model import VAR, VQVAE
+from engine.sampling import Sampling, draw, guide, noise
+from tests.tiny import SCALES, tiny_var, tiny_vqvae
+
+ALL = [torch.ones(side * side, dtype=torch.bool) for side in SCALES]
+
+
+@pytest.fixture(scope="module")
+def vqvae() -> VQVAE:
+    return tiny_vqvae()
+
+
+@pytest.fixture(scope="module", params=["separate", "shared", "plain attention"])
+def var(request: pytest.FixtureRequest) -> VAR:
+    return tiny_var(shared=request.param == "shared", l2=request.param != "plain attention")
+
+
+def pictures(count: int) -> Tensor:
+    generator = torch.Generator().manual_seed(5)
+    return torch.rand(count, 3, 32, 32, generator=generator) * 2 - 1
+
+
+def some_maps() -> list[Tensor]:
+    """A kept scale, then partly regenerated ones."""
+    return [
+        torch.zeros(1, dtype=torch.bool),
+        torch.tensor([True, False, False, False]),
+        torch.tensor([True, True, False, False, True, True] + [False] * 9 + [True]),
+    ]
+
+
+@torch.inference_mode()
+def plain(
+    var: VAR,
+    vqvae: VQVAE,
+    *,
+    label: int | None,
+    maps: list[Tensor],
+    seed: int,
+    sampling: Sampling,
+    features: Tensor | None,
+) -> tuple[list[Tensor], Tensor]:
+    """The oracle: no cache, both branches always, every position drawn, one whole forward pass a
+    scale over everything so far."""
+    quantizer = vqvae.quantize
+    no_label = var.spec.no_label
+    labels = torch.tensor([no_label if label is None else label, no_label])
+    feature_map, inputs, out = quantizer.zeros(1), [], []
+    for k, side in enumerate(SCALES):
+        if k:
+            inputs.append(quantizer.next_input(k, feature_map))
+        so_far = torch.cat(inputs, 1) if inputs else torch.zeros(1, 0, 8)
+        logits = var(so_far.expand(2, -1, -1), labels, scales=k + 1)[:, -side * side :]
+        strength = sampling.guidance * k / (len(SCALES) - 1)
+        logits = guide(logits[:1], logits[1:], strength)
+        every = torch.arange(side * side)
+        ids, _ = draw(logits, noise((seed,), k, every), sampling)
+        if features is not None:
+            kept = quantizer.residual_ids(k, features, feature_map)
+            ids = torch.where(maps[k], ids, kept)
+        out.append(ids)
+        feature_map = quantizer.add(k, feature_map, quantizer.look_up(k, ids))
+    return out, feature_map
+
+
+def run(
+    var: VAR,
+    vqvae: VQVAE,
+    *,
+    label: int | None,
+    maps: list[Tensor],
+    seeds: tuple[int, ...],
+    sampling: Sampling,
+    features: Tensor | None,
+) -> list[ScaleStep]:
+    keeper = None if features is None else closed_loop(vqvae.quantize, features)
+    with torch.inference_mode():
+        predictor = TransformerPredictor(var, label, sampling)
+    return list(
+        generate(
+            predictor,
+            vqvae.quantize,
+            regenerate=maps,
+            seeds=seeds,
+            sampling=sampling,
+            keeper=keeper,
+            pictures=1 if features is None else features.shape[0],
+        )
+    )
+
+
+@pytest.mark.parametrize("label", [None, 2])
+@pytest.mark.parametrize("edit", [False, True], ids=["generate", "edit"])
+def test_cached_and_pruned_generation_equals_the_plain_one(
+    var: VAR, vqvae: VQVAE, label: int | None, edit: bool
+) -> None:
+    features = vqvae.features(pictures(1)) if edit else None
+    maps = some_maps() if edit else ALL
+    sampling = Sampling(guidance=3.0, top_k=20, top_p=0.9)
+    expected, feature_map = plain(
+        var, vqvae, label=label, maps=maps, seed=11, sampling=sampling, features=features
+    )
+    steps = run(
+        var, vqvae, label=label, maps=maps, seeds=(11,), sampling=sampling, features=features
+    )
+    assert all(torch.equal(s.ids, e) for s, e in zip(steps, expected, strict=True))
+    torch.testing.assert_close(steps[-1].feature_map, feature_map, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("label", [None, 2])
+def test_batched_variations_equal_single_ones(var: VAR, vqvae: VQVAE, label: int | None) -> None:
+    features = vqvae.features(pictures(1))
+    settings = {"label": label, "maps": some_maps(), "features": features}
+    sampling = Sampling(guidance=2.0)
+    together = run(var, vqvae, seeds=(3, 4, 5), sampling=sampling, **settings)
+    for row, seed in enumerate((3, 4, 5)):
+        alone = run(var, vqvae, seeds=(seed,), sampling=sampling, **settings)
+        for ours, one in zip(together, alone, strict=True):
+            assert torch.equal(ours.ids[row % len(ours.ids)], one.ids[0])
+
+
+def test_pictures_side_by_side_equal_pictures_alone(var: VAR, vqvae: VQVAE) -> None:
+    features = vqvae.features(pictures(2))
+    settings = {"label": 1, "maps": some_maps(), "sampling": Sampling(guidance=2.0)}
+    together = run(var, vqvae, seeds=(3, 3), features=features, **settings)
+    for row in range(2):
+        alone = run(var, vqvae, seeds=(3,), features=features[row : row + 1], **settings)
+        assert torch.equal(together[-1].ids[row], alone[-1].ids[0])
+
+
+def test_different_seeds_draw_different_tokens(var: VAR, vqvae: VQVAE) -> None:
+    steps = run(
+        var, vqvae, label=None, maps=ALL, seeds=(1, 2), sampling=Sampling(), features=None
+    )
+    assert not torch.equal(steps[-1].ids[0], steps[-1].ids[1])
+
+
+class Planted:
+    """A predictor that wants one token everywhere, and notes what it was asked."""
+
+    def __init__(self, token: int) -> None:
+        self.token = token
+        self.asked: list[tuple[int, int]] = []
+        self.skipped: list[int] = []
+
+    def skip(self, k: int, inputs: Tensor) -> None:
+        self.skipped.append(k)
+
+    def logits(self, k: int, inputs: Tensor, rows: Tensor) -> Tensor:
+        self.asked.append((k, rows.numel()))
+        logits = torch.zeros(inputs.shape[0], rows.numel(), 64)
+        logits[..., self.token] = 50.0
+        return logits
+
+
+def planted(vqvae: VQVAE, maps: list[Tensor]) -> tuple[Planted, list[ScaleStep], list[Tensor]]:
+    predictor = Planted(7)
+    known, _ = vqvae.quantize.encode(vqvae.features(pictures(1)))
+    steps = generate(
+        predictor,
+        vqvae.quantize,
+        regenerate=maps,
+        seeds=(0,),
+        sampling=Sampling(),
+        keeper=replay(known),
+    )
+    return predictor, list(steps), known
+
+
+def test_planted_tokens_are_drawn_where_regenerated_and_known_ones_kept(vqvae: VQVAE) -> None:
+    predictor, steps, known = planted(vqvae, some_maps())
+    for step, regenerated, kept in zip(steps, some_maps(), known, strict=True):
+        assert torch.equal(step.ids[0], torch.where(regenerated, 7, kept[0]))
+    assert predictor.asked == [(1, 1), (2, 5)]
+    assert predictor.skipped == [0]
+    assert steps[-1].drawn == 6
+
+
+def test_nothing_to_regenerate_gives_back_the_known_tokens(vqvae: VQVAE) -> None:
+    nothing = [torch.zeros_like(m) for m in ALL]
+    predictor, steps, known = planted(vqvae, nothing)
+    assert all(torch.equal(s.ids, k) for s, k in zip(steps, known, strict=True))
+    assert predictor.asked == []
+
+
+def test_closed_loop_brings_the_known_area_back_after_wrong_coarse_tokens(vqvae: VQVAE) -> None:
+    features = vqvae.features(pictures(1))
+    known, _ = vqvae.quantize.encode(features)
+    maps = [ALL[0], torch.zeros(4, dtype=torch.bool), torch.zeros(16, dtype=torch.bool)]
+
+    def error(keeper: object) -> float:
+        steps = generate(
+            Planted(7), vqvae.quantize, regenerate=maps, seeds=(0,), sampling=Sampling(),
+            keeper=keeper,
+        )  # fmt: skip
+        return float((list(steps)[-1].feature_map - features).square().mean())
+
+    assert error(closed_loop(vqvae.quantize, features)) < error(replay(known))
+
+
+def test_closing_the_loop_stops_it_before_the_next_scale(vqvae: VQVAE) -> None:
+    predictor = Planted(1)
+    steps: Iterator[ScaleStep] = generate(
+        predictor, vqvae.quantize, regenerate=ALL, seeds=(0,), sampling=Sampling()
+    )
+    next(steps)
+    steps.close()
+    assert predictor.asked == [(0, 1)]

@@ -1,0 +1,37 @@
+"""The numbers of the authors' implementation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.parity import Fixture, compare, main
+
+FIXTURES = sorted((Path(__file__).parent / "data" / "parity").glob("*.safetensors"))
+
+
+@pytest.mark.parametrize("path", FIXTURES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("everywhere", [True, False], ids=["all positions", "as the editor runs"])
+def test_every_quantity_is_within_tolerance_of_the_authors(path: Path, everywhere: bool) -> None:
+    with torch.inference_mode():
+        rows = list(compare(Fixture.read(path), everywhere=everywhere))
+    assert len(rows) >= 20
+    assert [row for row in rows if not row[1] <= row[2]] == []
+
+
+def test_the_program_fails_when_a_number_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    with safe_open(FIXTURES[0], "pt") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        metadata = file.metadata()
+    tensors["f_hat"] += 2e-4
+    wrong = tmp_path / "wrong.safetensors"
+    save_file(tensors, wrong, metadata)
+    assert main([str(wrong)]) == 1
+    assert "FAIL f_hat" in capsys.readouterr().out

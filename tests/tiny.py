@@ -1,0 +1,42 @@
+"""Tiny networks with fixed, non-trivial weights: everything runs, in milliseconds."""
+
+from __future__ import annotations
+
+import torch
+
+from engine.editor import Editor
+from engine.labels import Labels
+from engine.model import VAR, VQVAE
+from engine.spec import VARSpec, VQVAESpec
+from tests.parity import reproducible_weights
+
+SCALES = (1, 2, 4)
+LABELS = ["bird", "boat", "hills", "crane", "crane"]
+
+
+def tiny_vqvae(*, scales: tuple[int, ...] = SCALES, codebook: int = 64) -> VQVAE:
+    """Stride 8; 32 px with the default scales. Uses the stem and the linear skip."""
+    spec = VQVAESpec(
+        scales=scales, codebook_size=codebook, latent_channels=8, width=16,
+        multipliers=(1, 2), blocks_per_level=1, stem=4, linear_skip=True,
+    )  # fmt: skip
+    net = VQVAE(spec)
+    reproducible_weights(net)
+    return net.eval().requires_grad_(False)
+
+
+def tiny_var(
+    *, scales: tuple[int, ...] = SCALES, codebook: int = 64, shared: bool = False, l2: bool = True
+) -> VAR:
+    spec = VARSpec(
+        depth=2, width=128, scales=scales, num_classes=len(LABELS), codebook_size=codebook,
+        latent_channels=8, shared_adaln=shared, l2_norm=l2,
+    )  # fmt: skip
+    net = VAR(spec)
+    reproducible_weights(net)
+    return net.eval().requires_grad_(False)
+
+
+def tiny_editor() -> Editor:
+    torch.manual_seed(0)
+    return Editor(tiny_vqvae(), tiny_var(), labels=Labels(LABELS), name="tiny")
