@@ -1,0 +1,268 @@
+"""The command line: ``python -m engine --help``.
+
+Networks are imported inside the commands, so that help and mistakes answer at once.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from engine.errors import EngineError, RequestError
+from engine.request import EditOptions, EditRequest
+
+# The base of everything the parser raises. Newer typer carries its own copy of click, so the class
+# is taken from typer's public exception, whichever click that derives from.
+_UsageProblem: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Edit pictures with VAR: inpaint, outpaint, edit by class, generate.",
+)
+models_app = typer.Typer(help="List, download and verify models.")
+app.add_typer(models_app, name="models")
+
+ImageArg = Annotated[Path, typer.Argument(metavar="IMAGE", help="The picture to edit.")]
+MaskOpt = Annotated[Path, typer.Option("--mask", help="White where to regenerate; same size.")]
+OutOpt = Annotated[
+    Path, typer.Option("-o", "--out", help="Where to save; several variations get -1, -2, ...")
+]
+ModelOpt = Annotated[str, typer.Option("--model", help="auto, a model's name, or a folder.")]
+DeviceOpt = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]
+PrecisionOpt = Annotated[str, typer.Option("--precision", help="auto, float32, bfloat16, float16.")]
+SeedOpt = Annotated[int | None, typer.Option("--seed", help="Same seed, same picture.")]
+VariationsOpt = Annotated[int, typer.Option("--variations", help="How many results, 1 to 16.")]
+GuidanceOpt = Annotated[float | None, typer.Option("--guidance", help="How strongly the label.")]
+TopKOpt = Annotated[int | None, typer.Option("--top-k", help="Likeliest tokens; 0 is all.")]
+TopPOpt = Annotated[float | None, typer.Option("--top-p", help="Probability mass; 1 is all.")]
+ContextOpt = Annotated[str, typer.Option("--context", help="auto, whole, or pixels.")]
+FeatherOpt = Annotated[int | None, typer.Option("--feather", help="Fade-in, pixels inward.")]
+RuleOpt = Annotated[str, typer.Option("--rule", help="default, or paper (the VAR demo's).")]
+StructureOpt = Annotated[
+    int | None, typer.Option("--structure", help="Coarse scales to keep: 0 is all new.")
+]
+JsonOpt = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+LabelOpt = Annotated[str | None, typer.Option("--label", help="A class name or id.")]
+
+
+@app.command()
+def inpaint(
+    image: ImageArg,
+    mask: MaskOpt,
+    out: OutOpt,
+    label: LabelOpt = None,
+    model: ModelOpt = "auto",
+    device: DeviceOpt = "auto",
+    precision: PrecisionOpt = "auto",
+    seed: SeedOpt = None,
+    variations: VariationsOpt = 1,
+    guidance: GuidanceOpt = None,
+    top_k: TopKOpt = None,
+    top_p: TopPOpt = None,
+    context: ContextOpt = "auto",
+    feather: FeatherOpt = None,
+    rule: RuleOpt = "default",
+    structure: StructureOpt = None,
+    as_json: JsonOpt = False,
+) -> None:
+    """Regenerate what the mask covers."""
+    _edit(locals(), task="inpaint")
+
+
+@app.command()
+def outpaint(
+    image: ImageArg,
+    out: OutOpt,
+    left: Annotated[str, typer.Option(help="Pixels, or percent such as 25%.")] = "0",
+    right: Annotated[str, typer.Option(help="Pixels or percent.")] = "0",
+    top: Annotated[str, typer.Option(help="Pixels or percent.")] = "0",
+    bottom: Annotated[str, typer.Option(help="Pixels or percent.")] = "0",
+    label: LabelOpt = None,
+    model: ModelOpt = "auto",
+    device: DeviceOpt = "auto",
+    precision: PrecisionOpt = "auto",
+    seed: SeedOpt = None,
+    variations: VariationsOpt = 1,
+    guidance: GuidanceOpt = None,
+    top_k: TopKOpt = None,
+    top_p: TopPOpt = None,
+    rule: RuleOpt = "default",
+    structure: StructureOpt = None,
+    as_json: JsonOpt = False,
+) -> None:
+    """Extend the picture on any sides."""
+    _edit(locals(), task="outpaint")
+
+
+@app.command("edit-class")
+def edit_class(
+    image: ImageArg,
+    mask: MaskOpt,
+    out: OutOpt,
+    label: Annotated[str, typer.Option("--label", help="A class name or id.")],
+    model: ModelOpt = "auto",
+    device: DeviceOpt = "auto",
+    precision: PrecisionOpt = "auto",
+    seed: SeedOpt = None,
+    variations: VariationsOpt = 1,
+    guidance: GuidanceOpt = None,
+    top_k: TopKOpt = None,
+    top_p: TopPOpt = None,
+    context: ContextOpt = "auto",
+    feather: FeatherOpt = None,
+    rule: RuleOpt = "default",
+    structure: StructureOpt = None,
+    as_json: JsonOpt = False,
+) -> None:
+    """Turn what the mask covers into something of a class."""
+    _edit(locals(), task="edit_class")
+
+
+@app.command("generate")
+def generate_command(
+    out: OutOpt,
+    label: LabelOpt = None,
+    model: ModelOpt = "auto",
+    device: DeviceOpt = "auto",
+    precision: PrecisionOpt = "auto",
+    seed: SeedOpt = None,
+    variations: VariationsOpt = 1,
+    guidance: GuidanceOpt = None,
+    top_k: TopKOpt = None,
+    top_p: TopPOpt = None,
+    as_json: JsonOpt = False,
+) -> None:
+    """Make a new picture."""
+    _edit(locals(), task="generate")
+
+
+def _edit(given: dict[str, Any], *, task: str) -> None:
+    """Everything the four edits share: check, load, run with a progress bar, save."""
+    out: Path = given["out"]
+    picture: Path | None = given.get("image")
+    _check_output(out, given["variations"])
+    options = {k: given[k] for k in EditOptions.model_fields if given.get(k) is not None}
+    sides = {k: given[k] for k in ("left", "right", "top", "bottom") if k in given}
+    request = EditRequest(task=task, label=given["label"], options=EditOptions(**options), **sides)
+
+    from engine.loading import load_editor
+    from engine.pixels import encode_image, open_image
+
+    image = None if picture is None else open_image(picture)
+    mask = open_image(given["mask"]) if "mask" in given else None
+    request = request.model_copy(update={"image": image, "mask": mask})
+    editor = load_editor(given["model"], device=given["device"], precision=given["precision"])
+
+    from tqdm import tqdm
+
+    result = None
+    with tqdm(unit="scale", leave=False, file=sys.stderr, disable=None) as bar:
+        for step in editor.steps(request):
+            bar.total = step.of
+            bar.set_description(f"{step.scale}x{step.scale}")
+            bar.update()
+            result = step.result
+    assert result is not None
+    files = []
+    for index, finished in enumerate(result.images):
+        path = out
+        if len(result.images) > 1:
+            path = out.with_name(f"{out.stem}-{index + 1}{out.suffix}")
+        data = encode_image(finished, out.suffix, result.request_of(index).to_json())
+        try:
+            path.write_bytes(data)
+        except OSError as error:
+            raise RequestError(f"{path}: cannot be written ({error.strerror})") from None
+        files.append(str(path))
+    if given["as_json"]:
+        report = {
+            "files": files,
+            "seeds": list(result.seeds),
+            "seconds": round(result.seconds, 3),
+            "scores": list(result.scores),
+            "request": json.loads(result.request.to_json()),
+        }
+        print(json.dumps(report))
+    else:
+        for name, seed in zip(files, result.seeds, strict=True):
+            print(f"{name}  seed {seed}")
+
+
+def _check_output(out: Path, variations: int) -> None:
+    """Find out before the work whether its result can be saved."""
+    from PIL import Image
+
+    known = Image.registered_extensions()
+    if known.get(out.suffix.lower()) not in Image.SAVE:
+        raise RequestError(f"{out}: cannot save as {out.suffix or 'that'!r}; name a .png file")
+    if not out.parent.is_dir():
+        raise RequestError(f"{out.parent}: no such folder; make it first")
+    if variations == 1 and out.is_dir():
+        raise RequestError(f"{out}: is a folder; name a file")
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
+@models_app.command("list")
+def models_list(as_json: JsonOpt = False) -> None:
+    """The models that are known, and which of them are here."""
+    from dataclasses import asdict
+
+    from engine.registry import models
+
+    known = models()
+    if as_json:
+        print(json.dumps([asdict(info) for info in known], default=str))
+        return
+    for info in known:
+        here = "here" if info.present else "not here"
+        print(f"{info.name:10} {info.side:4} px  {_size(info.bytes):>9}  {here:8}  {info.about}")
+
+
+@models_app.command("download")
+def models_download(name: Annotated[str, typer.Argument(help="Such as var-d16.")]) -> None:
+    """Fetch a model's files, resuming what was begun, and check them."""
+    from engine.registry import download
+
+    for path in download(name):
+        print(path)
+
+
+@models_app.command("verify")
+def models_verify(name: Annotated[str, typer.Argument(help="Such as var-d16.")]) -> None:
+    """Check a model's files: their SHA-256 and their layout."""
+    from engine.registry import verify
+
+    for line in verify(name):
+        print(line)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        app(args=arguments or ["--help"], prog_name="python -m engine", standalone_mode=False)
+        return 0
+    except EngineError as error:
+        message = str(error)
+    except _UsageProblem as error:
+        message = f"{error.format_message()} See python -m engine --help."
+    except (KeyboardInterrupt, typer.Abort):
+        print("cancelled", file=sys.stderr)
+        return 130
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

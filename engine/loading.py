@@ -1,0 +1,40 @@
+"""From a model's name to an editor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine.checkpoint import load_pair
+from engine.device import choose_device, choose_precision
+from engine.editor import Editor
+from engine.labels import Labels
+from engine.model.autoencoder import channels_last
+from engine.registry import WEIGHTS, resolve
+
+
+def load_editor(
+    model: str = "auto",
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    weights: Path = WEIGHTS,
+) -> Editor:
+    """Load a model and return its editor.
+
+    ``model`` is "auto" (the best one present that fits the memory), "bundled", a name of the
+    registry such as "var-d16", or a folder with a model in it. ``weights`` is the folder that
+    downloads go to. Raises ModelNotFoundError, CheckpointError or DeviceError.
+    """
+    where = choose_device(device)
+    dtype = choose_precision(precision, where)
+    files = resolve(model, weights)
+    loaded = load_pair(files.vqvae, files.var, device=where, dtype=dtype)
+    channels_last(loaded.vqvae)
+    return Editor(
+        loaded.vqvae,
+        loaded.var,
+        labels=Labels.of_model(loaded.labels, loaded.var.spec.num_classes),
+        name=files.name,
+        about=loaded.about or files.about,
+        source=files.source,
+    )

@@ -1,0 +1,305 @@
+"""Pictures in and out: files, PIL modes, arrays, tensors.
+
+The only place that knows 255, colour modes, ICC profiles and the value range of the networks.
+An RGB array is (H, W, 3) uint8; a network picture is (B, 3, H, W) float in [-1, 1].
+"""
+
+from __future__ import annotations
+
+import io
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, ImageOps, PngImagePlugin
+from torch import Tensor
+
+from engine.errors import ImageError
+
+MAX_PIXELS = 40_000_000
+REQUEST_KEY = "varpaint"  # the PNG text chunk that carries the request
+
+RGB = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+Box = tuple[int, int, int, int]  # left, top, right, bottom
+
+PLAIN_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV")
+DEEP_MODES = ("I", "I;16", "I;16L", "I;16B", "F")
+ALPHA_MODES = ("LA", "PA", "RGBA")
+PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16")
+
+
+def open_image(source: str | Path | bytes | BinaryIO) -> Image.Image:
+    """A picture from a file, bytes or stream: loaded, upright, its mode, alpha and ICC kept."""
+    name = str(source) if isinstance(source, str | Path) else "the upload"
+    stream = io.BytesIO(source) if isinstance(source, bytes) else source
+    try:
+        with Image.open(stream) as image:
+            check_size(image.size, name)
+            image.load()
+            return upright(image)
+    except FileNotFoundError:
+        raise ImageError(f"{name}: no such file; check the path") from None
+    except IsADirectoryError:
+        raise ImageError(f"{name}: is a folder; name a picture file") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise ImageError(_too_large(name, None)) from None
+    except ImageError:
+        raise
+    except Exception as error:  # decoders raise anything from SyntaxError to struct.error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if isinstance(error, Image.UnidentifiedImageError):
+            reason = "not a picture in a known format"
+        raise ImageError(f"{name}: cannot be read ({reason}); use a PNG, JPEG or WebP") from None
+
+
+def _too_large(name: str, size: tuple[int, int] | None) -> str:
+    shown = f"{size[0]}x{size[1]} pixels" if size else "its declared size"
+    return (
+        f"{name}: {shown} is beyond the limit of {MAX_PIXELS / 1e6:.0f} megapixels; "
+        "scale it down first"
+    )
+
+
+def check_size(size: tuple[int, int], name: str = "the picture") -> None:
+    """Raise ImageError for an empty picture or one beyond ``MAX_PIXELS``."""
+    width, height = size
+    if width < 1 or height < 1:
+        raise ImageError(f"{name}: {width}x{height} pixels is empty; use a picture with pixels")
+    if width * height > MAX_PIXELS:
+        raise ImageError(_too_large(name, size))
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """The picture turned as its EXIF orientation says, the tag removed; a copy."""
+    turned = ImageOps.exif_transpose(image)
+    if turned.info is image.info:
+        turned.info = dict(image.info)
+    return turned
+
+
+@lru_cache(maxsize=8)
+def _srgb_transforms(icc: bytes, mode: str) -> tuple[Any, Any] | None:
+    """(to sRGB, from sRGB) for a profile, or None: sRGB already, or a profile nobody can use."""
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+        if "srgb" in ImageCms.getProfileDescription(profile).lower():
+            return None
+        srgb = ImageCms.createProfile("sRGB")
+        return (
+            ImageCms.buildTransform(profile, srgb, mode, "RGB"),
+            ImageCms.buildTransform(srgb, profile, "RGB", mode),
+        )
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return None
+
+
+class Source:
+    """A picture to edit: shows itself as RGB, and takes new RGB pixels in its own mode.
+
+    ``image`` is upright and loaded. Nothing is converted until a part is asked for, so that an
+    edit of a 40-megapixel picture touches only the part that the model sees.
+    """
+
+    def __init__(self, image: Image.Image) -> None:
+        check_size(image.size)
+        if image.mode not in PLAIN_MODES + DEEP_MODES:
+            raise ImageError(f"the picture's mode {image.mode} cannot be edited; convert it to RGB")
+        try:
+            image.load()
+        except Exception as error:
+            raise ImageError(f"the picture cannot be read ({error}); open it anew") from None
+        self.image = upright(image)
+        self.width, self.height = self.image.size
+
+    def _transforms(self, mode: str) -> tuple[Any, Any] | None:
+        icc = self.image.info.get("icc_profile")
+        return _srgb_transforms(icc, mode) if icc and mode in ("RGB", "CMYK") else None
+
+    def view(self, box: Box | None = None) -> RGB:
+        """The part of the picture in ``box``, as the model sees it: sRGB over white."""
+        part = self.image if box is None else self.image.crop(box)
+        if part.mode in DEEP_MODES:
+            values = np.asarray(part).astype(np.float64) * (255 / self._deep_peak())
+            grey = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+            return np.repeat(grey[..., None], 3, axis=2)
+        if part.mode in ALPHA_MODES or "transparency" in part.info:
+            rgba = part.convert("RGBA")
+            alpha = rgba.getchannel("A")
+            rgb = self._to_srgb(rgba.convert("RGB"))
+            white = Image.new("RGB", rgb.size, "white")
+            return np.asarray(Image.composite(rgb, white, alpha))
+        return np.asarray(self._to_srgb(part))
+
+    def _to_srgb(self, part: Image.Image) -> Image.Image:
+        transforms = self._transforms(part.mode)
+        if transforms is not None:
+            converted = ImageCms.applyTransform(part, transforms[0])
+            assert converted is not None
+            return converted
+        return part.convert("RGB")
+
+    def _deep_peak(self) -> float:
+        """The value that counts as white in a mode of more than 8 bits."""
+        if self.image.mode != "F":
+            return 65535.0
+        low, high = self.image.getextrema()
+        assert isinstance(high, float)
+        return 1.0 if high <= 1.0 else 255.0
+
+    def patch(self, box: Box, rgb: RGB, mask: Mask) -> Image.Image:
+        """A new picture of the same mode whose pixels under ``mask`` are ``rgb``.
+
+        ``rgb`` (h, w, 3) and ``mask`` (h, w) cover ``box``. Every other byte is the source's,
+        palette, profile and metadata included; new pixels are opaque.
+        """
+        out = self.image.copy()
+        out.info = dict(self.image.info)
+        if not mask.any():
+            return out
+        left, top, right, bottom = box
+        raw = np.array(self.image)
+        raw[top:bottom, left:right][mask] = self._encode(rgb[mask])
+        data = np.packbits(raw, axis=1).tobytes() if out.mode == "1" else raw.tobytes()
+        out.frombytes(data)
+        return out
+
+    def _encode(self, colours: NDArray[np.uint8]) -> NDArray[Any]:
+        """RGB colours (N, 3) as pixels of the source's mode, (N,) or (N, channels)."""
+        mode = self.image.mode
+        strip = Image.fromarray(colours[:, None, :])  # one pixel wide
+        if mode in DEEP_MODES:
+            grey = np.asarray(strip.convert("L"))[:, 0].astype(np.float64)
+            values = grey * (self._deep_peak() / 255)
+            return values if mode == "F" else np.rint(values)
+        if mode in ("P", "PA"):
+            return self._nearest_in_palette(colours)
+        if mode == "1":
+            bits: NDArray[Any] = np.asarray(strip.convert("L"))[:, 0] >= 128
+            return bits
+        if mode == "RGBX":
+            return np.concatenate([colours, np.full((len(colours), 1), 255, np.uint8)], axis=1)
+        base = {"RGBA": "RGB", "LA": "L"}.get(mode, mode)
+        transforms = self._transforms(base)
+        if transforms is not None:
+            converted = ImageCms.applyTransform(strip, transforms[1])
+            assert converted is not None
+        else:
+            converted = strip.convert(base)
+        pixels = np.array(converted)[:, 0]
+        key = self.image.info.get("transparency")
+        if key is not None:  # a colour key: new pixels must not turn transparent by chance
+            same = np.all(np.atleast_2d(pixels.T).T == np.atleast_1d(key), axis=-1)
+            pixels[same] ^= 1
+        if mode in ("RGBA", "LA"):
+            pixels = pixels.reshape(len(colours), -1)
+            opaque = np.full((len(colours), 1), 255, np.uint8)
+            pixels = np.concatenate([pixels, opaque], axis=1)
+        return pixels
+
+    def _nearest_in_palette(self, colours: NDArray[np.uint8]) -> NDArray[Any]:
+        """Index of the nearest opaque palette entry; (index, 255) for a palette with alpha."""
+        rgba = self.image.convert("P").palette if self.image.mode == "PA" else self.image.palette
+        assert rgba is not None
+        entries = np.frombuffer(bytes(rgba.palette), np.uint8)
+        entries = entries.reshape(-1, len(rgba.mode)).astype(np.int32)
+        usable = np.ones(len(entries), bool)
+        transparent = self.image.info.get("transparency")
+        if isinstance(transparent, int) and transparent < len(usable):
+            usable[transparent] = False
+        elif isinstance(transparent, bytes):
+            alpha = np.frombuffer(transparent, np.uint8)[: len(entries)]
+            usable[: len(alpha)] &= alpha == 255
+        elif rgba.mode == "RGBA":
+            usable &= entries[:, 3] == 255
+        if not usable.any():
+            usable[:] = True
+        index = np.flatnonzero(usable)
+        known, inverse = np.unique(colours, axis=0, return_inverse=True)
+        nearest = np.empty(len(known), np.uint8)
+        for begin in range(0, len(known), 4096):
+            part = known[begin : begin + 4096].astype(np.int32)
+            distance = ((part[:, None] - entries[index, :3][None]) ** 2).sum(2)
+            nearest[begin : begin + 4096] = index[distance.argmin(1)]
+        chosen = nearest[inverse.reshape(-1)]
+        if self.image.mode == "PA":
+            return np.stack([chosen, np.full_like(chosen, 255)], axis=1)
+        return chosen
+
+
+def same_outside(source: Image.Image, result: Image.Image, box: Box, mask: Mask) -> bool:
+    """Whether every pixel outside ``mask`` (covering ``box``) is the same in both pictures."""
+    if (source.mode, source.size) != (result.mode, result.size):
+        return False
+    before, after = np.asarray(source), np.asarray(result)
+    differs = before != after
+    if differs.ndim == 3:
+        differs = differs.any(axis=2)
+    left, top, right, bottom = box
+    inside = differs[top:bottom, left:right]
+    return int(differs.sum()) == int((inside & mask).sum())
+
+
+def to_tensor(rgb: NDArray[Any]) -> Tensor:
+    """RGB (..., H, W, 3) in 0..255 as network pictures (..., 3, H, W) in [-1, 1], float32."""
+    values = torch.from_numpy(np.ascontiguousarray(rgb)).float() / 127.5 - 1
+    return values.movedim(-1, -3)
+
+
+def to_floats(pictures: Tensor) -> NDArray[np.float32]:
+    """Network pictures (..., 3, H, W) in [-1, 1] as RGB (..., H, W, 3) floats in 0..255."""
+    values = (pictures.detach().float().movedim(-3, -1) + 1) * 127.5
+    floats: NDArray[np.float32] = values.cpu().numpy()
+    return floats
+
+
+def to_bytes(rgb: NDArray[Any]) -> RGB:
+    """RGB floats in 0..255, rounded and clipped to uint8."""
+    return np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
+
+
+def encode_png(image: Image.Image, request: str | None = None) -> bytes:
+    """A PNG with the request inside. Modes that PNG cannot hold are saved as sRGB."""
+    if image.mode not in PNG_MODES:
+        icc_free = Image.fromarray(Source(image).view())
+        icc_free.info = {k: v for k, v in image.info.items() if k in ("exif", "dpi")}
+        image = icc_free
+    chunks = PngImagePlugin.PngInfo()
+    if request is not None:
+        chunks.add_itxt(REQUEST_KEY, request)
+    stream = io.BytesIO()
+    extra = {k: image.info[k] for k in ("icc_profile", "transparency", "dpi") if k in image.info}
+    image.save(stream, "PNG", pnginfo=chunks, exif=image.getexif(), **extra)
+    return stream.getvalue()
+
+
+def read_request(image: Image.Image) -> str | None:
+    """The request that a picture saved by ``encode_png`` carries, as JSON text."""
+    value = image.info.get(REQUEST_KEY)
+    return value if isinstance(value, str) else None
+
+
+def encode_image(image: Image.Image, suffix: str, request: str | None = None) -> bytes:
+    """A picture as the bytes of a file with this suffix; PNG carries the request."""
+    kind = Image.registered_extensions().get(suffix.lower())
+    if kind is None or kind not in Image.SAVE:
+        raise ImageError(f"cannot save as {suffix or 'a file without a suffix'!s}; use .png")
+    if kind == "PNG":
+        return encode_png(image, request)
+    options: dict[str, Any] = {"exif": image.getexif()}
+    if "icc_profile" in image.info:
+        options["icc_profile"] = image.info["icc_profile"]
+    if kind in ("JPEG", "WEBP"):
+        options["quality"] = 95
+    if kind == "JPEG" and image.mode not in ("1", "L", "RGB", "CMYK"):
+        image = Image.fromarray(Source(image).view())
+        options.pop("icc_profile", None)
+    stream = io.BytesIO()
+    try:
+        image.save(stream, kind, **options)
+    except (OSError, ValueError, KeyError) as error:
+        raise ImageError(f"cannot save a {image.mode} picture as {suffix}: {error}") from None
+    return stream.getvalue()

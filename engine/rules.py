@@ -1,0 +1,56 @@
+"""Editing rules: the defaults of every lever, by task, and the VAR authors' rule "paper"."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from engine.masks import FINE_COVERAGE
+from engine.request import EditOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """Every lever of an edit, decided."""
+
+    paper: bool
+    structure: int
+    fill: str
+    closed_loop: bool
+    coverage: float
+    blend: str
+    feather: int
+    guidance: float
+    top_k: int
+    top_p: float
+
+
+TASK_GUIDANCE = {"inpaint": 2.0, "outpaint": 2.0, "edit_class": 4.0, "generate": 4.0}
+UNLABELLED_TOP_K, LABELLED_TOP_K = 300, 600
+TOP_P = 0.95
+
+
+def rule_for(task: str, options: EditOptions, scales: tuple[int, ...]) -> Rule:
+    """The rule for a request: what the options leave open is filled in.
+
+    Unlabelled edits keep the coarse half of the scales from the filled picture, which carries
+    colour and light across the hole; class edits and new pictures regenerate all of them.
+    """
+    paper = options.rule == "paper"
+    structure = 0 if task in ("edit_class", "generate") or paper else len(scales) // 2
+
+    def chosen(value: Any, default: Any) -> Any:
+        return default if value is None else value
+
+    return Rule(
+        paper=paper,
+        structure=chosen(options.structure, structure),
+        fill=chosen(options.fill, "none" if paper else "telea"),
+        closed_loop=chosen(options.closed_loop, not paper),
+        coverage=chosen(options.coverage, FINE_COVERAGE),
+        blend=chosen(options.blend, "none" if paper else "membrane"),
+        feather=chosen(options.feather, 0),
+        guidance=chosen(options.guidance, TASK_GUIDANCE[task]),
+        top_k=chosen(options.top_k, UNLABELLED_TOP_K if task == "inpaint" else LABELLED_TOP_K),
+        top_p=chosen(options.top_p, TOP_P),
+    )

@@ -1,0 +1,274 @@
+"""The editor as a caller uses it: untouched pixels, sizes, modes, determinism, mistakes."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from engine import EditOptions, EditRequest, EngineError, MaskError, RequestError
+from engine.editor import Editor, Result
+from engine.pixels import open_image, read_request
+from tests.pictures import MODES, noisy_rgb, picture
+from tests.tiny import LABELS, tiny_editor
+
+
+@pytest.fixture(scope="module")
+def editor() -> Editor:
+    return tiny_editor()
+
+
+def box_mask(width: int, height: int, box: tuple[int, int, int, int]) -> np.ndarray:
+    mask = np.zeros((height, width), bool)
+    mask[box[1] : box[3], box[0] : box[2]] = True
+    return mask
+
+
+def raw(image: Image.Image) -> np.ndarray:
+    return np.asarray(image).reshape(image.height, image.width, -1)
+
+
+def assert_untouched(source: Image.Image, result: Image.Image, mask: np.ndarray) -> None:
+    assert (result.mode, result.size) == (source.mode, source.size)
+    assert np.array_equal(raw(source)[~mask], raw(result)[~mask])
+    if source.mode == "P":
+        assert result.getpalette() == source.getpalette()
+    for key in ("icc_profile", "transparency"):
+        assert result.info.get(key) == source.info.get(key)
+
+
+@st.composite
+def masks(draw: st.DrawFn, width: int, height: int) -> np.ndarray:
+    """Boxes, hairlines, specks, several parts, borders and everything."""
+    mask = np.zeros((height, width), bool)
+    for _ in range(draw(st.integers(1, 3))):
+        x, y = draw(st.integers(0, width - 1)), draw(st.integers(0, height - 1))
+        w = draw(st.sampled_from([1, 2, 7, width]))
+        h = draw(st.sampled_from([1, 3, 9, height]))
+        mask[y : y + h, x : x + w] = True
+    return mask
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data(), mode=st.sampled_from(MODES), seed=st.integers(0, 2**53 - 1))
+def test_pixels_outside_the_mask_are_the_source_bytes(
+    data: st.DataObject, mode: str, seed: int
+) -> None:
+    width, height = data.draw(st.integers(1, 90)), data.draw(st.integers(1, 90))
+    mask = data.draw(masks(width, height))
+    options = EditOptions(
+        seed=seed,
+        feather=data.draw(st.sampled_from([None, 0, 1, 5, 200])),
+        context=data.draw(st.sampled_from(["auto", "whole", 0, 3, 500])),
+        rule=data.draw(st.sampled_from(["default", "paper"])),
+        blend=data.draw(st.sampled_from([None, "none", "membrane"])),
+        fill=data.draw(st.sampled_from([None, "push_pull", "mean", "navier_stokes"])),
+        structure=data.draw(st.sampled_from([None, 0, 2])),
+    )
+    source = picture(mode, width, height, seed=seed % 7)
+    before = source.tobytes()
+    result = EDITOR.inpaint(source, mask, options=options)
+    assert_untouched(source, result.images[0], mask)
+    assert source.tobytes() == before, "the caller's picture was written to"
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data(), mode=st.sampled_from(MODES))
+def test_extending_keeps_every_byte_of_the_source(data: st.DataObject, mode: str) -> None:
+    width, height = data.draw(st.integers(1, 80)), data.draw(st.integers(1, 80))
+    sides = [data.draw(st.sampled_from([0, 0, 1, 9, 70, "33%"])) for _ in range(4)]
+    left, right, top, bottom = sides
+    source = picture(mode, width, height)
+    request = EditRequest(
+        task="outpaint", image=source, left=left, right=right, top=top, bottom=bottom
+    )
+    amounts = request.margins(width, height)
+    if not any(amounts):
+        with pytest.raises(RequestError, match="needs an amount"):
+            EDITOR.run(request)
+        return
+    (wide,) = EDITOR.run(request).images
+    assert wide.size == (width + amounts[0] + amounts[1], height + amounts[2] + amounts[3])
+    assert wide.mode == source.mode
+    x, y = amounts[0], amounts[2]
+    assert np.array_equal(raw(wide)[y : y + height, x : x + width], raw(source))
+
+
+EDITOR = tiny_editor()
+
+
+def test_the_masked_area_is_regenerated_and_depends_on_the_seed(editor: Editor) -> None:
+    source, mask = noisy_rgb(64, 48), box_mask(64, 48, (10, 10, 40, 40))
+    results = [
+        editor.inpaint(source, mask, options=EditOptions(seed=s, structure=0)).images[0]
+        for s in (1, 2)
+    ]
+    pixels = [raw(image)[mask] for image in results]
+    assert (pixels[0] != raw(source)[mask]).mean() > 0.5
+    assert (pixels[0] != pixels[1]).mean() > 0.2
+
+
+def test_the_same_request_gives_the_same_bytes(editor: Editor) -> None:
+    source, mask = noisy_rgb(64, 48), box_mask(64, 48, (10, 10, 40, 40))
+    options = EditOptions(seed=5, variations=2)
+    first, second = (editor.inpaint(source, mask, "bird", options) for _ in range(2))
+    assert [first.png(i) for i in range(2)] == [second.png(i) for i in range(2)]
+
+
+@pytest.mark.parametrize("task", ["inpaint", "edit_class", "outpaint", "generate"])
+def test_a_variation_can_be_made_again_alone_from_its_png(
+    editor: Editor, task: str, tmp_path: object
+) -> None:
+    source, mask = noisy_rgb(60, 40), box_mask(60, 40, (5, 5, 30, 35))
+    extra = {"right": 45, "top": "10%"} if task == "outpaint" else {}
+    request = EditRequest(
+        task=task,
+        image=None if task == "generate" else source,
+        mask=mask if task in ("inpaint", "edit_class") else None,
+        label="boat",
+        options=EditOptions(seed=9, variations=3),
+        **extra,
+    )
+    together = editor.run(request)
+    assert together.seeds == (9, 10, 11) and len(together.images) == 3
+    saved = open_image(together.png(2))
+    stored = EditRequest(**json.loads(read_request(saved) or ""))
+    assert stored.options.seed == 11
+    again = editor.run(stored.model_copy(update={"image": request.image, "mask": request.mask}))
+    assert again.images[0].tobytes() == together.images[2].tobytes()
+    assert again.png() == together.png(2)
+
+
+def test_without_a_seed_one_is_drawn_and_told(editor: Editor) -> None:
+    result = editor.generate("bird")
+    again = editor.generate("bird", EditOptions(seed=result.seeds[0]))
+    assert again.images[0].tobytes() == result.images[0].tobytes()
+
+
+def test_steps_count_every_scale_of_every_frame_and_show_the_picture(editor: Editor) -> None:
+    request = EditRequest(
+        task="outpaint", image=noisy_rgb(40, 32), right=100, options=EditOptions(variations=2)
+    )
+    steps = list(editor.steps(request))
+    assert [step.index for step in steps] == list(range(steps[0].of))
+    assert steps[-1].frames > 1 and len(steps) == steps[-1].frames * len(editor.scales)
+    assert [step.result is None for step in steps] == [True] * (len(steps) - 1) + [False]
+    for step in steps:
+        assert {image.size for image in step.previews()} == {(140, 32)}
+    assert isinstance(steps[-1].result, Result) and len(steps[-1].previews()) == 2
+
+
+def test_closing_the_steps_cancels_within_one_scale(editor: Editor) -> None:
+    seen = []
+    handle = editor.vqvae.quantize.quant_resi.register_forward_hook(lambda *_: seen.append(1))
+    try:
+        steps = editor.steps(EditRequest(task="generate"))
+        next(steps)
+        steps.close()
+    finally:
+        handle.remove()
+    assert len(seen) == 1
+
+
+def test_a_rotated_photo_comes_out_upright_with_its_pixels_untouched(
+    editor: Editor, tmp_path: object
+) -> None:
+    source = noisy_rgb(60, 40)
+    exif = source.getexif()
+    exif[0x0112] = 6
+    source.info["exif"] = exif.tobytes()
+    upright = source.transpose(Image.Transpose.ROTATE_270)
+    mask = box_mask(40, 60, (0, 0, 10, 10))
+    (image,) = editor.inpaint(source, mask).images
+    assert image.size == (40, 60)
+    assert np.array_equal(raw(image)[~mask], raw(upright)[~mask])
+    assert 0x0112 not in image.getexif()
+
+
+def test_a_large_picture_is_edited_at_full_resolution(editor: Editor) -> None:
+    source = Image.new("RGB", (8000, 5000), (10, 200, 30))
+    mask = box_mask(8000, 5000, (7000, 10, 7900, 800))
+    (image,) = editor.inpaint(source, mask).images
+    assert_untouched(source, image, mask)
+
+
+def bad_requests() -> list[tuple[str, dict[str, object]]]:
+    source, mask = noisy_rgb(20, 10), np.ones((10, 20), bool)
+    return [
+        ("mask is 10x20, the picture 20x10", {"image": source, "mask": mask.T}),
+        ("mask is empty", {"image": source, "mask": np.zeros((10, 20), bool)}),
+        ("needs a mask", {"image": source}),
+        ("needs a picture", {"mask": mask}),
+        ("needs a label", {"task": "edit_class", "image": source, "mask": mask}),
+        ("near ones: 'bird'", {"image": source, "mask": mask, "label": "brid"}),
+        ("'crane [(]3[)]' or 'crane [(]4[)]'", {"image": source, "mask": mask, "label": "crane"}),
+        ("needs an amount", {"task": "outpaint", "image": source}),
+        ("beyond the limit", {"task": "outpaint", "image": source, "right": 16384, "top": 16384}),
+        ("'var-d16', but 'tiny'", {"image": source, "mask": mask, "model": "var-d16"}),
+        ("one channel", {"image": source, "mask": np.ones((10, 20, 3))}),
+    ]
+
+
+@pytest.mark.parametrize(("message", "fields"), bad_requests(), ids=lambda v: str(v)[:24])
+def test_a_mistake_is_told_in_one_line(
+    editor: Editor, message: str, fields: dict[str, object]
+) -> None:
+    with pytest.raises(EngineError, match=message) as caught:
+        editor.run(EditRequest(**{"task": "inpaint", **fields}))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"task": "paint"}, "task: input should be 'inpaint'"),
+        ({"left": -3}, "left: must not be negative"),
+        ({"right": "abc"}, "right: expected pixels"),
+        ({"right": 10**9}, "right: must be at most 16384"),
+        ({"right": "1e9%"}, "right: must be at most 400%"),
+        ({"top": True}, "top: expected a number"),
+        ({"options": {"seed": "x"}}, "seed: input should be a valid integer"),
+        ({"options": {"variations": 99}}, "variations: input should be less"),
+        ({"options": {"guidance": float("nan")}}, "guidance: "),
+        ({"options": {"sed": 1}}, "unknown option 'sed'; known: seed"),
+        ({"options": {"context": "much"}}, 'expected "auto"'),
+        ({"image": "photo.jpg"}, "image: input should be an instance of Image"),
+        ({"label": True}, "label: expected a number"),
+    ],
+)
+def test_a_malformed_request_names_the_field(fields: dict[str, object], message: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        EditRequest(**{"task": "inpaint", **fields})
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_masks_of_every_kind_mean_the_same(editor: Editor) -> None:
+    source, mask = noisy_rgb(40, 30), box_mask(40, 30, (8, 8, 30, 20))
+    grey = Image.fromarray(mask.astype(np.uint8) * 255)
+    painted = Image.new("RGBA", grey.size, (255, 0, 0, 0))
+    painted.putalpha(grey)
+    kinds = [
+        mask, mask.astype(np.uint8), mask.astype(np.uint8) * 255, mask.astype(float),
+        grey, grey.convert("1"), grey.convert("RGB"), grey.convert("RGBA"), painted,
+    ]  # fmt: skip
+    options = EditOptions(seed=1)
+    outputs = {editor.inpaint(source, kind, options=options).images[0].tobytes() for kind in kinds}
+    assert len(outputs) == 1
+
+
+def test_labels_are_found_by_name_id_and_display(editor: Editor) -> None:
+    assert editor.labels == ["bird", "boat", "hills", "crane (3)", "crane (4)"]
+    pictures = {
+        editor.generate(label, EditOptions(seed=1)).images[0].tobytes()
+        for label in (1, "1", "boat", "Boat ")
+    }
+    assert len(pictures) == 1 and len(LABELS) == 5
+
+
+def test_an_empty_mask_picture_is_a_mask_error(editor: Editor) -> None:
+    with pytest.raises(MaskError):
+        editor.inpaint(noisy_rgb(9, 9), Image.new("L", (9, 9)))
