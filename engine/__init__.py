@@ -35,17 +35,18 @@ from engine.errors import (
 from engine.request import EditOptions, EditRequest
 
 if TYPE_CHECKING:
-    from engine.editor import Editor, Result, Step
+    from engine.editor import Editor
     from engine.loading import load_editor
     from engine.pixels import open_image
     from engine.registry import ModelInfo, models
+    from engine.result import Result, Step
 
 __version__ = "0.1.0"
 
 _LAZY = {
     "Editor": "engine.editor",
-    "Result": "engine.editor",
-    "Step": "engine.editor",
+    "Result": "engine.result",
+    "Step": "engine.result",
     "load_editor": "engine.loading",
     "ModelInfo": "engine.registry",
     "models": "engine.registry",

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from engine.errors import EngineError, RequestError
-from engine.request import EditOptions, EditRequest
+from engine.request import EditOptions, EditRequest, Task
 
 # The base of everything the parser raises. Newer typer carries its own copy of click, so the class
 # is taken from typer's public exception, whichever click that derives from.
@@ -142,7 +142,7 @@ def generate_command(
     _edit(locals(), task="generate")
 
 
-def _edit(given: dict[str, Any], *, task: str) -> None:
+def _edit(given: dict[str, Any], *, task: Task) -> None:
     """Everything the four edits share: check, load, run with a progress bar, save."""
     out: Path = given["out"]
     picture: Path | None = given.get("image")

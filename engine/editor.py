@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
 
-import cv2
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 from engine.errors import MaskError, RequestError
-from engine.frame import Floats, Frame, Window, bounding_box, march, place_window
+from engine.fill import Floats
+from engine.frame import Frame
 from engine.generation import (
     Keeper,
     ScaleStep,
@@ -30,70 +30,13 @@ from engine.labels import Labels
 from engine.masks import finest_keep, paper_maps, regenerate_maps
 from engine.model.var import VAR
 from engine.model.vqvae import VQVAE
-from engine.pixels import (
-    RGB,
-    Mask,
-    Source,
-    check_size,
-    encode_png,
-    same_outside,
-    to_bytes,
-    to_floats,
-    to_tensor,
-)
+from engine.painting import Painting
+from engine.pixels import Mask, Source, extend, to_bytes, to_floats, to_tensor
 from engine.request import EditOptions, EditRequest, MaskLike, mask_array
+from engine.result import PREVIEW_SIDE, Result, Step
 from engine.rules import Rule, rule_for
 from engine.sampling import Sampling
-
-PREVIEW_SIDE = 768  # longer side of a preview in pixels
-
-
-@dataclass(frozen=True)
-class Result:
-    """A finished edit: full-resolution pictures, and all that is needed to make them again."""
-
-    images: tuple[Image.Image, ...]
-    seeds: tuple[int, ...]
-    seconds: float
-    request: EditRequest
-    scores: tuple[float, ...] = ()  # mean log-likelihood of the drawn tokens, higher is likelier
-
-    def png(self, index: int = 0) -> bytes:
-        """One picture as a PNG that carries the request which makes it again, alone."""
-        return encode_png(self.images[index], self.request_of(index).to_json())
-
-    def request_of(self, index: int) -> EditRequest:
-        """The request that makes this picture alone."""
-        alone = {"seed": self.seeds[index], "variations": 1}
-        options = self.request.options.model_copy(update=alone)
-        return self.request.model_copy(update={"options": options, "image": None, "mask": None})
-
-
-@dataclass(frozen=True)
-class Step:
-    """One scale of one frame is done. ``result`` is set on the last step only."""
-
-    index: int
-    of: int
-    scale: int
-    frame: int
-    frames: int
-    result: Result | None = None
-    _preview: Any = field(default=None, repr=False)
-
-    def previews(self) -> list[Image.Image]:
-        """The whole picture as it is now, one a variation, scaled down to fit 768 pixels."""
-        if self.result is not None:
-            return [_thumbnail(image) for image in self.result.images]
-        return self._preview() if self._preview is not None else []
-
-
-def _thumbnail(image: Image.Image) -> Image.Image:
-    scale = min(1.0, PREVIEW_SIDE / max(image.size))
-    if scale < 1 and image.mode in ("RGB", "RGBA", "L", "LA"):
-        size = (max(round(image.width * scale), 1), max(round(image.height * scale), 1))
-        image = image.resize(size, Image.Resampling.BOX, reducing_gap=2.0)
-    return Image.fromarray(Source(image).view())
+from engine.windows import Window, bounding_box, march, place_window
 
 
 @dataclass(frozen=True)
@@ -274,119 +217,71 @@ class Editor:
 
     def _edit(self, job: _Job, source: Source, mask: Mask) -> Iterator[Step]:
         """Inpaint and edit_class: one frame around the mask."""
-        began = time.perf_counter()
-        window = place_window(
-            bounding_box(mask),
-            source.width,
-            source.height,
-            side=self.side,
-            context=job.request.options.context,
-        )
-        box = window.clip(source.width, source.height)
-        part = mask[box[1] : box[3], box[0] : box[2]]
-        local = Window(window.left - box[0], window.top - box[1], window.side)
-        view = source.view(box)
-        frame = Frame.cut(view, part, local, self.side)
-        last: ScaleStep | None = None
-        total = len(self.scales)
-        for last in self._regenerate(job, [frame], 0):
-            if last.index + 1 < total:
-                preview = _Preview(self, job, source, frame, view, part, box, last)
-                yield Step(last.index, total, last.side, 0, 1, None, preview)
-        assert last is not None
-        images = []
-        for picture in self._decode(last.feature_map, len(job.seeds)):
-            canvas = view.copy()
-            frame.composite(
-                canvas, part, picture, blend=job.rule.blend, feather=job.rule.feather
-            )
-            image = source.patch(box, canvas, part)
-            assert same_outside(source.image, image, box, part), "a pixel outside the mask changed"
-            images.append(image)
-        yield self._finish(job, images, last, began, total, 1)
+        size = (source.width, source.height)
+        box, context = bounding_box(mask), job.request.options.context
+        window = place_window(box, *size, side=self.side, context=context)
+        painting = Painting(source, mask, window.clip(*size))
+        return self._paint(job, painting, [window])
 
     def _outpaint(self, job: _Job, source: Source) -> Iterator[Step]:
         """Extend the canvas, in overlapping frames where one is not enough."""
         left, right, top, bottom = job.request.margins(source.width, source.height)
         if not left + right + top + bottom:
             raise RequestError('outpaint needs an amount; give a side such as right=256 or "25%"')
-        width, height = source.width + left + right, source.height + top + bottom
-        inner = (left, top, left + source.width, top + source.height)
-        source_on_canvas = extend(source, (left, top, right, bottom))
-        return self._march(job, source_on_canvas, inner, width, height)
+        wide = extend(source, (left, top, right, bottom))
+        known = (left, top, left + source.width, top + source.height)
+        new = np.ones((wide.height, wide.width), bool)
+        new[top : known[3], left : known[2]] = False
+        windows = march(known, (wide.width, wide.height), side=self.side)
+        painting = Painting(wide, new, (0, 0, wide.width, wide.height))
+        return self._paint(job, painting, windows)
 
-    def _march(
-        self, job: _Job, source: Source, inner: tuple[int, int, int, int], width: int, height: int
-    ) -> Iterator[Step]:
+    def _paint(self, job: _Job, painting: Painting, windows: list[Window]) -> Iterator[Step]:
+        """Frame by frame: show the model the frame, let it draw, put the result back."""
         began = time.perf_counter()
-        new = np.ones((height, width), bool)
-        new[inner[1] : inner[3], inner[0] : inner[2]] = False
-        unknown = new.copy()
-        canvases = [source.view().copy()]
-        windows = [
-            w for w in march(inner, (width, height), side=self.side)
-        ]
-        windows = _needed(windows, unknown)
-        total = len(windows) * len(self.scales)
-        last: ScaleStep | None = None
+        per_frame, count = len(self.scales), len(windows)
         likelihood, drawn = torch.zeros(len(job.seeds), dtype=torch.float64), 0
         for number, window in enumerate(windows):
-            frames = [Frame.cut(c, unknown, window, self.side) for c in canvases]
-            for last in self._regenerate(job, frames, number):
-                index = number * len(self.scales) + last.index
-                if index + 1 < total:
-                    preview = _MarchPreview(self, job, window, frames, canvases, unknown, last)
-                    yield Step(index, total, last.side, number, len(windows), None, preview)
-            assert last is not None
-            likelihood, drawn = likelihood + last.log_likelihood, drawn + last.drawn
-            pictures = self._decode(last.feature_map, len(job.seeds))
-            if len(canvases) < len(pictures):
-                canvases = [canvases[0].copy() for _ in pictures]
-                frames = frames * len(pictures)
-            for canvas, frame, picture in zip(canvases, frames, pictures, strict=True):
-                frame.composite(canvas, unknown, picture, blend=job.rule.blend)
-            box = window.clip(width, height)
-            unknown[box[1] : box[3], box[0] : box[2]] = False
-        assert last is not None and not unknown.any()
-        everything = (0, 0, width, height)
-        images = []
-        for canvas in canvases:
-            image = source.patch(everything, canvas, new)
-            assert same_outside(source.image, image, everything, new), "a source pixel changed"
-            images.append(image)
-        done = ScaleStep(last.index, last.side, last.ids, last.feature_map, likelihood, drawn)
-        yield self._finish(job, images, done, began, total, len(windows))
+            frames = painting.frames(window, self.side)
+            for scale in self._regenerate(job, frames, number):
+                index = number * per_frame + scale.index
+                if index + 1 < per_frame * count:
+                    preview = partial(self._preview, job, painting, frames, scale)
+                    yield Step(index, per_frame * count, scale.side, number, count, None, preview)
+            pictures = self._decode(scale.feature_map, len(job.seeds))
+            painting.apply(frames, pictures, job.rule)
+            likelihood, drawn = likelihood + scale.log_likelihood, drawn + scale.drawn
+        scores = (likelihood / max(drawn, 1)).tolist()
+        yield self._last_step(job, painting.finish(), scores, began, count)
+
+    def _preview(
+        self, job: _Job, painting: Painting, frames: list[Frame], scale: ScaleStep
+    ) -> list[Image.Image]:
+        pictures = self._decode(scale.feature_map, len(job.seeds))
+        return painting.preview(frames, pictures, job.rule, PREVIEW_SIDE)
 
     def _generate(self, job: _Job) -> Iterator[Step]:
+        """A whole new picture: nothing is known, every token is drawn."""
         began = time.perf_counter()
-        total = len(self.scales)
-        last: ScaleStep | None = None
-        for last in self._regenerate(job, [], 0):
-            if last.index + 1 < total:
-                feature_map = last.feature_map
 
-                def preview(feature_map: Tensor = feature_map) -> list[Image.Image]:
-                    return [Image.fromarray(to_bytes(p)) for p in self._decode(feature_map)]
+        def pictures(scale: ScaleStep) -> list[Image.Image]:
+            floats = self._decode(scale.feature_map, len(job.seeds))
+            return [Image.fromarray(to_bytes(picture)) for picture in floats]
 
-                yield Step(last.index, total, last.side, 0, 1, None, preview)
-        assert last is not None
-        pictures = self._decode(last.feature_map, len(job.seeds))
-        images = [Image.fromarray(to_bytes(p)) for p in pictures]
-        yield self._finish(job, images, last, began, total, 1)
+        for scale in self._regenerate(job, [], 0):
+            if scale.index + 1 < len(self.scales):
+                preview = partial(pictures, scale)
+                yield Step(scale.index, len(self.scales), scale.side, 0, 1, None, preview)
+        scores = (scale.log_likelihood / scale.drawn).tolist()
+        yield self._last_step(job, pictures(scale), scores, began, 1)
 
-    def _finish(
-        self,
-        job: _Job,
-        images: list[Image.Image],
-        last: ScaleStep,
-        began: float,
-        total: int,
-        frames: int,
+    def _last_step(
+        self, job: _Job, images: list[Image.Image], scores: list[float], began: float, frames: int
     ) -> Step:
-        scores = tuple(float(x) / max(last.drawn, 1) for x in last.log_likelihood)
         seconds = time.perf_counter() - began
-        result = Result(tuple(images), job.seeds, seconds, job.request, scores)
-        return Step(total - 1, total, last.side, frames - 1, frames, result)
+        result = Result(tuple(images), job.seeds, seconds, job.request, tuple(scores))
+        of = frames * len(self.scales)
+        return Step(of - 1, of, self.scales[-1], frames - 1, frames, result)
 
     def _regenerate(self, job: _Job, frames: list[Frame], number: int) -> Iterator[ScaleStep]:
         """The model's part: encode what is known, then the next-scale loop.
@@ -439,83 +334,3 @@ class Editor:
         pictures = [to_floats(self.vqvae.decode(one[None].to(dtype)))[0] for one in feature_map]
         times = (count or len(pictures)) // len(pictures)
         return [picture for picture in pictures for _ in range(times)]
-
-
-@dataclass(frozen=True)
-class _Preview:
-    """The whole picture, small, with what the model has made so far under the mask."""
-
-    editor: Editor
-    job: _Job
-    source: Source
-    frame: Frame
-    view: RGB
-    mask: Mask
-    box: tuple[int, int, int, int]
-    step: ScaleStep
-
-    def __call__(self) -> list[Image.Image]:
-        base = _thumbnail(self.source.image)
-        scale = base.width / self.source.width
-        out = []
-        for picture in self.editor._decode(self.step.feature_map):
-            canvas = self.view.copy()
-            self.frame.composite(canvas, self.mask, picture, blend=self.job.rule.blend)
-            left, top, right, bottom = (round(edge * scale) for edge in self.box)
-            size = (max(right - left, 1), max(bottom - top, 1))
-            small = cv2.resize(canvas, size, interpolation=cv2.INTER_AREA)
-            shown = base.copy()
-            shown.paste(Image.fromarray(small), (left, top))
-            out.append(shown)
-        return out
-
-
-@dataclass(frozen=True)
-class _MarchPreview:
-    """The extended canvas, small, with the frame in work in its place."""
-
-    editor: Editor
-    job: _Job
-    window: Window
-    frames: list[Frame]
-    canvases: list[RGB]
-    unknown: Mask
-    step: ScaleStep
-
-    def __call__(self) -> list[Image.Image]:
-        out = []
-        pictures = self.editor._decode(self.step.feature_map)
-        for index, picture in enumerate(pictures):
-            canvas = self.canvases[index % len(self.canvases)].copy()
-            frame = self.frames[index % len(self.frames)]
-            frame.composite(canvas, self.unknown, picture, blend=self.job.rule.blend)
-            out.append(_thumbnail(Image.fromarray(canvas)))
-        return out
-
-
-def _needed(windows: list[Window], unknown: Mask) -> list[Window]:
-    """The windows that have something to fill when their turn comes."""
-    height, width = unknown.shape
-    left = unknown.copy()
-    needed = []
-    for window in windows:
-        x0, y0, x1, y1 = window.clip(width, height)
-        if left[y0:y1, x0:x1].any():
-            left[y0:y1, x0:x1] = False
-            needed.append(window)
-    return needed
-
-
-def extend(source: Source, margins: tuple[int, int, int, int]) -> Source:
-    """The source on a larger canvas (left, top, right, bottom), its edge pixels repeated outward."""
-    left, top, right, bottom = margins
-    width, height = source.width + left + right, source.height + top + bottom
-    check_size((width, height), "the extended picture")
-    raw = np.asarray(source.image)
-    pad = [(top, bottom), (left, right)] + [(0, 0)] * (raw.ndim - 2)
-    wide = np.pad(raw, pad, mode="edge")
-    image = source.image.resize((width, height), Image.Resampling.NEAREST)
-    image.info = dict(source.image.info)
-    data = np.packbits(wide, axis=1).tobytes() if image.mode == "1" else wide.tobytes()
-    image.frombytes(data)
-    return Source(image)

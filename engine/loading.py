@@ -27,14 +27,14 @@ def load_editor(
     """
     where = choose_device(device)
     dtype = choose_precision(precision, where)
-    files = resolve(model, weights)
+    files = resolve(model, weights, bytes_per_weight=dtype.itemsize)
     loaded = load_pair(files.vqvae, files.var, device=where, dtype=dtype)
     channels_last(loaded.vqvae)
     return Editor(
         loaded.vqvae,
         loaded.var,
         labels=Labels.of_model(loaded.labels, loaded.var.spec.num_classes),
-        name=files.name,
+        name=Path(files.name).name,
         about=loaded.about or files.about,
         source=files.source,
     )

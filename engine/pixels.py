@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps, PngImagePlugin
+from PIL import Image, ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageError
 from torch import Tensor
 
 from engine.errors import ImageError
@@ -51,7 +51,7 @@ def open_image(source: str | Path | bytes | BinaryIO) -> Image.Image:
         raise
     except Exception as error:  # decoders raise anything from SyntaxError to struct.error
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        if isinstance(error, Image.UnidentifiedImageError):
+        if isinstance(error, UnidentifiedImageError):
             reason = "not a picture in a known format"
         raise ImageError(f"{name}: cannot be read ({reason}); use a PNG, JPEG or WebP") from None
 
@@ -230,6 +230,32 @@ class Source:
         return chosen
 
 
+def thumbnail(image: Image.Image, side: int) -> Image.Image:
+    """The picture as RGB, scaled down to fit ``side`` x ``side`` pixels; never up."""
+    scale = min(1.0, side / max(image.size))
+    if scale < 1 and image.mode in ("RGB", "RGBA", "L", "LA"):
+        size = (max(round(image.width * scale), 1), max(round(image.height * scale), 1))
+        image = image.resize(size, Image.Resampling.BOX, reducing_gap=2.0)
+    small = Image.fromarray(Source(image).view())
+    small.thumbnail((side, side))
+    return small
+
+
+def extend(source: Source, margins: tuple[int, int, int, int]) -> Source:
+    """The source on a larger canvas (left, top, right, bottom), its edge pixels repeated outward."""
+    left, top, right, bottom = margins
+    width, height = source.width + left + right, source.height + top + bottom
+    check_size((width, height), "the extended picture")
+    raw = np.asarray(source.image)
+    pad = [(top, bottom), (left, right)] + [(0, 0)] * (raw.ndim - 2)
+    wide = np.pad(raw, pad, mode="edge")
+    image = source.image.resize((width, height), Image.Resampling.NEAREST)
+    image.info = dict(source.image.info)
+    data = np.packbits(wide, axis=1).tobytes() if image.mode == "1" else wide.tobytes()
+    image.frombytes(data)
+    return Source(image)
+
+
 def same_outside(source: Image.Image, result: Image.Image, box: Box, mask: Mask) -> bool:
     """Whether every pixel outside ``mask`` (covering ``box``) is the same in both pictures."""
     if (source.mode, source.size) != (result.mode, result.size):
@@ -258,7 +284,8 @@ def to_floats(pictures: Tensor) -> NDArray[np.float32]:
 
 def to_bytes(rgb: NDArray[Any]) -> RGB:
     """RGB floats in 0..255, rounded and clipped to uint8."""
-    return np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
+    rounded: RGB = np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
+    return rounded
 
 
 def encode_png(image: Image.Image, request: str | None = None) -> bytes:

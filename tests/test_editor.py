@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from engine import EditOptions, EditRequest, EngineError, MaskError, RequestError
-from engine.editor import Editor, Result
+from engine.editor import Editor
 from engine.pixels import open_image, read_request
+from engine.result import Result
 from tests.pictures import MODES, noisy_rgb, picture
 from tests.tiny import LABELS, tiny_editor
 

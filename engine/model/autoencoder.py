@@ -186,4 +186,6 @@ class Decoder(nn.Module):
 
 def channels_last(module: nn.Module) -> None:
     """Store the 4-D weights of ``module`` so that CPU and GPU convolutions need no reordering."""
-    module.to(memory_format=torch.channels_last)
+    for parameter in module.parameters():
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)

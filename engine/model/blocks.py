@@ -152,4 +152,5 @@ class Block(nn.Module):
         if rows is not None:
             x = x[:, rows]
         x = x + self.attn(normed, store, start, segments, rows) * m.gamma1
-        return x + self.ffn(modulated_norm(x, m.scale2, m.shift2, dtype)) * m.gamma2
+        normed = modulated_norm(x, m.scale2, m.shift2, dtype)
+        return x + cast(Tensor, self.ffn(normed)) * m.gamma2

@@ -56,7 +56,8 @@ class Quantizer(nn.Module):
         distance = torch.addmm(
             flat.square().sum(1, keepdim=True) + code.square().sum(1), flat, code.T, alpha=-2
         )  # (N, V)
-        return distance.argmin(1).view(vectors.shape[:-1])
+        ids: Tensor = distance.argmin(1).view(vectors.shape[:-1])
+        return ids
 
     def residual_ids(self, k: int, features: Tensor, feature_map: Tensor) -> Tensor:
         """Ids of scale k for what ``feature_map`` still lacks of ``features``: (B, s * s)."""
@@ -69,7 +70,8 @@ class Quantizer(nn.Module):
     def look_up(self, k: int, ids: Tensor) -> Tensor:
         """Codebook vectors of a token map: (B, s * s) -> (B, z, s, s)."""
         side = self.scales[k]
-        return self.embedding(ids).transpose(1, 2).unflatten(2, (side, side))
+        vectors = cast(Tensor, self.embedding(ids))
+        return vectors.transpose(1, 2).unflatten(2, (side, side))
 
     def add(self, k: int, feature_map: Tensor, vectors: Tensor) -> Tensor:
         """The feature map after scale k: (B, z, S, S) plus phi_k(upsampled (B, z, s, s))."""

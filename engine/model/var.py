@@ -125,7 +125,7 @@ class VAR(nn.Module):
             parts.append(self.word_embed(inputs.to(self.word_embed.weight.dtype)).float())
         level = self.lvl_embed(self.lvl_1L[:, begin:end])
         place = (level + self.pos_1LC[:, begin:end]).float()
-        return torch.cat(parts, dim=1) + place
+        return torch.cat(parts, dim=1) + cast(Tensor, place)
 
     def run(
         self,

@@ -1,0 +1,73 @@
+"""Spreading known values over a hole: classical fills, and the membrane that hides a seam.
+
+A picture here is (S, S, 3) float32 in 0..255, a hole or a known area (S, S) bool.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.pixels import Mask, to_bytes
+
+Floats = NDArray[Any]
+
+RIM = 12  # width in model pixels of the known rim whose colours the membrane carries inward
+MEMBRANE_REACH = 0.35  # distance, as a part of the frame, at which the membrane has faded to 1/e
+
+
+def fill_hole(pixels: Floats, hole: Mask, method: str) -> Floats:
+    """Fill ``hole`` of an (S, S, 3) picture: telea, navier_stokes (OpenCV), push_pull or mean."""
+    if hole.all():
+        return np.full_like(pixels, 127.5)
+    if method in ("telea", "navier_stokes"):
+        flag = cv2.INPAINT_TELEA if method == "telea" else cv2.INPAINT_NS
+        flat = cv2.inpaint(to_bytes(pixels), hole.astype(np.uint8), 3, flag).astype(np.float32)
+        return np.where(hole[..., None], flat, pixels)
+    if method == "mean":
+        return np.where(hole[..., None], pixels[~hole].mean(axis=0), pixels).astype(np.float32)
+    smooth = push_pull(pixels, (~hole).astype(np.float32))
+    return np.where(hole[..., None], smooth, pixels)
+
+
+def push_pull(values: Floats, weight: Floats) -> Floats:
+    """Spread weighted values (S, S, C) smoothly over the whole square (Gortler et al. 1996, 3.4).
+
+    Averages are pushed up a pyramid until every cell knows something, then pulled down again
+    wherever the finer level has too little weight of its own.
+    """
+    side = values.shape[0]
+    if side == 1 or float(weight.min()) >= 1:
+        return values
+    half = (side + 1) // 2
+    size = (half, half)
+    total = cv2.resize(weight, size, interpolation=cv2.INTER_AREA)
+    mixed = cv2.resize(values * weight[..., None], size, interpolation=cv2.INTER_AREA)
+    mixed = mixed.reshape(half, half, -1)
+    average = mixed / np.maximum(total, 1e-8)[..., None]
+    coarse = push_pull(average, np.minimum(total * 4, 1))
+    finer = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_LINEAR)
+    finer = finer.reshape(side, side, -1)
+    own = weight[..., None]
+    spread: Floats = values * own + finer * (1 - own)
+    return spread
+
+
+def membrane(difference: Floats, known: Mask) -> Floats:
+    """The correction that makes a generated hole meet its rim (after Perez et al. 2003, eq. 8).
+
+    ``difference`` (S, S, 3) is the picture minus the model's output where it is known. Its values
+    along the rim are spread over the hole and fade with the distance from it. Zero where known.
+    """
+    if known.all() or not known.any():
+        return np.zeros_like(difference)
+    side = known.shape[0]
+    outward = cv2.distanceTransform(known.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    inward = cv2.distanceTransform((~known).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    weight = np.where(known, np.exp(-outward * (3 / RIM)), 0).astype(np.float32)
+    spread = push_pull(difference.astype(np.float32), weight)
+    fade = np.exp(-inward / (MEMBRANE_REACH * side))[..., None]
+    return np.where(known[..., None], 0, spread * fade).astype(np.float32)

@@ -1,0 +1,53 @@
+"""What an edit gives: a step a scale, and a result at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from PIL import Image
+
+from engine.pixels import encode_png, thumbnail
+from engine.request import EditRequest
+
+PREVIEW_SIDE = 768  # longer side of a preview in pixels
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished edit: full-resolution pictures, and all that is needed to make them again."""
+
+    images: tuple[Image.Image, ...]
+    seeds: tuple[int, ...]
+    seconds: float
+    request: EditRequest
+    scores: tuple[float, ...] = ()  # mean log-likelihood of the drawn tokens, higher is likelier
+
+    def png(self, index: int = 0) -> bytes:
+        """One picture as a PNG that carries the request which makes it again, alone."""
+        return encode_png(self.images[index], self.request_of(index).to_json())
+
+    def request_of(self, index: int) -> EditRequest:
+        """The request that makes this picture alone."""
+        alone = {"seed": self.seeds[index], "variations": 1}
+        options = self.request.options.model_copy(update=alone)
+        return self.request.model_copy(update={"options": options, "image": None, "mask": None})
+
+
+@dataclass(frozen=True)
+class Step:
+    """One scale of one frame is done. ``result`` is set on the last step only."""
+
+    index: int
+    of: int
+    scale: int
+    frame: int
+    frames: int
+    result: Result | None = None
+    preview: Callable[[], list[Image.Image]] | None = field(default=None, repr=False)
+
+    def previews(self) -> list[Image.Image]:
+        """The whole picture as it is now, one a variation, scaled down to fit 768 pixels."""
+        if self.result is not None:
+            return [thumbnail(image, PREVIEW_SIDE) for image in self.result.images]
+        return self.preview() if self.preview is not None else []

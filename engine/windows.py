@@ -1,0 +1,138 @@
+"""Where the model looks: the square around an edit, and the squares that extend a canvas.
+
+A mask is (H, W) bool, True = regenerate. Boxes are (left, top, right, bottom) in canvas pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.errors import MaskError
+from engine.pixels import Box, Mask
+
+CONTEXT_FACTOR = 2.0  # "auto": the frame's side as a multiple of the mask's longer side
+ONE_FRAME_GROWTH = 1.6  # an extension up to this factor is made in one frame ...
+ONE_FRAME_ASPECT = 0.8  # ... if the canvas is at least this square
+
+
+@dataclass(frozen=True)
+class Window:
+    """A square on the canvas; it may reach beyond the canvas."""
+
+    left: int
+    top: int
+    side: int
+
+    def clip(self, width: int, height: int) -> Box:
+        """The part of the square that lies on the canvas."""
+        return (
+            max(self.left, 0),
+            max(self.top, 0),
+            min(self.left + self.side, width),
+            min(self.top + self.side, height),
+        )
+
+
+def bounding_box(mask: Mask) -> Box:
+    """The smallest box around what is masked; MaskError if nothing is."""
+    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
+    if not columns.size:
+        raise MaskError("the mask is empty; paint over the part that is to be regenerated")
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def place_window(
+    box: Box, width: int, height: int, *, side: int, context: int | str = "auto"
+) -> Window:
+    """The square that the model sees for an edit of ``box``, on a canvas width x height.
+
+    ``side`` is the model's. "auto" takes twice the box's longer side, at least ``side`` pixels
+    where the canvas has them, at most the canvas; "whole" the canvas's longer side; a number, so
+    many pixels around the box. The square is moved onto the canvas as far as it fits.
+    """
+    left, top, right, bottom = box
+    longest = max(right - left, bottom - top)
+    if context == "whole":
+        size = max(width, height)
+    elif context == "auto":
+        size = max(round(CONTEXT_FACTOR * longest), side)
+        size = max(min(size, max(width, height)), longest)
+        if longest <= min(width, height):  # prefer a square without padding
+            size = min(size, min(width, height))
+    else:
+        size = min(longest + 2 * int(context), max(width, height))
+
+    def place(low: int, high: int, limit: int) -> int:
+        begin = round((low + high - size) / 2)
+        if size >= limit:
+            return -((size - limit) // 2)
+        return min(max(begin, 0), limit - size)
+
+    return Window(place(left, right, width), place(top, bottom, height), size)
+
+
+def march(known: Box, canvas: tuple[int, int], *, side: int) -> list[Window]:
+    """Windows that extend ``known`` to the whole canvas (width, height), in order.
+
+    The strips left and right are filled first, each outward from the known part, then top and
+    bottom over the whole width. Neighbouring frames overlap by half, so that every frame sees what
+    was there before. A canvas that is nearly square and not much larger takes one frame.
+    """
+    left, top, right, bottom = known
+    unknown = np.ones((canvas[1], canvas[0]), bool)
+    unknown[top:bottom, left:right] = False
+    needed = []
+    for window in _strips(known, canvas, side):
+        x0, y0, x1, y1 = window.clip(*canvas)
+        if unknown[y0:y1, x0:x1].any():
+            unknown[y0:y1, x0:x1] = False
+            needed.append(window)
+    return needed
+
+
+def _strips(known: Box, canvas: tuple[int, int], side: int) -> Iterator[Window]:
+    """Windows strip by strip; some may find everything done already."""
+    width, height = canvas
+    left, top, right, bottom = known
+    longest, shortest = max(width, height), min(width, height)
+    size = max(min(right - left, bottom - top), min(side, shortest))
+    if longest <= ONE_FRAME_GROWTH * size and shortest >= ONE_FRAME_ASPECT * longest:
+        yield Window(-((longest - width) // 2), -((longest - height) // 2), longest)
+        return
+    step = max(size // 2, 1)
+
+    def along(low: int, high: int) -> list[int]:
+        """Window positions that cover low..high, from the middle outward, overlapping by half."""
+        if high - low <= size:
+            return [round((low + high - size) / 2)]
+        count = -(-(high - low - size) // step) + 1
+        places = [round(low + i * (high - low - size) / (count - 1)) for i in range(count)]
+        middle = (low + high - size) / 2
+        return sorted(places, key=lambda place: abs(place - middle))
+
+    def inside(place: int, limit: int) -> int:
+        return -((size - limit) // 2) if size >= limit else min(max(place, 0), limit - size)
+
+    x = right
+    while x < width:
+        x = min(x + step, width)
+        for y in along(top, bottom):
+            yield Window(inside(x - size, width), y, size)
+    x = left
+    while x > 0:
+        x = max(x - step, 0)
+        for y in along(top, bottom):
+            yield Window(inside(x, width), y, size)
+    y = bottom
+    while y < height:
+        y = min(y + step, height)
+        for x in along(0, width):
+            yield Window(x if size < width else inside(x, width), inside(y - size, height), size)
+    y = top
+    while y > 0:
+        y = max(y - step, 0)
+        for x in along(0, width):
+            yield Window(x if size < width else inside(x, width), inside(y, height), size)
