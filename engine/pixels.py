@@ -29,7 +29,7 @@ Box = tuple[int, int, int, int]  # left, top, right, bottom
 PLAIN_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV")
 DEEP_MODES = ("I", "I;16", "I;16L", "I;16B", "F")
 ALPHA_MODES = ("LA", "PA", "RGBA")
-PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16")
+PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
 
 
 def open_image(source: str | Path | bytes | BinaryIO) -> Image.Image:
@@ -289,7 +289,11 @@ def to_bytes(rgb: NDArray[Any]) -> RGB:
 
 
 def encode_png(image: Image.Image, request: str | None = None) -> bytes:
-    """A PNG with the request inside. Modes that PNG cannot hold are saved as sRGB."""
+    """A PNG with the request inside. 32-bit grey becomes 16-bit; other modes, sRGB."""
+    if image.mode == "I":
+        deep = Image.fromarray(np.clip(np.asarray(image), 0, 65535).astype(np.uint16))
+        deep.info = dict(image.info)
+        image = deep
     if image.mode not in PNG_MODES:
         icc_free = Image.fromarray(Source(image).view())
         icc_free.info = {k: v for k, v in image.info.items() if k in ("exif", "dpi")}

@@ -98,7 +98,7 @@ def _strips(known: Box, canvas: tuple[int, int], side: int) -> Iterator[Window]:
     width, height = canvas
     left, top, right, bottom = known
     longest, shortest = max(width, height), min(width, height)
-    size = max(min(right - left, bottom - top), min(side, shortest))
+    size = max(min(right - left, bottom - top), min(side, shortest), 2)
     if longest <= ONE_FRAME_GROWTH * size and shortest >= ONE_FRAME_ASPECT * longest:
         yield Window(-((longest - width) // 2), -((longest - height) // 2), longest)
         return

@@ -70,8 +70,8 @@ class Quantizer(nn.Module):
     def look_up(self, k: int, ids: Tensor) -> Tensor:
         """Codebook vectors of a token map: (B, s * s) -> (B, z, s, s)."""
         side = self.scales[k]
-        vectors = cast(Tensor, self.embedding(ids))
-        return vectors.transpose(1, 2).unflatten(2, (side, side))
+        vectors: Tensor = self.embedding(ids).transpose(1, 2).unflatten(2, (side, side))
+        return vectors
 
     def add(self, k: int, feature_map: Tensor, vectors: Tensor) -> Tensor:
         """The feature map after scale k: (B, z, S, S) plus phi_k(upsampled (B, z, s, s))."""

@@ -1,0 +1,136 @@
+"""Attention: one contract for every kernel, chosen by device."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from types import ModuleType
+
+import pytest
+import torch
+from torch import Tensor
+
+from engine.model import attention
+from engine.model.attention import attend_by_scale, choose_attention, sdpa, xformers_attention
+from engine.spec import scale_bounds
+
+
+def tensors(n: int, m: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return tuple(
+        torch.randn(2, size, 3, 64, generator=generator).to(dtype) for size in (n, m, m)
+    )  # type: ignore[return-value]
+
+
+def reference(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+    """softmax(scale q k^T) v, written out."""
+    weights = (torch.einsum("bnhd,bmhd->bhnm", q, k) * scale).softmax(-1)
+    return torch.einsum("bhnm,bmhd->bnhd", weights, v)
+
+
+class StandIn:
+    """xformers' memory_efficient_attention by contract: checks its arguments, then computes."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(
+        self, query: Tensor, key: Tensor, value: Tensor, *, scale: float | None = None
+    ) -> Tensor:
+        self.calls += 1
+        for each in (query, key, value):
+            assert each.dim() == 4 and each.shape[-1] == 64 and each.stride(-1) == 1  # (B, M, H, K)
+            assert each.dtype == query.dtype and each.device == query.device
+        assert key.shape == value.shape and key.shape[2] == query.shape[2]
+        assert scale is not None, "xformers' own default scale is 1 / sqrt(K)"
+        return reference(query, key, value, scale)
+
+
+@pytest.fixture
+def xformers(monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    stand_in = StandIn()
+    ops = ModuleType("xformers.ops")
+    ops.memory_efficient_attention = stand_in  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "xformers", ModuleType("xformers"))
+    monkeypatch.setitem(sys.modules, "xformers.ops", ops)
+    attention._xformers_problem.cache_clear()
+    return stand_in
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.03])
+def test_every_kernel_gives_the_reference(xformers: StandIn, scale: float) -> None:
+    q, k, v = tensors(5, 9)
+    for kernel in (sdpa, xformers_attention):
+        torch.testing.assert_close(kernel(q, k, v, scale), reference(q, k, v, scale))
+    assert xformers.calls == 1
+
+
+def test_the_cuda_path_runs_the_whole_model_through_xformers(xformers: StandIn) -> None:
+    """Layout and scale by contract: the model with xformers' kernel equals the plain one."""
+    from engine.generation import TransformerPredictor, generate
+    from engine.sampling import Sampling
+    from tests.tiny import SCALES, tiny_var, tiny_vqvae
+
+    vqvae, outcomes = tiny_vqvae(), []
+    for kernel in (sdpa, xformers_attention):
+        var = tiny_var()
+        for block in var.blocks:
+            block.attn.attention = kernel
+        sampling = Sampling(guidance=2.0)
+        with torch.inference_mode():
+            predictor = TransformerPredictor(var, 1, sampling)
+        maps = [torch.ones(side * side, dtype=torch.bool) for side in SCALES]
+        steps = generate(
+            predictor, vqvae.quantize, regenerate=maps, seeds=(1, 2), sampling=sampling
+        )
+        outcomes.append([step.ids for step in steps])
+    assert all(torch.equal(a, b) for a, b in zip(*outcomes, strict=True))
+    assert xformers.calls == len(SCALES) * len(var.blocks)
+
+
+def test_attention_by_scale_equals_a_block_causal_mask() -> None:
+    bounds = scale_bounds((1, 2, 3))
+    q, k, v = tensors(14, 14)
+    mask = torch.zeros(14, 14, dtype=torch.bool)
+    for begin, end in bounds:
+        mask[begin:end, :end] = True
+    weights = torch.einsum("bnhd,bmhd->bhnm", q, k).masked_fill(~mask, float("-inf")).softmax(-1)
+    expected = torch.einsum("bhnm,bmhd->bnhd", weights, v)
+    segments = [(begin, end, end) for begin, end in bounds]
+    torch.testing.assert_close(attend_by_scale(sdpa, q, k, v, 1.0, segments), expected)
+
+
+def test_the_kernel_follows_the_device_not_what_is_installed(xformers: StandIn) -> None:
+    assert choose_attention(torch.device("cpu")) is sdpa
+    assert choose_attention(torch.device("mps")) is sdpa
+    assert xformers.calls == 0
+
+
+def test_cuda_takes_xformers_where_its_kernel_works(
+    xformers: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = torch.zeros
+    monkeypatch.setattr(attention.torch, "zeros", lambda *a, device, **k: real(*a, **k))
+    assert choose_attention(torch.device("cuda")) is xformers_attention
+    assert xformers.calls == 1
+
+
+def test_cuda_without_a_working_xformers_says_so_once_and_uses_sdpa(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "xformers", None)
+    monkeypatch.setitem(sys.modules, "xformers.ops", None)
+    attention._xformers_problem.cache_clear()
+    real = torch.zeros
+    monkeypatch.setattr(attention.torch, "zeros", lambda *a, device, **k: real(*a, **k))
+    with caplog.at_level(logging.WARNING):
+        assert choose_attention(torch.device("cuda")) is sdpa
+    assert len(caplog.records) == 1 and "\n" not in caplog.records[0].getMessage()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_a_gpu_xformers_equals_sdpa() -> None:
+    q, k, v = (t.cuda() for t in tensors(40, 80, torch.float16))
+    ours = choose_attention(torch.device("cuda"))(q, k, v, 1.0)
+    torch.testing.assert_close(ours, sdpa(q, k, v, 1.0), atol=2e-3, rtol=1e-2)

@@ -1,0 +1,91 @@
+"""Names <-> ids, with ImageNet's thousand and small planted lists."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.errors import RequestError
+from engine.labels import Labels, imagenet_names
+
+CRANES = Labels(["crane", "hen", "Crane", "school bus", "207"])
+
+
+def test_imagenet_has_a_thousand_names_in_the_official_order():
+    names = imagenet_names()
+    assert len(names) == 1000
+    assert (names[0], names[207], names[999]) == ("tench", "Golden Retriever", "toilet paper")
+
+
+def test_every_class_is_found_by_what_is_shown_for_it_and_by_its_id():
+    for labels in (Labels.of_model((), 1000), CRANES):
+        choices = labels.choices()
+        assert len(set(map(str.casefold, choices))) == len(labels)
+        for index, choice in enumerate(choices):
+            assert labels.find(choice) == index
+            assert labels.find(choice.upper()) == index
+            assert labels.find(index) == index
+
+
+def test_names_that_repeat_are_shown_with_their_ids():
+    assert CRANES.choices() == ["crane (0)", "hen", "Crane (2)", "school bus", "207"]
+    assert CRANES.display(2) == "Crane (2)"
+
+
+def test_a_name_of_several_classes_is_refused_naming_them():
+    with pytest.raises(RequestError, match=r"2 classes; say 'crane \(0\)' or 'Crane \(2\)'"):
+        CRANES.find("CRANE")
+
+
+def test_case_and_surplus_spaces_do_not_matter():
+    assert CRANES.find("  School   BUS ") == 3
+
+
+def test_digits_are_an_id_unless_a_class_is_called_so():
+    assert CRANES.find("1") == 1
+    assert CRANES.find("207") == 4
+
+
+@pytest.mark.parametrize("wrong", [-1, 5, "5", "999999", True, 10**30])
+def test_an_id_out_of_range_is_refused_with_the_range(wrong):
+    with pytest.raises(RequestError, match="0 to 4"):
+        CRANES.find(wrong)
+
+
+@pytest.mark.parametrize(
+    ("typed", "near"),
+    [("goldn retriever", "Golden Retriever"), ("school buss", "school bus"), ("crane", "crane (")],
+)
+def test_an_unknown_name_brings_near_ones(typed, near):
+    with pytest.raises(RequestError, match="near ones") as caught:
+        Labels.of_model((), 1000).find(typed)
+    assert near in str(caught.value)
+
+
+def test_a_name_like_no_other_brings_a_few_examples():
+    with pytest.raises(RequestError, match="5 classes, such as 'crane"):
+        CRANES.find("zzzzzz")
+
+
+def test_a_model_without_names_has_numbers_unless_it_is_imagenets():
+    assert Labels.of_model((), 3).choices() == ["class 0", "class 1", "class 2"]
+    assert Labels.of_model((), 1000).names == imagenet_names()
+    assert Labels.of_model(["a", "b"], 2).choices() == ["a", "b"]
+
+
+@given(st.text(max_size=200) | st.integers())
+def test_any_text_or_number_is_an_id_or_one_line(label):
+    try:
+        assert 0 <= CRANES.find(label) < 5
+    except RequestError as error:
+        assert len(str(error)) < 400
+
+
+@given(st.lists(st.text("ab (0123)", min_size=1, max_size=6), min_size=1, max_size=12))
+def test_no_two_choices_are_the_same_whatever_the_names(names):
+    labels = Labels(names)
+    choices = labels.choices()
+    assert len(set(choices)) == len(choices)
+    for index, choice in enumerate(choices):
+        assert labels.find(choice) == index

@@ -1,0 +1,71 @@
+"""Where the model looks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.errors import MaskError
+from engine.windows import bounding_box, march, place_window
+
+
+@st.composite
+def boxes(draw: st.DrawFn) -> tuple[tuple[int, int], tuple[int, int, int, int]]:
+    width, height = draw(st.integers(1, 900)), draw(st.integers(1, 900))
+    x0, y0 = draw(st.integers(0, width - 1)), draw(st.integers(0, height - 1))
+    x1, y1 = draw(st.integers(x0 + 1, width)), draw(st.integers(y0 + 1, height))
+    return (width, height), (x0, y0, x1, y1)
+
+
+@given(boxes(), st.sampled_from(["auto", "whole", 0, 10, 5000]), st.sampled_from([32, 256]))
+def test_the_window_holds_the_box_and_leaves_the_canvas_only_where_it_must(
+    canvas_and_box: tuple[tuple[int, int], tuple[int, int, int, int]],
+    context: str | int,
+    side: int,
+) -> None:
+    (width, height), box = canvas_and_box
+    window = place_window(box, width, height, side=side, context=context)
+    left, top, right, bottom = window.clip(width, height)
+    assert left <= box[0] and top <= box[1] and right >= box[2] and bottom >= box[3]
+    assert window.side <= max(width, height)
+    if window.side <= width:
+        assert window.left >= 0 and window.left + window.side <= width
+    if window.side <= height:
+        assert window.top >= 0 and window.top + window.side <= height
+
+
+def test_auto_gives_context_and_whole_the_whole_picture() -> None:
+    box = (500, 500, 600, 560)
+    assert place_window(box, 2000, 1000, side=256).side == 256
+    assert place_window((400, 300, 700, 500), 2000, 1000, side=256).side == 600
+    assert place_window(box, 2000, 1000, side=256, context="whole").side == 2000
+    assert place_window(box, 2000, 1000, side=256, context=30).side == 160
+
+
+@given(boxes(), st.sampled_from([16, 64, 256]))
+def test_marching_paints_all_that_is_new_and_always_sees_something_known(
+    canvas_and_box: tuple[tuple[int, int], tuple[int, int, int, int]], side: int
+) -> None:
+    (width, height), known = canvas_and_box
+    done = np.zeros((height, width), bool)
+    done[known[1] : known[3], known[0] : known[2]] = True
+    for window in march(known, (width, height), side=side):
+        left, top, right, bottom = window.clip(width, height)
+        part = done[top:bottom, left:right]
+        assert part.size and not part.all(), "a window with nothing to do"
+        assert part.any(), "a window that sees nothing known"
+        done[top:bottom, left:right] = True
+    assert done.all()
+
+
+def test_a_small_extension_of_a_square_takes_one_frame_and_a_long_one_several() -> None:
+    assert len(march((0, 0, 256, 256), (384, 256), side=256)) == 1
+    assert len(march((64, 64, 256, 256), (320, 320), side=256)) == 1
+    assert len(march((0, 0, 256, 256), (1024, 256), side=256)) == 6
+
+
+def test_an_empty_mask_is_an_error_that_says_what_to_do() -> None:
+    with pytest.raises(MaskError, match="empty; paint over"):
+        bounding_box(np.zeros((4, 4), bool))
