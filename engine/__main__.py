@@ -245,6 +245,29 @@ def models_verify(name: Annotated[str, typer.Argument(help="Such as var-d16.")])
         print(line)
 
 
+@app.command()
+def bench(
+    models: Annotated[
+        str, typer.Option("--models", help="Of bundled, d16-256, d36-512; commas between.")
+    ] = "bundled,d16-256",
+    quick: Annotated[bool, typer.Option(help="One variation, one mask.")] = False,
+    device: DeviceOpt = "auto",
+    precision: PrecisionOpt = "auto",
+    as_json: JsonOpt = False,
+) -> None:
+    """Time edits against a plain implementation of the authors' algorithm, in one run."""
+    from engine.benchmark.measure import MODELS
+    from engine.benchmark.table import bench as run
+    from engine.device import choose_device
+
+    chosen = [name.strip() for name in models.split(",") if name.strip()]
+    for name in chosen:
+        if name not in MODELS:
+            raise RequestError(f"unknown shape {name!r}; known: {', '.join(MODELS)}")
+    where = str(choose_device(device))
+    run(chosen, device=where, precision=precision, quick=quick, as_json=as_json)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
