@@ -1,0 +1,157 @@
+"""The command line: the same pictures as Python, one line for a mistake, nothing lost."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from engine import EditOptions, load_editor
+from engine.__main__ import main
+from engine.checkpoint import save_model
+from engine.pixels import open_image
+from tests.pictures import noisy_rgb
+from tests.tiny import LABELS, tiny_var, tiny_vqvae
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model, a photo and a mask."""
+    where = tmp_path_factory.mktemp("cli")
+    save_model(where / "tiny", tiny_vqvae(), tiny_var(), labels=LABELS, about="a test")
+    noisy_rgb(70, 50).save(where / "photo.jpg", quality=95)
+    mask = np.zeros((50, 70), np.uint8)
+    mask[10:40, 20:50] = 255
+    Image.fromarray(mask).save(where / "mask.png")
+    Image.fromarray(mask[:-1]).save(where / "short.png")
+    Image.new("L", (70, 50)).save(where / "empty.png")
+    (where / "text.png").write_text("not a picture")
+    return where
+
+
+def run(folder: Path, line: str) -> int:
+    """Run a command line; words with a dot or slash that are files there get their folder."""
+    words = [str(folder / w) if (folder / w).exists() else w for w in line.split()]
+    if words[0] not in ("models", "bench"):
+        words += ["--model", str(folder / "tiny"), "--device", "cpu"]
+    return main(words)
+
+
+def test_every_task_gives_pythons_bytes(folder: Path, tmp_path: Path) -> None:
+    editor = load_editor(str(folder / "tiny"), device="cpu")
+    photo, mask = open_image(folder / "photo.jpg"), open_image(folder / "mask.png")
+    options = EditOptions(seed=1, top_k=20)
+    expected = {
+        "inpaint photo.jpg --mask mask.png": editor.inpaint(photo, mask, options=options),
+        "outpaint photo.jpg --right 25% --top 9": editor.outpaint(
+            photo, right="25%", top=9, options=options
+        ),
+        "edit-class photo.jpg --mask mask.png --label boat": editor.edit_class(
+            photo, mask, "boat", options=options
+        ),
+        "generate --label 2": editor.generate("2", options),
+    }
+    for line, result in expected.items():
+        out = tmp_path / "out.png"
+        assert run(folder, f"{line} --seed 1 --top-k 20 -o {out}") == 0
+        assert out.read_bytes() == result.png(), line
+
+
+def test_variations_get_numbers_and_json_tells_all(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "v.png"
+    line = f"inpaint photo.jpg --mask mask.png --seed 4 --variations 2 --json -o {out}"
+    assert run(folder, line) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["files"] == [str(tmp_path / "v-1.png"), str(tmp_path / "v-2.png")]
+    assert report["seeds"] == [4, 5] and report["request"]["model"] == "tiny"
+    assert all(Path(name).exists() for name in report["files"]) and not out.exists()
+
+
+def test_twice_the_same_command_gives_the_same_bytes_in_new_processes(
+    folder: Path, tmp_path: Path
+) -> None:
+    outputs = []
+    for name in ("a.png", "b.png"):
+        command = [
+            sys.executable, "-m", "engine", "inpaint", folder / "photo.jpg",
+            "--mask", folder / "mask.png", "-o", tmp_path / name, "--seed", "1",
+            "--model", folder / "tiny",
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        outputs.append((tmp_path / name).read_bytes())
+    assert outputs[0] == outputs[1]
+    result, photo = open_image(tmp_path / "a.png"), open_image(folder / "photo.jpg")
+    outside = np.asarray(open_image(folder / "mask.png")) == 0
+    assert np.array_equal(np.asarray(result)[outside], np.asarray(photo)[outside])
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("inpaint nope.jpg --mask mask.png -o out.png", "no such file"),
+        ("inpaint text.png --mask mask.png -o out.png", "not a picture in a known format"),
+        ("inpaint photo.jpg --mask short.png -o out.png", "the mask is 70x49, the picture 70x50"),
+        ("inpaint photo.jpg --mask empty.png -o out.png", "the mask is empty; paint"),
+        ("inpaint photo.jpg -o out.png", "Missing option '--mask'"),
+        ("inpaint photo.jpg --mask mask.png -o out.xyz", "cannot save as '.xyz'"),
+        ("inpaint photo.jpg --mask mask.png -o no/such/out.png", "no such folder"),
+        ("edit-class photo.jpg --mask mask.png --label brid -o out.png", "near ones: 'bird'"),
+        ("outpaint photo.jpg -o out.png", "needs an amount"),
+        ("outpaint photo.jpg --right -5 -o out.png", "must not be negative"),
+        ("outpaint photo.jpg --right 99999 -o out.png", "at most 16384"),
+        ("outpaint photo.jpg --right much -o out.png", "expected pixels"),
+        ("generate --variations 99 -o out.png", "less than or equal to 16"),
+        ("generate --seed x -o out.png", "'--seed'"),
+        ("generate --device gpu -o out.png", "unknown device 'gpu'"),
+        ("models download vard16", "known: "),
+        ("bench --models d99", "unknown shape 'd99'"),
+        ("frobnicate", "No such command"),
+    ],
+)
+def test_a_mistake_is_one_line_on_stderr_and_exit_2(
+    folder: Path,
+    line: str,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if "--device" in line:
+        words = [str(folder / w) if (folder / w).exists() else w for w in line.split()]
+        assert main([*words, "--model", str(folder / "tiny")]) == 2
+    else:
+        assert run(folder, line) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: ") and captured.err.count("\n") == 1
+    assert message in captured.err and "Traceback" not in captured.err
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_an_unknown_model_names_the_known_ones(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["generate", "-o", "x.png", "--model", "var-d17"]) == 2
+    line = capsys.readouterr().err
+    assert "var-d16" in line and "bundled" in line and line.count("\n") == 1
+
+
+def test_models_are_listed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "list"]) == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in ("bundled", "var-d16", "var-d36"))
+    assert main(["models", "list", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["name"] == "bundled"
+
+
+def test_without_words_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    assert "inpaint" in capsys.readouterr().out
