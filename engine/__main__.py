@@ -268,6 +268,63 @@ def bench(
     run(chosen, device=where, precision=precision, quick=quick, as_json=as_json)
 
 
+@app.command()
+def evaluate(
+    data: Annotated[Path, typer.Argument(help="The sticker set, or pictures by class.")] = Path(
+        "data/stickers"
+    ),
+    count: Annotated[int, typer.Option("--count", min=1, help="How many pictures.")] = 500,
+    seed: Annotated[int, typer.Option("--seed", help="Same seed, same pictures and masks.")] = 0,
+    labelled: Annotated[bool, typer.Option(help="Edit with the picture's own class.")] = False,
+    families: Annotated[str, typer.Option(help="Mask families, commas between.")] = "",
+    model: ModelOpt = "bundled",
+    device: DeviceOpt = "auto",
+    precision: PrecisionOpt = "auto",
+    rule: RuleOpt = "default",
+    structure: StructureOpt = None,
+    fill: Annotated[str | None, typer.Option(help="What the hole is filled with first.")] = None,
+    closed_loop: Annotated[bool | None, typer.Option(help="Keep by closed loop.")] = None,
+    coverage: Annotated[float | None, typer.Option(help="Finest masked share.")] = None,
+    blend: Annotated[str | None, typer.Option(help="none or membrane.")] = None,
+    guidance: GuidanceOpt = None,
+    top_k: TopKOpt = None,
+    top_p: TopPOpt = None,
+    sheets: Annotated[Path | None, typer.Option(help="Folder for contact sheets.")] = None,
+    as_json: JsonOpt = False,
+) -> None:
+    """Measure edits of held-out pictures under six families of masks."""
+    given = {k: v for k, v in locals().items() if k in EditOptions.model_fields and k != "seed"}
+    options = EditOptions(**{k: v for k, v in given.items() if v is not None})
+
+    from engine.evaluation.families import FAMILIES
+    from engine.evaluation.run import evaluate as run
+    from engine.evaluation.table import contact_sheet, markdown
+    from engine.loading import load_editor
+
+    chosen = tuple(name for name in families.split(",") if name) or FAMILIES
+    for name in chosen:
+        if name not in FAMILIES:
+            raise RequestError(f"unknown mask family {name!r}; known: {', '.join(FAMILIES)}")
+    if sheets is not None and not sheets.is_dir():
+        raise RequestError(f"{sheets}: no such folder; make it first")
+    editor = load_editor(model, device=device, precision=precision)
+
+    from tqdm import tqdm
+
+    with tqdm(total=1.0, leave=False, file=sys.stderr, disable=None, unit="") as bar:
+        for update in run(
+            editor, data, count=count, seed=seed, options=options, labelled=labelled,
+            families=chosen,
+        ):  # fmt: skip
+            if isinstance(update, float):
+                bar.update(update - bar.n)
+                continue
+            for name, rows in update.rows.items():
+                if sheets is not None:
+                    contact_sheet(rows).save(sheets / f"{name}.png")
+            print(json.dumps(update.report) if as_json else markdown(update.report))
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)

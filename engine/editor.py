@@ -40,7 +40,7 @@ from engine.windows import Window, bounding_box, march, place_window
 
 
 @dataclass(frozen=True)
-class _Job:
+class Job:
     """All an edit needs once the request has been checked."""
 
     request: EditRequest
@@ -166,7 +166,7 @@ class Editor:
 
         The request is checked here, before the first step is asked for.
         """
-        job = self._check(request)
+        job = self.prepare(request)
         if request.task == "generate":
             return self._generate(job)
         assert request.image is not None
@@ -176,7 +176,8 @@ class Editor:
         mask = self._mask(request, source)
         return self._edit(job, source, mask)
 
-    def _check(self, request: EditRequest) -> _Job:
+    def prepare(self, request: EditRequest) -> Job:
+        """Check a request against this model and fill in what it leaves open."""
         task = request.task
         if task == "edit_class" and request.label is None:
             raise RequestError("edit_class needs a label; choose one of the model's classes")
@@ -202,7 +203,7 @@ class Editor:
             top_p=rule.top_p,
             temperature=options.temperature,
         )
-        return _Job(resolved, rule, sampling, label, seeds)
+        return Job(resolved, rule, sampling, label, seeds)
 
     def _mask(self, request: EditRequest, source: Source) -> Mask:
         assert request.mask is not None
@@ -215,7 +216,7 @@ class Editor:
         bounding_box(mask)
         return mask
 
-    def _edit(self, job: _Job, source: Source, mask: Mask) -> Iterator[Step]:
+    def _edit(self, job: Job, source: Source, mask: Mask) -> Iterator[Step]:
         """Inpaint and edit_class: one frame around the mask."""
         size = (source.width, source.height)
         box, context = bounding_box(mask), job.request.options.context
@@ -223,7 +224,7 @@ class Editor:
         painting = Painting(source, mask, window.clip(*size))
         return self._paint(job, painting, [window])
 
-    def _outpaint(self, job: _Job, source: Source) -> Iterator[Step]:
+    def _outpaint(self, job: Job, source: Source) -> Iterator[Step]:
         """Extend the canvas, in overlapping frames where one is not enough."""
         left, right, top, bottom = job.request.margins(source.width, source.height)
         if not left + right + top + bottom:
@@ -236,39 +237,39 @@ class Editor:
         painting = Painting(wide, new, (0, 0, wide.width, wide.height))
         return self._paint(job, painting, windows)
 
-    def _paint(self, job: _Job, painting: Painting, windows: list[Window]) -> Iterator[Step]:
+    def _paint(self, job: Job, painting: Painting, windows: list[Window]) -> Iterator[Step]:
         """Frame by frame: show the model the frame, let it draw, put the result back."""
         began = time.perf_counter()
         per_frame, count = len(self.scales), len(windows)
         likelihood, drawn = torch.zeros(len(job.seeds), dtype=torch.float64), 0
         for number, window in enumerate(windows):
             frames = painting.frames(window, self.side)
-            for scale in self._regenerate(job, frames, number):
+            for scale in self.regenerate(job, frames, number):
                 index = number * per_frame + scale.index
                 if index + 1 < per_frame * count:
                     preview = partial(self._preview, job, painting, frames, scale)
                     yield Step(index, per_frame * count, scale.side, number, count, None, preview)
-            pictures = self._decode(scale.feature_map, len(job.seeds))
+            pictures = self.decode(scale.feature_map, len(job.seeds))
             painting.apply(frames, pictures, job.rule)
             likelihood, drawn = likelihood + scale.log_likelihood, drawn + scale.drawn
         scores = (likelihood / max(drawn, 1)).tolist()
         yield self._last_step(job, painting.finish(), scores, began, count)
 
     def _preview(
-        self, job: _Job, painting: Painting, frames: list[Frame], scale: ScaleStep
+        self, job: Job, painting: Painting, frames: list[Frame], scale: ScaleStep
     ) -> list[Image.Image]:
-        pictures = self._decode(scale.feature_map, len(job.seeds))
+        pictures = self.decode(scale.feature_map, len(job.seeds))
         return painting.preview(frames, pictures, job.rule, PREVIEW_SIDE)
 
-    def _generate(self, job: _Job) -> Iterator[Step]:
+    def _generate(self, job: Job) -> Iterator[Step]:
         """A whole new picture: nothing is known, every token is drawn."""
         began = time.perf_counter()
 
         def pictures(scale: ScaleStep) -> list[Image.Image]:
-            floats = self._decode(scale.feature_map, len(job.seeds))
+            floats = self.decode(scale.feature_map, len(job.seeds))
             return [Image.fromarray(to_bytes(picture)) for picture in floats]
 
-        for scale in self._regenerate(job, [], 0):
+        for scale in self.regenerate(job, [], 0):
             if scale.index + 1 < len(self.scales):
                 preview = partial(pictures, scale)
                 yield Step(scale.index, len(self.scales), scale.side, 0, 1, None, preview)
@@ -276,14 +277,14 @@ class Editor:
         yield self._last_step(job, pictures(scale), scores, began, 1)
 
     def _last_step(
-        self, job: _Job, images: list[Image.Image], scores: list[float], began: float, frames: int
+        self, job: Job, images: list[Image.Image], scores: list[float], began: float, frames: int
     ) -> Step:
         seconds = time.perf_counter() - began
         result = Result(tuple(images), job.seeds, seconds, job.request, tuple(scores))
         of = frames * len(self.scales)
         return Step(of - 1, of, self.scales[-1], frames - 1, frames, result)
 
-    def _regenerate(self, job: _Job, frames: list[Frame], number: int) -> Iterator[ScaleStep]:
+    def regenerate(self, job: Job, frames: list[Frame], number: int) -> Iterator[ScaleStep]:
         """The model's part: encode what is known, then the next-scale loop.
 
         ``frames`` is one picture for all variations, one for each (with equal masks), or none.
@@ -311,7 +312,7 @@ class Editor:
         )
 
     @torch.inference_mode()
-    def _predictor(self, job: _Job) -> TransformerPredictor:
+    def _predictor(self, job: Job) -> TransformerPredictor:
         return TransformerPredictor(self.var, job.label, job.sampling)
 
     @torch.inference_mode()
@@ -325,7 +326,7 @@ class Editor:
         return replay(maps)
 
     @torch.inference_mode()
-    def _decode(self, feature_map: Tensor, count: int | None = None) -> list[Floats]:
+    def decode(self, feature_map: Tensor, count: int | None = None) -> list[Floats]:
         """Pictures (side, side, 3) of 0..255 from feature maps (N, z, S, S), one at a time.
 
         With ``count`` each picture stands for count / N variations.

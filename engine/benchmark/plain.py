@@ -103,8 +103,9 @@ def _block(
     cache[index] = (k, v)
     out = F.scaled_dot_product_attention(q, k, v.to(q.dtype), scale=attn.scale)
     x = x + attn.proj(out.transpose(1, 2).flatten(2)) * gamma1
-    out = block.ffn(_norm(x) * (scale2 + 1) + shift2)
-    return x + cast(Tensor, out) * gamma2
+    out = cast(Tensor, block.ffn(_norm(x) * (scale2 + 1) + shift2))
+    edited: Tensor = x + out * gamma2
+    return edited
 
 
 def _sample(logits: Tensor, top_k: int, top_p: float, generator: torch.Generator) -> Tensor:

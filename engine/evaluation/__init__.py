@@ -1,0 +1,1 @@
+"""How good: edits of held-out pictures, measured (``python -m engine evaluate``)."""
