@@ -504,6 +504,15 @@ def test_missing_tensors_are_named_and_counted(tmp_path):
     assert "none for 'blocks.1.ffn.fc1.bias' and 2 others" in refused(tmp_path / "var.pth")
 
 
+def test_degenerate_networks_are_refused(tmp_path):
+    state = {name: tensor[:0] for name, tensor in official_state(PLAIN_VAR).items()}
+    save_file(state, tmp_path / "empty.safetensors")
+    assert "expected weights in" in refused(tmp_path / "empty.safetensors")
+    state = official_state(PLAIN_VQVAE)
+    torch.save({k: v for k, v in state.items() if "qresi" not in k}, tmp_path / "vae.pth")
+    assert "'quantize.quant_resi.qresi_ls.0....'" in refused(tmp_path / "vae.pth", "VQVAE")
+
+
 def test_networks_of_different_codebooks_are_refused(plain, own):
     with pytest.raises(CheckpointError, match=r"64 x 8 .*found 32 x 8.*belong together") as caught:
         load_pair(plain[0], own / VAR_FILE)
@@ -534,6 +543,7 @@ def test_networks_of_different_scales_are_refused(own, tmp_path):
         ("spec", "not json", "expected spec as JSON"),
         ("spec", "[1]", "expected spec as JSON"),
         ("spec", '{"scales": "all"}', "list of scales"),
+        ("spec", '{"scales": []}', "list of scales"),
         ("spec", '{"scales": [1, 2, 4, 7], "depth": 9}', "expected depth 9 as its metadata says"),
         ("labels", '["a"]', "3 class names, found 1"),
         ("labels", '"abc"', "expected labels as JSON"),

@@ -1,0 +1,389 @@
+"""Networks from files and back: strict reading, atomic writing.
+
+Read are the authors' ``.pth`` files (flat, or nested as their trainer saves them), the same names
+in safetensors, and our own format: ``vqvae.safetensors`` and ``var.safetensors`` in one folder,
+half precision, with the spec, the class names and an "about" text as metadata.
+
+Weights go from the mapped file to their final precision and device tensor by tensor, so no second
+copy of a network is held.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from engine.architecture import (
+    ATTENTION_BIAS,
+    HITS,
+    LEVELS,
+    LayoutError,
+    Spec,
+    infer_var,
+    infer_vqvae,
+    require_layout,
+    scales_of_levels,
+    skeleton_var,
+    skeleton_vqvae,
+)
+from engine.errors import CheckpointError
+from engine.model import VAR, VQVAE
+from engine.model.attention import Attention, choose_attention
+from engine.spec import SCALES_256, VARSpec, VQVAESpec
+from engine.weights_file import StrPath, WeightsFile, open_weights
+
+FORMAT = "varpaint"
+VERSION = 1
+VQVAE_FILE = "vqvae.safetensors"
+VAR_FILE = "var.safetensors"
+NESTED = {"VAR": "var_wo_ddp", "VQVAE": "vae_local"}  # the authors' trainer's names
+
+# Kept in float32 whatever the precision asked for: the quantizer, because a rounded codebook picks
+# other tokens, and what is small and added up in float32 anyway, where rounding would save nothing.
+FLOAT32 = ("quantize.", "pos_start", "pos_1LC", "lvl_embed.", "word_embed.")
+FLOAT32_ENDS = ("scale_mul_1H11", "ada_gss")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A pair of networks ready to run, and what their files say about them."""
+
+    vqvae: VQVAE
+    var: VAR
+    labels: tuple[str, ...]  # class names by id; empty where the file names none
+    about: str
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a weights file holds, found without reading its weights."""
+
+    spec: Spec
+    labels: tuple[str, ...]
+    about: str
+
+
+def save_model(
+    folder: StrPath,
+    vqvae: VQVAE | None,
+    var: VAR | None,
+    *,
+    labels: list[str],
+    about: str,
+    extra: dict[str, str] | None = None,
+) -> None:
+    """Write one or both networks in our own format, each file whole or not at all.
+
+    ``labels`` are the class names by id, ``about`` says what the model is and under which licence,
+    ``extra`` is further metadata. Saved together, the two files know each other by the codebook.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    common = {**(extra or {}), "format": FORMAT, "version": str(VERSION), "about": about}
+    if vqvae is not None:
+        common["codebook"] = _fingerprint(vqvae)
+        _write(folder / VQVAE_FILE, vqvae, common)
+    if var is not None:
+        if len(labels) != var.spec.num_classes:
+            raise CheckpointError(
+                f"{folder / VAR_FILE}: expected {var.spec.num_classes} class names, "
+                f"found {len(labels)}"
+            )
+        names = json.dumps(labels, ensure_ascii=False)
+        _write(folder / VAR_FILE, var, {**common, "labels": names})
+
+
+def load_vqvae(
+    path: StrPath,
+    *,
+    scales: tuple[int, ...] | None = None,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> VQVAE:
+    """The VQVAE of a file, its convolutions in ``dtype``, its quantizer in float32.
+
+    ``scales`` is the schedule of the transformer that it is to work with; an official file serves
+    both schedules, one of ours only its own.
+    """
+    with _open(path, "VQVAE") as source, _naming(source):
+        return _build_vqvae(source, _vqvae_spec(source, scales), torch.device(device), dtype)
+
+
+def load_var(
+    path: StrPath,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    attention: Attention | None = None,
+) -> VAR:
+    """The transformer of a file, its matrices in ``dtype``; ``attention`` None picks by device."""
+    with _open(path, "VAR") as source, _naming(source):
+        return _build_var(source, _var_spec(source), torch.device(device), dtype, attention)
+
+
+def load_pair(
+    vqvae_path: StrPath,
+    var_path: StrPath,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    attention: Attention | None = None,
+    vqvae_dtype: torch.dtype | None = None,
+) -> Loaded:
+    """Both networks, checked against each other; the paths may be one and the same file."""
+    device = torch.device(device)
+    with _open(var_path, "VAR") as own, _open(vqvae_path, "VQVAE") as partner:
+        with _naming(own):
+            spec = _var_spec(own)
+            labels = _labels(own, spec)
+        with _naming(partner):
+            vqvae_spec = _vqvae_spec(partner, spec.scales)
+            _require_pair(partner, vqvae_spec, own, spec)
+            vqvae = _build_vqvae(partner, vqvae_spec, device, vqvae_dtype or dtype)
+        with _naming(own):
+            var = _build_var(own, spec, device, dtype, attention)
+    return Loaded(vqvae, var, labels, own.metadata.get("about", ""))
+
+
+def inspect(path: StrPath, kind: str, *, values: bool = False) -> Inspection:
+    """What the "VAR" or "VQVAE" in a file is, by its names and shapes.
+
+    With ``values`` every weight is read as well and has to be a number.
+    """
+    with _open(path, kind) as source, _naming(source):
+        spec = _vqvae_spec(source, None) if kind == "VQVAE" else _var_spec(source)
+        require_layout(spec, source.shapes)
+        labels = _labels(source, spec) if isinstance(spec, VARSpec) else ()
+        for name in source.shapes if values else ():
+            tensor = source.read(name)
+            if name != ATTENTION_BIAS and not bool(tensor.isfinite().all()):
+                raise LayoutError(f"expected numbers in '{name}', found inf or nan")
+            source.release(tensor)
+        return Inspection(spec, labels, source.metadata.get("about", ""))
+
+
+# Reading
+
+
+@contextmanager
+def _open(path: StrPath, kind: str) -> Iterator[WeightsFile]:
+    with open_weights(path, NESTED[kind]) as source:
+        version = source.metadata.get("version", "1")
+        if source.metadata.get("format") == FORMAT and version != str(VERSION):
+            raise CheckpointError(
+                f"{path}: expected format version {VERSION}, found {version!r:.20}; "
+                "update varpaint"
+            )
+        yield source
+
+
+@contextmanager
+def _naming(source: WeightsFile) -> Iterator[None]:
+    """Turns a layout that does not fit into the one line that names the file."""
+    try:
+        yield
+    except LayoutError as error:
+        raise CheckpointError(f"{source.path}: {error}") from None
+
+
+def _var_spec(source: WeightsFile) -> VARSpec:
+    scales = _declared_scales(source)
+    if scales is None and len(source.shapes.get(LEVELS, ())) == 2:
+        scales = scales_of_levels(source.read(LEVELS).flatten().tolist())
+    spec = infer_var(source.shapes, scales)
+    _require_declared(source, spec)
+    return spec
+
+
+def _vqvae_spec(source: WeightsFile, scales: tuple[int, ...] | None) -> VQVAESpec:
+    declared = _declared_scales(source)
+    if declared is not None and scales is not None and declared != scales:
+        raise LayoutError(f"expected a VQVAE of the scales {scales}, found {declared}")
+    spec = infer_vqvae(source.shapes, declared or scales or SCALES_256)
+    _require_declared(source, spec)
+    return spec
+
+
+def _require_pair(
+    partner: WeightsFile, vqvae: VQVAESpec, own: WeightsFile, var: VARSpec
+) -> None:
+    """Refuse a transformer that was trained with another codebook."""
+    apart = "these two files do not belong together"
+    if (vqvae.codebook_size, vqvae.latent_channels) != (var.codebook_size, var.latent_channels):
+        raise LayoutError(
+            f"expected a codebook of {var.codebook_size} x {var.latent_channels} to go with "
+            f"{own.path}, found {vqvae.codebook_size} x {vqvae.latent_channels}; {apart}"
+        )
+    wanted, found = (each.metadata.get("codebook") for each in (own, partner))
+    if wanted and found and wanted != found:
+        raise LayoutError(
+            f"expected the codebook {wanted} that {own.path} was trained with, found {found}; "
+            f"{apart}"
+        )
+
+
+def _build_vqvae(
+    source: WeightsFile, spec: VQVAESpec, device: torch.device, dtype: torch.dtype
+) -> VQVAE:
+    require_layout(spec, source.shapes)
+    vqvae = skeleton_vqvae(spec)
+    hits = torch.zeros(len(spec.scales), spec.codebook_size)
+    _fill(vqvae, source, {HITS: hits}, device, dtype)
+    return vqvae
+
+
+def _build_var(
+    source: WeightsFile,
+    spec: VARSpec,
+    device: torch.device,
+    dtype: torch.dtype,
+    attention: Attention | None,
+) -> VAR:
+    require_layout(spec, source.shapes)
+    var = skeleton_var(spec, attention or choose_attention(device))
+    level = torch.cat([torch.full((side * side,), k) for k, side in enumerate(spec.scales)])
+    buffers = {LEVELS: level.view(1, -1)}
+    for name in var.state_dict():
+        if name.endswith("zero_k_bias"):
+            buffers[name] = torch.zeros(spec.width, dtype=dtype)
+    for name, expected in buffers.items():
+        if name in source.shapes and not torch.equal(source.read(name).to(expected), expected):
+            raise LayoutError(f"expected the usual values in '{name}', found others")
+    if ATTENTION_BIAS in source.shapes:
+        # Ours attends scale by scale and needs no mask; another mask would be another network.
+        visible = level[:, None] >= level
+        bias = source.read(ATTENTION_BIAS)[0, 0]
+        if not (torch.equal(bias == 0, visible) and torch.equal(bias.isneginf(), ~visible)):
+            raise LayoutError(f"expected a mask by scale in '{ATTENTION_BIAS}', found another")
+        source.release(bias)
+    _fill(var, source, buffers, device, dtype)
+    return var
+
+
+def _fill(
+    network: nn.Module,
+    source: WeightsFile,
+    buffers: dict[str, Tensor],
+    device: torch.device,
+    dtype: torch.dtype,
+) -> None:
+    """Give a skeleton its weights, each cast on its own; buffers are made, not read."""
+    state: dict[str, Tensor] = {}
+    for name in network.state_dict():
+        if name in buffers:
+            state[name] = buffers[name].to(device)
+            continue
+        stored = source.read(name)
+        if not stored.is_floating_point():
+            raise LayoutError(f"expected floats in '{name}', found {stored.dtype}")
+        wanted = _precision(name, dtype)
+        # A copy even where nothing changes: a view would die with the file under it.
+        state[name] = stored.to(wanted, copy=True).contiguous().to(device)
+        source.release(stored)
+    network.load_state_dict(state, strict=True, assign=True)
+    network.requires_grad_(False).eval()
+
+
+def _precision(name: str, dtype: torch.dtype) -> torch.dtype:
+    exact = name.startswith(FLOAT32) or name.endswith(FLOAT32_ENDS)
+    return torch.float32 if exact else dtype
+
+
+# Metadata of our own format
+
+
+def _parsed(source: WeightsFile, key: str, kind: Callable[[Any], bool]) -> Any:
+    """The JSON value under ``key`` in a file's metadata, or None if there is none."""
+    if source.metadata.get("format") != FORMAT or key not in source.metadata:
+        return None
+    try:
+        value = json.loads(source.metadata[key])
+    except (ValueError, RecursionError):
+        value = None
+    if not kind(value):
+        raise LayoutError(
+            f"expected {key} as JSON in its metadata, found {source.metadata[key]!r:.60}"
+        )
+    return value
+
+
+def _declared_scales(source: WeightsFile) -> tuple[int, ...] | None:
+    spec = _parsed(source, "spec", lambda value: isinstance(value, dict))
+    if spec is None:
+        return None
+    scales = spec.get("scales")
+    plausible = (
+        isinstance(scales, list)
+        and 0 < len(scales) <= 100
+        and all(type(side) is int and 0 < side <= 1024 for side in scales)
+    )
+    if not plausible:
+        raise LayoutError(f"expected a list of scales in its metadata, found {scales!r:.60}")
+    return tuple(scales)
+
+
+def _require_declared(source: WeightsFile, spec: Spec) -> None:
+    """Refuse metadata that tells another story than the tensors do."""
+    declared = _parsed(source, "spec", lambda value: isinstance(value, dict))
+    if declared is None:
+        return
+    for key, found in json.loads(json.dumps(asdict(spec))).items():
+        if declared.get(key) != found:
+            raise LayoutError(
+                f"expected {key} {declared.get(key)!r:.60} as its metadata says, found {found!r}"
+            )
+
+
+def _labels(source: WeightsFile, spec: VARSpec) -> tuple[str, ...]:
+    names = _parsed(
+        source,
+        "labels",
+        lambda value: isinstance(value, list) and all(isinstance(each, str) for each in value),
+    )
+    if names is not None and len(names) != spec.num_classes:
+        raise LayoutError(f"expected {spec.num_classes} class names, found {len(names)}")
+    return tuple(names or ())
+
+
+# Writing
+
+
+def _write(path: Path, network: VQVAE | VAR, metadata: dict[str, str]) -> None:
+    """Write beside the target, then rename: a reader sees the old file or the new one."""
+    tensors = {name: _stored(name, value) for name, value in network.state_dict().items()}
+    metadata = {**metadata, "spec": json.dumps(asdict(network.spec))}
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        save_file(tensors, part, metadata)
+        part.chmod(0o644)  # safetensors writes 0o600
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _stored(name: str, tensor: Tensor) -> Tensor:
+    """A tensor as our format keeps it: half precision, except where that would change results."""
+    tensor = tensor.detach().cpu().contiguous()
+    if not tensor.is_floating_point() or name.startswith("quantize."):
+        return tensor.clone()
+    half = tensor.to(torch.float16, copy=True)
+    fits = bool(half.isfinite().all()) or not bool(tensor.isfinite().all())
+    return half if fits else tensor.clone()
+
+
+def _fingerprint(vqvae: VQVAE) -> str:
+    """A short name for a codebook, the same on every machine."""
+    codebook = vqvae.quantize.embedding.weight.detach().float().cpu().contiguous()
+    return hashlib.sha256(codebook.numpy().tobytes()).hexdigest()[:16]
