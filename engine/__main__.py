@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +28,9 @@ app = typer.Typer(
 )
 models_app = typer.Typer(help="List, download and verify models.")
 app.add_typer(models_app, name="models")
+
+# Commands whose own module declares their options; it is imported when one of them is called.
+TRAINERS = {"train-vqvae": "engine.training.vqvae", "train-var": "engine.training.var"}
 
 ImageArg = Annotated[Path, typer.Argument(metavar="IMAGE", help="The picture to edit.")]
 MaskOpt = Annotated[Path, typer.Option("--mask", help="White where to regenerate; same size.")]
@@ -325,12 +329,24 @@ def evaluate(
             print(json.dumps(update.report) if as_json else markdown(update.report))
 
 
+@app.command("train-vqvae")
+def train_vqvae() -> None:
+    """Train a VQVAE on the sticker set or a folder of pictures; resumes."""
+
+
+@app.command("train-var")
+def train_var() -> None:
+    """Train a transformer on the tokens of a VQVAE; resumes."""
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
+        if arguments and arguments[0] in TRAINERS:
+            app.command(arguments[0])(import_module(TRAINERS[arguments[0]]).main)
         app(args=arguments or ["--help"], prog_name="python -m engine", standalone_mode=False)
         return 0
     except EngineError as error:

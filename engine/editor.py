@@ -98,7 +98,11 @@ class Editor:
         """Regenerate what ``mask`` covers: white (True) is regenerated, all else stays as it is."""
         return self.run(
             EditRequest(
-                task="inpaint", image=image, mask=mask, label=label, options=options or EditOptions()
+                task="inpaint",
+                image=image,
+                mask=mask,
+                label=label,
+                options=options or EditOptions(),
             )
         )
 

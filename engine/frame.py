@@ -19,7 +19,7 @@ from engine.windows import Window
 
 
 def _mirror(begin: int, end: int, limit: int) -> NDArray[np.int64]:
-    """Indices begin..end of an axis of ``limit`` pixels, mirrored at its ends as often as needed."""
+    """Indices begin..end of an axis of ``limit`` pixels, mirrored at its ends."""
     index = np.arange(begin, end) % (2 * limit)
     return np.where(index < limit, index, 2 * limit - 1 - index)
 
@@ -105,7 +105,8 @@ class Frame:
         ]
         target = canvas[top:bottom, left:right]
         if feather > 0:
-            alpha = fade_in(mask if edge is None else edge, (left, top, right, bottom), feather)[part][:, None]
+            whole = mask if edge is None else edge
+            alpha = fade_in(whole, (left, top, right, bottom), feather)[part][:, None]
             target[part] = to_bytes(target[part] * (1 - alpha) + full[part] * alpha)
         else:
             target[part] = to_bytes(full[part])

@@ -9,7 +9,7 @@ from engine.device import choose_device, choose_precision
 from engine.editor import Editor
 from engine.labels import Labels
 from engine.model.autoencoder import channels_last
-from engine.registry import WEIGHTS, resolve
+from engine.registry import WEIGHTS, free_memory, resolve
 
 
 def load_editor(
@@ -27,7 +27,8 @@ def load_editor(
     """
     where = choose_device(device)
     dtype = choose_precision(precision, where)
-    files = resolve(model, weights, bytes_per_weight=dtype.itemsize)
+    free = free_memory(where.type)
+    files = resolve(model, weights, memory=free, bytes_per_weight=dtype.itemsize)
     loaded = load_pair(files.vqvae, files.var, device=where, dtype=dtype)
     channels_last(loaded.vqvae)
     return Editor(

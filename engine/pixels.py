@@ -146,7 +146,7 @@ class Source:
         """The value that counts as white in a mode of more than 8 bits."""
         if self.image.mode != "F":
             return 65535.0
-        low, high = self.image.getextrema()
+        _, high = self.image.getextrema()
         assert isinstance(high, float)
         return 1.0 if high <= 1.0 else 255.0
 
@@ -242,7 +242,7 @@ def thumbnail(image: Image.Image, side: int) -> Image.Image:
 
 
 def extend(source: Source, margins: tuple[int, int, int, int]) -> Source:
-    """The source on a larger canvas (left, top, right, bottom), its edge pixels repeated outward."""
+    """The source on a canvas larger by (left, top, right, bottom), its edge pixels repeated."""
     left, top, right, bottom = margins
     width, height = source.width + left + right, source.height + top + bottom
     check_size((width, height), "the extended picture")

@@ -140,11 +140,8 @@ def _edit(
     )
     job = editor.prepare(request)
     frame = Frame.cut(picture, mask, Window(0, 0, editor.side), editor.side)
-    scale = None
-    for scale in editor.regenerate(job, [frame], 0):
-        pass
-    assert scale is not None
-    (raw,) = editor.decode(scale.feature_map)
+    *_, last = editor.regenerate(job, [frame], 0)
+    (raw,) = editor.decode(last.feature_map)
     result = picture.copy()
     frame.composite(result, mask, raw, blend=job.rule.blend, feather=job.rule.feather)
     assert np.array_equal(result[~mask], picture[~mask])
@@ -169,7 +166,7 @@ def _edit(
 
 
 def _summary(tally: Tally, seed: int) -> dict[str, Any]:
-    """Means of a family. The seam is the mean gradient across the edge over the real one, minus 1."""
+    """Means of a family; the seam is the gradient across the edge over the real one, minus 1."""
     real = tally.mean("seam_real") or 1.0
     blended, raw = tally.mean("seam_blended") or 0.0, tally.mean("seam_raw") or 0.0
     return {
