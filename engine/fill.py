@@ -17,6 +17,7 @@ Floats = NDArray[Any]
 
 RIM = 12  # width in model pixels of the known rim whose colours the membrane carries inward
 MEMBRANE_REACH = 0.35  # distance, as a part of the frame, at which the membrane has faded to 1/e
+PULL = 4.0  # a coarse cell is trusted fully once a quarter of what it saw was known
 
 
 def fill_hole(pixels: Floats, hole: Mask, method: str) -> Floats:
@@ -42,15 +43,11 @@ def push_pull(values: Floats, weight: Floats) -> Floats:
     side = values.shape[0]
     if side == 1 or float(weight.min()) >= 1:
         return values
-    half = (side + 1) // 2
-    size = (half, half)
-    total = cv2.resize(weight, size, interpolation=cv2.INTER_AREA)
-    mixed = cv2.resize(values * weight[..., None], size, interpolation=cv2.INTER_AREA)
-    mixed = mixed.reshape(half, half, -1)
+    total = cv2.pyrDown(weight)
+    mixed = cv2.pyrDown(values * weight[..., None]).reshape(*total.shape, -1)
     average = mixed / np.maximum(total, 1e-8)[..., None]
-    coarse = push_pull(average, np.minimum(total * 4, 1))
-    finer = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_LINEAR)
-    finer = finer.reshape(side, side, -1)
+    coarse = push_pull(average, np.minimum(total * PULL, 1))
+    finer = cv2.pyrUp(coarse, dstsize=(side, side)).reshape(side, side, -1)
     own = weight[..., None]
     spread: Floats = values * own + finer * (1 - own)
     return spread
