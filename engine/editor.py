@@ -36,7 +36,7 @@ from engine.request import EditOptions, EditRequest, MaskLike, mask_array
 from engine.result import PREVIEW_SIDE, Result, Step
 from engine.rules import Rule, rule_for
 from engine.sampling import Sampling
-from engine.windows import Window, bounding_box, march, place_window
+from engine.windows import Window, bounding_box, march, windows_for
 
 
 @dataclass(frozen=True)
@@ -221,12 +221,13 @@ class Editor:
         return mask
 
     def _edit(self, job: Job, source: Source, mask: Mask) -> Iterator[Step]:
-        """Inpaint and edit_class: one frame around the mask."""
-        size = (source.width, source.height)
-        box, context = bounding_box(mask), job.request.options.context
-        window = place_window(box, *size, side=self.side, context=context)
-        painting = Painting(source, mask, window.clip(*size))
-        return self._paint(job, painting, [window])
+        """Inpaint and edit_class: a frame around the mask, or one for each far-off part of it."""
+        windows = windows_for(mask, side=self.side, context=job.request.options.context)
+        boxes = np.array([window.clip(source.width, source.height) for window in windows])
+        left, top = (int(edge) for edge in boxes[:, :2].min(axis=0))
+        right, bottom = (int(edge) for edge in boxes[:, 2:].max(axis=0))
+        painting = Painting(source, mask, (left, top, right, bottom))
+        return self._paint(job, painting, windows)
 
     def _outpaint(self, job: Job, source: Source) -> Iterator[Step]:
         """Extend the canvas, in overlapping frames where one is not enough."""

@@ -5,15 +5,19 @@ A mask is (H, W) bool, True = regenerate. Boxes are (left, top, right, bottom) i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from engine.errors import MaskError
 from engine.pixels import Box, Mask
 
 CONTEXT_FACTOR = 2.0  # "auto": the frame's side as a multiple of the mask's longer side
+SHARED_GROWTH = 2.0  # parts of a mask share a frame that is larger by up to this factor
+MAX_FRAMES = 6  # frames for the parts of one mask ...
+MAX_PARTS = 24  # ... and parts beyond which one frame takes them all
 ONE_FRAME_GROWTH = 1.6  # an extension up to this factor is made in one frame ...
 ONE_FRAME_ASPECT = 0.8  # ... if the canvas is at least this square
 
@@ -74,6 +78,49 @@ def place_window(
     return Window(place(left, right, width), place(top, bottom, height), size)
 
 
+def windows_for(mask: Mask, *, side: int, context: int | str = "auto") -> list[Window]:
+    """The squares for an edit: one, or several where parts of the mask lie far apart.
+
+    Parts share a square unless that would make it much larger than what each needs, which would
+    cost resolution. Each square holds whole parts; the order is that of reading.
+    """
+    height, width = mask.shape
+    whole = bounding_box(mask)
+    one = place_window(whole, width, height, side=side, context=context)
+    if context == "whole" or one.side <= side:
+        return [one]
+    _, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    left, top = stats[1:, cv2.CC_STAT_LEFT], stats[1:, cv2.CC_STAT_TOP]
+    right = left + stats[1:, cv2.CC_STAT_WIDTH]
+    bottom = top + stats[1:, cv2.CC_STAT_HEIGHT]
+    if len(left) > MAX_PARTS:
+        return [one]
+    edges = np.stack([left, top, right, bottom], axis=1).tolist()
+    boxes: list[Box] = [(x0, y0, x1, y1) for x0, y0, x1, y1 in edges]
+
+    def needs(box: Box) -> int:
+        return place_window(box, width, height, side=side, context=context).side
+
+    while len(boxes) > 1:
+        growth, i, j = min(
+            (needs(_union(a, b)) / max(needs(a), needs(b)), i, j)
+            for i, a in enumerate(boxes)
+            for j, b in enumerate(boxes)
+            if i < j
+        )
+        if growth > SHARED_GROWTH and len(boxes) <= MAX_FRAMES:
+            break
+        merged = _union(boxes[i], boxes[j])
+        boxes = [box for k, box in enumerate(boxes) if k not in (i, j)] + [merged]
+    boxes.sort(key=lambda box: (box[1], box[0]))
+    places = (place_window(box, width, height, side=side, context=context) for box in boxes)
+    return _with_work(places, mask)
+
+
+def _union(a: Box, b: Box) -> Box:
+    return min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3])
+
+
 def march(known: Box, canvas: tuple[int, int], *, side: int) -> list[Window]:
     """Windows that extend ``known`` to the whole canvas (width, height), in order.
 
@@ -84,11 +131,17 @@ def march(known: Box, canvas: tuple[int, int], *, side: int) -> list[Window]:
     left, top, right, bottom = known
     unknown = np.ones((canvas[1], canvas[0]), bool)
     unknown[top:bottom, left:right] = False
+    return _with_work(_strips(known, canvas, side), unknown)
+
+
+def _with_work(windows: Iterable[Window], unknown: Mask) -> list[Window]:
+    """The windows that have something to paint when their turn comes."""
+    remaining = unknown.copy()
     needed = []
-    for window in _strips(known, canvas, side):
-        x0, y0, x1, y1 = window.clip(*canvas)
-        if unknown[y0:y1, x0:x1].any():
-            unknown[y0:y1, x0:x1] = False
+    for window in windows:
+        left, top, right, bottom = window.clip(remaining.shape[1], remaining.shape[0])
+        if remaining[top:bottom, left:right].any():
+            remaining[top:bottom, left:right] = False
             needed.append(window)
     return needed
 

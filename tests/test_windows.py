@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import MaskError
-from engine.windows import bounding_box, march, place_window
+from engine.windows import MAX_FRAMES, bounding_box, march, place_window, windows_for
 
 
 @st.composite
@@ -64,6 +64,32 @@ def test_a_small_extension_of_a_square_takes_one_frame_and_a_long_one_several() 
     assert len(march((0, 0, 256, 256), (384, 256), side=256)) == 1
     assert len(march((64, 64, 256, 256), (320, 320), side=256)) == 1
     assert len(march((0, 0, 256, 256), (1024, 256), side=256)) == 6
+
+
+@given(st.data(), st.sampled_from(["auto", "whole", 0, 20]))
+def test_the_windows_of_a_mask_hold_all_of_it(data: st.DataObject, context: str | int) -> None:
+    width, height = data.draw(st.integers(1, 400)), data.draw(st.integers(1, 400))
+    mask = np.zeros((height, width), bool)
+    for _ in range(data.draw(st.integers(1, 6))):
+        x, y = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
+        mask[y : y + data.draw(st.integers(1, 90)), x : x + data.draw(st.integers(1, 90))] = True
+    windows = windows_for(mask, side=32, context=context)
+    assert 1 <= len(windows) <= MAX_FRAMES
+    for window in windows:
+        left, top, right, bottom = window.clip(width, height)
+        assert mask[top:bottom, left:right].any(), "a window with nothing to do"
+        mask[top:bottom, left:right] = False
+    assert not mask.any()
+
+
+def test_far_parts_get_a_frame_each_and_near_ones_share() -> None:
+    mask = np.zeros((3000, 4000), bool)
+    mask[100:200, 100:200] = mask[2700:2800, 3700:3900] = True
+    assert [w.side for w in windows_for(mask, side=256)] == [256, 400]
+    assert len(windows_for(mask, side=256, context="whole")) == 1
+    near = np.zeros((3000, 4000), bool)
+    near[100:200, 100:200] = near[100:200, 210:300] = True
+    assert len(windows_for(near, side=256)) == 1
 
 
 def test_an_empty_mask_is_an_error_that_says_what_to_do() -> None:
