@@ -27,16 +27,19 @@ from engine.generation import (
     replay,
 )
 from engine.labels import Labels
-from engine.masks import finest_keep, paper_maps, regenerate_maps
+from engine.masks import coverage, finest_keep, paper_maps, regenerate_maps
 from engine.model.var import VAR
 from engine.model.vqvae import VQVAE
 from engine.painting import Painting
 from engine.pixels import Mask, Source, extend, to_bytes, to_floats, to_tensor
+from engine.preview import rough_pictures
 from engine.request import EditOptions, EditRequest, MaskLike, mask_array
 from engine.result import PREVIEW_SIDE, Result, Step
 from engine.rules import Rule, rule_for
 from engine.sampling import Sampling
 from engine.windows import Window, bounding_box, march, windows_for
+
+SLOW_DECODER = 30e6  # weights of a decoder that a CPU takes long for
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,12 @@ class Editor:
     def labels(self) -> list[str]:
         """Class names, one per id; names that repeat carry their id."""
         return self.label_names.choices()
+
+    @property
+    def _decodes_slowly(self) -> bool:
+        """Whether decoding at every scale would cost more than the edit itself."""
+        weights = sum(parameter.numel() for parameter in self.vqvae.decoder.parameters())
+        return self.device.type == "cpu" and weights > SLOW_DECODER
 
     @property
     def device(self) -> torch.device:
@@ -263,7 +272,13 @@ class Editor:
     def _preview(
         self, job: Job, painting: Painting, frames: list[Frame], scale: ScaleStep
     ) -> list[Image.Image]:
-        pictures = self.decode(scale.feature_map, len(job.seeds))
+        pictures = None
+        if self._decodes_slowly:
+            known = coverage(torch.from_numpy(frames[0].mask), self.scales[-1]) == 0
+            pictures = rough_pictures(scale.feature_map, [f.pixels for f in frames], known)
+        if pictures is None:
+            pictures = self.decode(scale.feature_map)
+        pictures = [p for p in pictures for _ in range(len(job.seeds) // len(pictures))]
         return painting.preview(frames, pictures, job.rule, PREVIEW_SIDE)
 
     def _generate(self, job: Job) -> Iterator[Step]:

@@ -22,7 +22,7 @@ FLOORS = (
     ("sampling",),
     ("generation",),
     ("architecture", "weights_file", "device", "checkpoint", "labels", "download", "registry"),
-    ("painting", "result", "editor"),
+    ("painting", "result", "preview", "editor"),
     ("loading",),
     ("evaluation", "training", "benchmark"),
     ("__init__", "__main__"),
