@@ -255,7 +255,7 @@ class Editor:
         """Frame by frame: show the model the frame, let it draw, put the result back."""
         began = time.perf_counter()
         per_frame, count = len(self.scales), len(windows)
-        likelihood, drawn = torch.zeros(len(job.seeds), dtype=torch.float64), 0
+        likelihood, drawn = torch.zeros(len(job.seeds), device=self.device), 0
         for number, window in enumerate(windows):
             frames = painting.frames(window, self.side)
             for scale in self.regenerate(job, frames, number):

@@ -44,7 +44,7 @@ class ScaleStep:
     side: int
     ids: Tensor  # (N, s * s)
     feature_map: Tensor  # (N, z, S, S)
-    log_likelihood: Tensor  # (B,), of all tokens drawn so far
+    log_likelihood: Tensor  # (B,), natural logarithm, of all tokens drawn so far
     drawn: int  # how many tokens were drawn so far, per variation
 
 
@@ -135,7 +135,7 @@ def generate(
     pictures: int = 1,
     frame: int = 0,
 ) -> Iterator[ScaleStep]:
-    """Yield one step a scale. ``regenerate`` holds a map (s * s,) for each scale.
+    """Yield one step a scale. ``regenerate`` holds a map (s * s,) for each scale, on the CPU.
 
     ``seeds`` has one seed a variation, B = len(seeds), those of one picture side by side.
     Without a ``keeper`` every map must be all True. Closing the iterator stops before the
@@ -143,16 +143,18 @@ def generate(
     """
     batch = len(seeds)
     feature_map = quantizer.zeros(pictures)
-    likelihood = torch.zeros(batch, dtype=torch.float64)
+    device = feature_map.device
+    likelihood = torch.zeros(batch, device=device)
     drawn = 0
     for k, side in enumerate(quantizer.scales):
-        rows = regenerate[k].nonzero()[:, 0].to(feature_map.device)
+        positions = regenerate[k].nonzero()[:, 0]  # on the CPU: no waiting for the device
+        rows = positions.to(device)
         inputs = quantizer.next_input(k, feature_map)
         if rows.numel():
             logits = predictor.logits(k, inputs, rows)
-            uniform = noise(seeds, k, rows, frame=frame)
+            uniform = noise(seeds, k, positions, frame=frame)
             chosen, chance = draw(logits, uniform, sampling)
-            likelihood = likelihood + chance.double().sum(1).cpu()
+            likelihood = likelihood + chance.sum(1)
             drawn += rows.numel()
             if feature_map.shape[0] < batch:
                 feature_map = feature_map.repeat_interleave(batch // pictures, dim=0)

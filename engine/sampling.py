@@ -53,10 +53,10 @@ def uniforms(
 def noise(
     seeds: tuple[int, ...], scale: int, positions: Tensor, *, frame: int = 0
 ) -> Tensor:
-    """``uniforms`` for several variations: (B, n), float64, on the positions' device."""
-    index = positions.cpu().numpy()
+    """``uniforms`` for several variations: (B, n), float64, for positions on the CPU."""
+    index = positions.numpy()
     rows = np.stack([uniforms(seed, scale, index, frame=frame) for seed in seeds])
-    return torch.from_numpy(rows).to(positions.device)
+    return torch.from_numpy(rows)
 
 
 def guide(conditional: Tensor, unconditional: Tensor, strength: float) -> Tensor:
@@ -67,12 +67,13 @@ def guide(conditional: Tensor, unconditional: Tensor, strength: float) -> Tensor
 def draw(logits: Tensor, uniform: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
     """Tokens and the log-probability each had.
 
-    ``logits`` is (P, n, V), ``uniform`` (B, n) in [0, 1), B a multiple of P: every picture's
+    ``logits`` is (P, n, V), ``uniform`` (B, n) in [0, 1], B a multiple of P: each picture's
     logits serve B / P variations. Top-k first, then top-p among its survivors (the most likely
     token always survives). Returns ids (B, n) and log-probabilities (B, n).
     """
     pictures, _, size = logits.shape
     logits = logits.float() / sampling.temperature
+    uniform = uniform.float().to(logits.device)
     keep = min(sampling.top_k or size, size)
     values, tokens = torch.topk(logits, keep, dim=-1, sorted=True)  # (P, n, k) descending
     probabilities = values.softmax(-1)
