@@ -1,0 +1,289 @@
+"""Training pictures: an endless, repeatable stream that is a pure function of (seed, index).
+
+`open_pictures` opens the sticker set that `prepare` wrote, whose composites are made fresh, or
+any folder of pictures with one subfolder a class. Picture number `index` of a split never changes,
+so a resumed run needs to know its step and nothing else, and N processes read N slices of the one
+stream. Classes are balanced: each is drawn as often as any other, however many pictures it has.
+
+This file knows nothing of networks.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from engine.errors import ImageError, RequestError
+from engine.training.prepare import Icon, Photo, Split, held_out
+
+T = TypeVar("T")
+Picture = npt.NDArray[np.uint8]  # (side, side, 3) RGB
+PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
+
+# How a composite is made up; see facts in `StickerSet`.
+BARE = 0.18  # share of pictures that are scenery without an object
+ON_PHOTO, ON_GRADIENT = 0.50, 0.28  # backgrounds of objects; the rest is a plain colour
+CROP = (0.55, 1.0)  # side of the crop of a photo, of the photo's shorter side
+OBJECT = (0.5, 0.95)  # longer side of an object, of the picture's side
+TILT = 6.0  # standard deviation of an object's rotation, degrees
+TINT = 0.08  # a photo's channels are each multiplied by 1 +- TINT
+
+SPLITS = {"train": 0, "val": 1}
+
+
+class Pictures(Protocol):
+    """An endless split of a data set."""
+
+    classes: tuple[str, ...]
+
+    def __getitem__(self, index: int) -> tuple[Picture, int]:
+        """Picture number `index` and its class id."""
+
+
+def keyed_generator(seed: int, *key: int) -> np.random.Generator:
+    """Noise that depends on the key only, not on what was drawn before."""
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, *key))))
+
+
+def resized(picture: Picture, width: int, height: int) -> Picture:
+    """Area average when it shrinks, cubic when it grows."""
+    shrinks = height < picture.shape[0] or width < picture.shape[1]
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    out: Picture = np.asarray(cv2.resize(picture, (width, height), interpolation=how))
+    return out
+
+
+def random_crop(
+    picture: Picture, side: int, rng: np.random.Generator, *, smallest: float = CROP[0]
+) -> Picture:
+    """A square crop, at random mirrored, resized to `side`."""
+    height, width = picture.shape[:2]
+    crop = round(min(height, width) * rng.uniform(smallest, CROP[1]))
+    top, left = rng.integers(height - crop + 1), rng.integers(width - crop + 1)
+    square = resized(picture[top : top + crop, left : left + crop], side, side)
+    return np.ascontiguousarray(square[:, ::-1]) if rng.random() < 0.5 else square
+
+
+class StickerSet:
+    """Objects on scenery: fresh composites of icons and photos, see `prepare`."""
+
+    def __init__(self, folder: Path, *, side: int, split: Split, seed: int = 0):
+        index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+        self.classes: tuple[str, ...] = tuple(index["classes"])
+        self.side, self.split, self.seed = side, split, seed
+        self.bitmaps = np.load(folder / "icons.npy", mmap_mode="r")  # (N, 256, 256, 4)
+        self.photo_folder = folder / "photos"
+        self.photos = [Photo(**p) for p in index["photos"] if p["split"] == split]
+        self.icons: dict[str, dict[str, list[Icon]]] = {}  # class -> concept -> drawings
+        for fields in index["icons"]:
+            if fields["split"] == split:
+                icon = Icon(**fields)
+                self.icons.setdefault(icon.label, {}).setdefault(icon.concept, []).append(icon)
+        self.scenery: dict[str, list[Photo]] = {}
+        for photo in self.photos:
+            if photo.label:
+                self.scenery.setdefault(photo.label, []).append(photo)
+        self._load = lru_cache(maxsize=None)(self._read_photo)
+
+    def _read_photo(self, file: str) -> Picture:
+        with Image.open(self.photo_folder / file) as picture:
+            return np.asarray(picture.convert("RGB"))
+
+    def __getitem__(self, index: int) -> tuple[Picture, int]:
+        rng = keyed_generator(self.seed, SPLITS[self.split], index)
+        if rng.random() < BARE:
+            label = choice(list(self.scenery), rng)
+            photo = choice(self.scenery[label], rng)
+            return self._photo(photo, rng, smallest=0.7), self.classes.index(label)
+        label = choice(list(self.icons), rng)
+        concept = choice(list(self.icons[label]), rng)
+        icon = choice(self.icons[label][concept], rng)
+        picture = self._paste(self._background(rng), icon, rng)
+        return picture, self.classes.index(label)
+
+    def _photo(self, photo: Photo, rng: np.random.Generator, *, smallest: float) -> Picture:
+        crop = random_crop(self._load(photo.file), self.side, rng, smallest=smallest)
+        tint = rng.uniform(1 - TINT, 1 + TINT, size=3)
+        return (crop * tint).clip(0, 255).astype(np.uint8)
+
+    def _background(self, rng: np.random.Generator) -> Picture:
+        kind = rng.random()
+        if kind < ON_PHOTO:
+            return self._photo(choice(self.photos, rng), rng, smallest=CROP[0])
+        first = random_colour(rng)
+        if kind < ON_PHOTO + ON_GRADIENT:
+            return gradient(first, random_colour(rng), self.side, rng.uniform(0, 2 * np.pi))
+        return np.full((self.side, self.side, 3), first.round(), dtype=np.uint8)
+
+    def _paste(self, background: Picture, icon: Icon, rng: np.random.Generator) -> Picture:
+        """The icon at a random size, tilt and place, wholly inside the picture if it fits."""
+        left, top, right, bottom = icon.box
+        bitmap = np.asarray(self.bitmaps[icon.row, top:bottom, left:right])
+        longer = self.side * rng.uniform(*OBJECT)
+        scale = longer / max(bitmap.shape[:2])
+        height, width = (max(round(length * scale), 1) for length in bitmap.shape[:2])
+        bitmap = resized(bitmap, width, height)
+        if rng.random() < 0.5:
+            bitmap = bitmap[:, ::-1]
+        tilt = float(np.clip(rng.normal(0, TILT), -2 * TILT, 2 * TILT))
+        room_x, room_y = max(self.side - width, 0) / 2, max(self.side - height, 0) / 2
+        shift_x = self.side / 2 - width / 2 + rng.uniform(-room_x, room_x)
+        shift_y = self.side / 2 - height / 2 + rng.uniform(-room_y, room_y)
+        matrix = cv2.getRotationMatrix2D((width / 2, height / 2), tilt, 1.0)
+        matrix[:, 2] += (shift_x, shift_y)
+        placed = cv2.warpAffine(np.ascontiguousarray(bitmap), matrix, (self.side, self.side))
+        covered = placed[..., 3:].astype(np.float32) / 255
+        mixed = background * (1 - covered) + placed[..., :3]  # colour is premultiplied
+        return mixed.round().clip(0, 255).astype(np.uint8)
+
+
+class PictureFolder:
+    """Any folder of pictures with one subfolder a class; the validation split is by file."""
+
+    def __init__(self, folder: Path, *, side: int, split: Split, seed: int = 0):
+        found = {
+            sub.name: sorted(
+                path for path in sub.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES
+            )
+            for sub in sorted(folder.iterdir())
+            if sub.is_dir()
+        }
+        found = {name: files for name, files in found.items() if files}
+        if not found:
+            raise RequestError(
+                f"no training pictures in {folder}: expected one subfolder a class with "
+                f"{', '.join(sorted(PICTURE_SUFFIXES))} files inside"
+            )
+        self.classes = tuple(found)
+        self.side, self.split, self.seed = side, split, seed
+        validation = held_out(
+            {
+                name: [str(path.relative_to(folder)) for path in files]
+                for name, files in found.items()
+            }
+        )
+        if not validation:
+            raise RequestError(
+                f"too few pictures in {folder}: a class needs two, one of them for validation"
+            )
+        self.files: dict[str, list[Path]] = {}
+        for name, files in found.items():
+            chosen = [
+                path
+                for path in files
+                if (str(path.relative_to(folder)) in validation) == (split == "val")
+            ]
+            if chosen:
+                self.files[name] = chosen
+        self._load = lru_cache(maxsize=1000)(self._read)
+
+    def _read(self, path: Path) -> Picture:
+        try:
+            with Image.open(path) as opened:
+                picture = ImageOps.exif_transpose(opened).convert("RGB")
+        except (OSError, UnidentifiedImageError) as error:
+            raise ImageError(f"cannot read the training picture {path}: {error}") from error
+        shorter = min(picture.size)
+        if shorter > 2 * self.side:  # keep no more than a crop needs
+            picture = ImageOps.scale(picture, 2 * self.side / shorter)
+        return np.asarray(picture)
+
+    def __getitem__(self, index: int) -> tuple[Picture, int]:
+        rng = keyed_generator(self.seed, SPLITS[self.split], index)
+        name = choice(list(self.files), rng)
+        picture = self._load(choice(self.files[name], rng))
+        return random_crop(picture, self.side, rng), self.classes.index(name)
+
+
+def choice(options: Sequence[T], rng: np.random.Generator) -> T:
+    """One of `options`, each as likely."""
+    return options[int(rng.integers(len(options)))]
+
+
+def random_colour(rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """RGB, 0 to 255, mostly light; white now and then."""
+    if rng.random() < 0.15:
+        return np.full(3, 255, dtype=np.float32)
+    hue, saturation = rng.uniform(0, 180), rng.beta(1.5, 2.5)
+    value = rng.beta(4, 1.3)
+    hsv = np.array([[[hue, saturation * 255, value * 255]]]).astype(np.uint8)
+    colour: npt.NDArray[np.float32] = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0].astype(np.float32)
+    return colour
+
+
+def gradient(
+    first: npt.NDArray[np.float32], last: npt.NDArray[np.float32], side: int, direction: float
+) -> Picture:
+    """A linear gradient from one colour to another, across the picture's full extent."""
+    line = np.linspace(-1, 1, side, dtype=np.float32)
+    along = np.cos(direction) * line[None, :] + np.sin(direction) * line[:, None]
+    along = (along - along.min()) / (along.max() - along.min())
+    mixed = first + (last - first) * along[..., None]
+    pixels: Picture = mixed.round().astype(np.uint8)
+    return pixels
+
+
+def open_pictures(folder: Path, *, side: int, split: Split, seed: int = 0) -> Pictures:
+    """The sticker set if `folder` holds one, else a folder of pictures by class."""
+    if not folder.is_dir():
+        raise RequestError(f"no such data folder: {folder}; `make data` fetches the sticker set")
+    if (folder / "index.json").exists():
+        return StickerSet(folder, side=side, split=split, seed=seed)
+    return PictureFolder(folder, side=side, split=split, seed=seed)
+
+
+def to_pixels(picture: Picture) -> Tensor:
+    """(side, side, 3) bytes to (3, side, side) in [-1, 1]."""
+    return torch.from_numpy(picture).permute(2, 0, 1).float() / 127.5 - 1
+
+
+class _Items(Dataset[tuple[Tensor, int]]):
+    def __init__(self, pictures: Pictures):
+        self.pictures = pictures
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        picture, label = self.pictures[index]
+        return to_pixels(picture), label
+
+
+class _Slices:
+    """Indices of one process's batches: rank r of N takes the r-th slice of each step's N."""
+
+    def __init__(self, batch: int, *, first_step: int, rank: int, world: int):
+        self.batch, self.first_step, self.rank, self.world = batch, first_step, rank, world
+
+    def __iter__(self) -> Iterator[list[int]]:
+        step = self.first_step
+        while True:
+            start = (step * self.world + self.rank) * self.batch
+            yield list(range(start, start + self.batch))
+            step += 1
+
+
+def batches(
+    pictures: Pictures,
+    batch: int,
+    *,
+    first_step: int = 0,
+    rank: int = 0,
+    world: int = 1,
+    workers: int = 0,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Endless batches from `first_step` on: pictures (B, 3, side, side), labels (B,)."""
+    slices = _Slices(batch, first_step=first_step, rank=rank, world=world)
+    loader: DataLoader[tuple[Tensor, int]] = DataLoader(
+        _Items(pictures),
+        batch_sampler=slices,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+    )
+    yield from loader

@@ -1,0 +1,53 @@
+"""Turn training checkpoints into a model folder that `load_editor` opens, at any time of a run.
+
+python -m engine.training.export weights/bundled
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from engine.checkpoint import save_model
+from engine.errors import CheckpointError
+from engine.model import VAR
+from engine.spec import VARSpec
+from engine.training.run import load_checkpoint
+from engine.training.vqvae import load_trained_vqvae
+
+
+def load_trained_var(path: Path) -> tuple[VAR, list[str]]:
+    """The transformer of a training checkpoint, with averaged weights, and its class names."""
+    state = load_checkpoint(path, torch.device("cpu"))
+    try:
+        fields = {**state["spec"], "scales": tuple(state["spec"]["scales"])}
+        var, classes = VAR(VARSpec(**fields)), list(state["classes"])
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} is not a checkpoint of train-var: {error}") from error
+    var.load_state_dict({**state["network"], **state["ema"]})
+    return var.eval().requires_grad_(False), classes
+
+
+def export(vqvae: Path, var: Path, folder: Path, *, about: str) -> None:
+    """Write `folder` from a checkpoint of either trainer."""
+    network, classes = load_trained_var(var)
+    save_model(folder, load_trained_vqvae(vqvae), network, labels=classes, about=about)
+
+
+def main(
+    folder: Annotated[Path, typer.Argument(help="The model folder to write.")],
+    vqvae: Annotated[Path, typer.Option(help="A checkpoint of train-vqvae.")] = Path(
+        "runs/vqvae/checkpoint.pt"
+    ),
+    var: Annotated[Path, typer.Option(help="A checkpoint of train-var.")] = Path(
+        "runs/var/checkpoint.pt"
+    ),
+    about: Annotated[str, typer.Option(help="A line on the model, saved with it.")] = "",
+) -> None:
+    """Write a model folder from training checkpoints."""
+    export(vqvae, var, folder, about=about)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,349 @@
+"""Train the next-scale transformer (Tian et al. 2024, section 3.3) on a frozen VQVAE's tokens.
+
+    python -m engine.training.var data/stickers --vqvae runs/vqvae/checkpoint.pt --minutes 60
+
+The same command resumes a run; torchrun starts several processes. Training is progressive. All
+scales but the finest are a quarter of the tokens and hold the structure of a picture, so most
+pictures are spent on them alone; then comes the finest scale through a window of its positions;
+at last everything together, as it is used.
+"""
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import torch
+import typer
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
+
+from engine.errors import CheckpointError
+from engine.generation import TransformerPredictor, generate
+from engine.model import VAR, VQVAE
+from engine.model.attention import choose_attention
+from engine.model.blocks import Block
+from engine.sampling import Sampling
+from engine.spec import VARSpec
+from engine.training.data import open_pictures
+from engine.training.export import export
+from engine.training.run import Budget, Log, Processes, interruptible, processes
+from engine.training.tokens import TokenStore
+from engine.training.trainer import Trainer, TrainOptions
+from engine.training.vqvae import load_trained_vqvae
+
+SHEET = 12  # classes on the sample sheet
+SHEET_SAMPLING = Sampling(guidance=3.0, top_k=50, top_p=0.95)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VAROptions(TrainOptions):
+    """The recipe; sizes of the network are here too, since the VQVAE decides the rest."""
+
+    depth: int = 6
+    width: int = 256
+    rate: float = 1.5e-3
+    warmup: int = 150
+    weight_decay: float = 0.05
+    betas: tuple[float, float] = (0.9, 0.95)
+    evaluate_every: int = 400
+    held_out: int = 128
+    label_drop: float = 0.1  # share of pictures trained without their label
+    label_smoothing: float = 0.0
+    prefix_until: float = 0.5  # of the budget: all scales but the finest
+    window_until: float = 0.85  # of the budget: the finest scale through a window
+    window: float = 0.5  # side of the window, of the finest scale's side
+    tokens_at_once: int = 1400  # of one forward pass; small passes stay in a CPU's cache
+
+
+@torch.no_grad()
+def initialise(var: VAR) -> None:
+    """Truncated normal matrices, residual branches scaled by depth, modulation near neutral."""
+    spec = var.spec
+    for module in var.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.trunc_normal_(module.weight, std=module.in_features**-0.5 / 3**0.5)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    var.head.weight.mul_(0.02)
+    for name, module in var.named_modules():
+        if name.endswith(("attn.proj", "ffn.fc2")):
+            cast(nn.Linear, module).weight.div_((2 * spec.depth) ** 0.5)
+        elif name.endswith("ada_lin"):
+            projection = cast(nn.Linear, cast(nn.Sequential, module)[-1])
+            projection.weight.mul_(0.1)
+            if projection.out_features == 6 * spec.width:
+                projection.bias[: 2 * spec.width] = 1  # gamma: branches count from the start
+
+
+def batched_products(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+    """Attention as two batched matrix products: on a CPU its gradient is faster than SDPA's.
+
+    q (B, n, H, D), k and v (B, m, H, D) to (B, n, H, D), as in `engine.model.attention`.
+    """
+    q, k, v = (each.transpose(1, 2) for each in (q, k, v))  # (B, H, n or m, D)
+    weights = torch.matmul(q * scale, k.transpose(2, 3)).softmax(-1, dtype=torch.float32)
+    return torch.matmul(weights.to(v.dtype), v).transpose(1, 2)  # (B, n, H, D)
+
+
+class Objective(nn.Module):
+    """VAR with its cross entropy, as one module, so that DistributedDataParallel can wrap it."""
+
+    def __init__(self, var: VAR, options: VAROptions, *, bf16: bool):
+        super().__init__()
+        self.var, self.options, self.bf16 = var, options, bf16
+
+    def forward(
+        self, inputs: Tensor, ids: Tensor, labels: Tensor, window: Tensor | None, scales: int
+    ) -> Tensor:
+        """Cross entropy (B, n) of the first `scales` scales, teacher-forced.
+
+        inputs (B, L - 1, z) and ids (B, L) are of these scales; with a `window`, positions of the
+        finest of them, the others of that scale are left out and n is smaller than L.
+        """
+        var = self.var
+        bounds = var.spec.bounds[:scales]
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.bf16):
+            condition = var.condition(labels)
+            if window is None:
+                hidden = var.run(inputs, condition, first=0, last=scales - 1)
+            else:
+                start = bounds[-1][0]
+                rows = torch.cat([torch.arange(start, device=ids.device), start + window])
+                ids = ids[:, rows]
+                ends = [end for _, end in bounds[:-1]] + [len(rows)]
+                segments = list(zip([0, *ends[:-1]], ends, ends, strict=True))
+                hidden = var.embed(inputs, condition, 0, scales - 1)[:, rows]
+                for block, modulation in zip(var.blocks, condition.blocks, strict=True):
+                    hidden = cast(Block, block)(hidden, modulation, None, 0, segments)
+            logits = var.logits(hidden, condition)
+        loss = F.cross_entropy(
+            logits.float().flatten(0, 1),
+            ids.flatten(),
+            reduction="none",
+            label_smoothing=self.options.label_smoothing if self.training else 0.0,
+        )
+        return loss.view_as(ids)
+
+
+def random_window(side: int, size: int, generator: torch.Generator) -> Tensor:
+    """Positions of a size x size square at a random place in a side x side map."""
+    corner = torch.randint(side - size + 1, (2,), generator=generator)
+    top, left = int(corner[0]), int(corner[1])
+    square = torch.arange(size)  # (size,)
+    rows, columns = top + square, left + square
+    return (rows[:, None] * side + columns).flatten()  # (size * size,)
+
+
+class VARTrainer(Trainer):
+    title = "var"
+    objective: Objective
+
+    def __init__(
+        self, data: Path, vqvae: VQVAE, out: Path, budget: Budget, options: VAROptions,
+        group: Processes,
+    ):  # fmt: skip
+        super().__init__(out, budget, options, group)
+        self.options = options
+        self.vqvae = vqvae.to(group.device)
+        side, tokens = vqvae.spec.side, out / "tokens"
+        train = open_pictures(data, side=side, split="train", seed=options.seed)
+        held_out = open_pictures(data, side=side, split="val", seed=options.seed)
+        self.classes = train.classes
+        self.tokens = TokenStore(tokens, train, self.vqvae, name=f"train-{options.seed}")
+        self.held_out = TokenStore(tokens, held_out, self.vqvae, name=f"val-{options.seed}")
+        self.spec = VARSpec(
+            depth=options.depth,
+            width=options.width,
+            scales=vqvae.spec.scales,
+            num_classes=len(self.classes),
+            codebook_size=vqvae.spec.codebook_size,
+            latent_channels=vqvae.spec.latent_channels,
+        )
+        on_cpu = group.device.type == "cpu"
+        var = VAR(self.spec, batched_products if on_cpu else choose_attention(group.device))
+        initialise(var)
+        self.network = self.var = var.to(group.device)
+        self.objective = Objective(var, options, bf16=self.bf16)
+        self.scales = 1
+        self.begin()
+
+    # --- one step -----------------------------------------------------------------------------
+
+    def phase(self, progress: float) -> tuple[int, bool]:
+        """How many scales are trained now, and whether the finest through a window."""
+        count, options = len(self.spec.scales), self.options
+        if count > 1 and progress < options.prefix_until:
+            return count - 1, False
+        return count, progress < options.window_until and self.spec.scales[-1] > 1
+
+    def backward(self, objective: nn.Module, progress: float) -> dict[str, float]:
+        options, group = self.options, self.group
+        start = (self.step * group.world + group.rank) * options.batch
+        ids, labels = self.tokens.rows(start, options.batch)
+        generator = torch.Generator().manual_seed(options.seed * 1_000_003 + self.step)
+        chance = torch.rand(group.world, options.batch, generator=generator)[group.rank]
+        labels = torch.where(chance < options.label_drop, self.spec.no_label, labels)
+        self.scales, windowed = self.phase(progress)
+        side = self.spec.scales[self.scales - 1]
+        window = None
+        if windowed:
+            window = random_window(side, max(round(side * options.window), 1), generator)
+        length = self.spec.bounds[self.scales - 1][1]
+        each = length if window is None else length - side * side + len(window)
+        parts = max(1, round(options.batch * each / options.tokens_at_once))
+        total = torch.zeros(self.scales)
+        count = torch.zeros(self.scales)
+        pieces = list(zip(ids.chunk(parts), labels.chunk(parts), strict=True))
+        for index, (some_ids, some_labels) in enumerate(pieces):
+            last = index == len(pieces) - 1
+            with nullcontext() if last else without_sync(objective):
+                loss = self.losses(objective, some_ids, some_labels, window)
+                (loss.mean() * (len(some_ids) / options.batch)).backward()
+            sums, counts = self.by_scale(loss.detach(), windowed)
+            total, count = total + sums, count + counts
+        numbers = {"loss": float(total.sum() / count.sum())}
+        return numbers | self.named(total / count, "loss/")
+
+    def losses(
+        self, objective: nn.Module, ids: Tensor, labels: Tensor, window: Tensor | None
+    ) -> Tensor:
+        """Cross entropy (B, n) of the scales in training."""
+        device = self.group.device
+        ids, labels = ids.to(device), labels.to(device)
+        sizes = [end - begin for begin, end in self.spec.bounds]
+        maps = list(ids.split(sizes, dim=1))[: self.scales]
+        with torch.no_grad():
+            inputs, _ = self.vqvae.quantize.teacher_inputs(maps)
+        window = None if window is None else window.to(device)
+        loss: Tensor = objective(inputs, torch.cat(maps, dim=1), labels, window, self.scales)
+        return loss
+
+    def by_scale(self, loss: Tensor, windowed: bool) -> tuple[Tensor, Tensor]:
+        """Sums and counts of a loss (B, n) for each scale."""
+        bounds = list(self.spec.bounds[: self.scales])
+        bounds[-1] = (bounds[-1][0], loss.shape[1])  # a window is shorter than its scale
+        sums = torch.stack([loss[:, begin:end].sum().cpu() for begin, end in bounds])
+        counts = torch.tensor([float(loss[:, begin:end].numel()) for begin, end in bounds])
+        return sums, counts
+
+    def named(self, values: Tensor, prefix: str) -> dict[str, float]:
+        """One number for each scale, named by its side."""
+        sides = self.spec.scales[: self.scales]
+        return {f"{prefix}{side}x{side}": float(v) for side, v in zip(sides, values, strict=True)}
+
+    # --- held-out loss and samples ------------------------------------------------------------
+
+    def evaluate(self, log: Log) -> float:
+        ids, labels = self.held_out.rows(0, self.options.held_out)
+        total, count = torch.zeros(self.scales), torch.zeros(self.scales)
+        for some_ids, some_labels in zip(ids.split(8), labels.split(8), strict=True):
+            loss = self.losses(self.objective, some_ids, some_labels, None)
+            sums, counts = self.by_scale(loss, False)
+            total, count = total + sums, count + counts
+        mean = float(total.sum() / count.sum())
+        log.numbers(self.step, {"val/loss": mean, **self.named(total / count, "val/")})
+        if log.enabled:
+            log.pictures(self.step, "samples", self.sample_sheet())
+        return mean
+
+    def sample_sheet(self) -> list[Tensor]:
+        """Two variations of a dozen classes: two rows of pictures, (SHEET, 3, H, W) each."""
+        every = max(len(self.classes) // SHEET, 1)
+        labels = range(0, len(self.classes), every)[:SHEET]
+        columns = torch.stack([self.sample(label, (0, 1)) for label in labels], dim=1)
+        return list(columns)
+
+    def sample(self, label: int, seeds: tuple[int, ...]) -> Tensor:
+        """Pictures (len(seeds), 3, H, W) of a class, from the scales trained so far."""
+        quantizer = self.vqvae.quantize
+        everything = [
+            torch.ones(side * side, dtype=torch.bool, device=self.group.device)
+            for side in self.spec.scales
+        ]
+        predictor = TransformerPredictor(self.var, label, SHEET_SAMPLING)
+        steps = generate(
+            predictor, quantizer, regenerate=everything, seeds=seeds, sampling=SHEET_SAMPLING
+        )
+        for step in steps:
+            if step.index == self.scales - 1:
+                break
+        with torch.inference_mode():
+            return self.vqvae.decode(step.feature_map).cpu()
+
+    # --- checkpoints --------------------------------------------------------------------------
+
+    def extra_state(self) -> dict[str, Any]:
+        return {"spec": asdict(self.spec), "classes": list(self.classes)}
+
+    def load_extra_state(self, state: Mapping[str, Any]) -> None:
+        if state.get("classes") != list(self.classes) or state.get("spec") != asdict(self.spec):
+            raise CheckpointError(
+                f"{self.checkpoint} holds another model; choose another --out, or the same "
+                "sizes, data and VQVAE"
+            )
+
+
+def without_sync(objective: nn.Module) -> Any:
+    """Leave gradients unshared among processes for now; the last piece of a batch shares them."""
+    if isinstance(objective, DistributedDataParallel):
+        return objective.no_sync()
+    return nullcontext()
+
+
+def train_var(
+    data: Path,
+    out: Path,
+    *,
+    vqvae: Path,
+    budget: Budget,
+    options: VAROptions | None = None,
+    about: str = "",
+) -> VAR:
+    """Train, or go on training, in the folder `out`; `vqvae` is a checkpoint of train-vqvae.
+
+    At the end both networks, with averaged weights, are saved to `out/model` as a model that
+    `load_editor` opens. Returns the transformer.
+    """
+    with processes() as group, interruptible() as caught:
+        network = load_trained_vqvae(vqvae, group.device)
+        trainer = VARTrainer(data, network, out, budget, options or VAROptions(), group)
+        trainer.run(caught)
+        trainer.ema.keep()
+        if group.is_first:
+            export(vqvae, trainer.checkpoint, out / "model", about=about)
+    return trainer.var
+
+
+def main(
+    data: Annotated[Path, typer.Argument(help="The sticker set, or pictures by class.")],
+    vqvae: Annotated[Path, typer.Option(help="A checkpoint of train-vqvae.")] = Path(
+        "runs/vqvae/checkpoint.pt"
+    ),
+    out: Annotated[Path, typer.Option(help="The run's folder; resumed if it exists.")] = Path(
+        "runs/var"
+    ),
+    minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Stop after so many steps.")] = None,
+    depth: int = VAROptions.depth,
+    width: int = VAROptions.width,
+    batch: int = VAROptions.batch,
+    rate: float = VAROptions.rate,
+    seed: int = VAROptions.seed,
+    about: Annotated[str, typer.Option(help="A line on the model, saved with it.")] = "",
+) -> None:
+    """Train the transformer; the same command resumes it. The model is saved to OUT/model."""
+    train_var(
+        data,
+        out,
+        vqvae=vqvae,
+        budget=Budget(steps=steps, minutes=minutes),
+        options=VAROptions(depth=depth, width=width, batch=batch, rate=rate, seed=seed),
+        about=about,
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)

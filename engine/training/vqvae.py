@@ -1,0 +1,442 @@
+"""Train the multi-scale VQVAE (Tian et al. 2024, section 3.2) on a CPU or on GPUs.
+
+    python -m engine.training.vqvae data/stickers --minutes 40
+    torchrun --nproc-per-node 8 -m engine.training.vqvae DATA --steps 50000
+
+The same command resumes a run. Training starts from principal components instead of noise: a
+linear path beside both towers holds the PCA of the patches, the towers' last convolutions are
+zero, and the codebook comes from k-means of what each scale leaves over. That start reconstructs
+better than hours of training from random weights on a small machine.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import torch
+import typer
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from engine.errors import CheckpointError
+from engine.model import VQVAE
+from engine.model.autoencoder import channels_last
+from engine.model.quantizer import Quantizer
+from engine.spec import SCALES_DOUBLING, VQVAESpec
+from engine.training.data import batches, open_pictures
+from engine.training.run import (
+    Budget,
+    Ema,
+    Log,
+    Processes,
+    interruptible,
+    load_checkpoint,
+    processes,
+)
+from engine.training.trainer import Trainer, TrainOptions
+
+BUNDLED_SPEC = VQVAESpec(
+    scales=SCALES_DOUBLING,
+    codebook_size=4096,
+    latent_channels=32,
+    width=64,
+    multipliers=(1, 2, 4),
+    blocks_per_level=1,
+    stem=4,
+    linear_skip=True,
+)
+# The share of the codebook that k-means gives to each scale's residuals; the finest scale has the
+# most positions and the last word.
+FINEST_SHARE = 0.65
+
+
+@dataclass(frozen=True, kw_only=True)
+class VQVAEOptions(TrainOptions):
+    """The recipe. Losses are averages over pixels in [-1, 1] or over features."""
+
+    batch: int = 4
+    rate: float = 8e-4
+    evaluate_every: int = 500
+    l2: float = 0.5  # weights of the losses, beside L1 = 1
+    gradient: float = 2.0
+    joint: bool = False  # train encoder and codebook too, not the decoder alone
+    quantization: float = 0.5
+    commitment: float = 0.25  # of the quantization loss
+    revive_after: int = 200  # steps without a hit
+    start_pictures: int = 2000  # for the principal components and the first codebook
+
+
+@dataclass
+class Quantized:
+    """What one pass through the quantizer yields in training."""
+
+    feature_map: Tensor  # (B, z, S, S), gradients pass straight through to the features
+    loss: Tensor
+    hits: Tensor  # (K, V), how often each code was used at each scale
+    rest: Tensor = field(repr=False)  # (N, z), what was quantised at all scales, one row a token
+
+
+def quantize(quantizer: Quantizer, features: Tensor, commitment: float) -> Quantized:
+    """Algorithm 1 with the training loss: at every scale the sum so far should be the features."""
+    feature_map = torch.zeros_like(features)
+    target = features.detach()
+    loss = features.new_zeros(())
+    hits, rests = [], []
+    for k, side in enumerate(quantizer.scales):
+        with torch.no_grad():
+            rest = target - feature_map
+            if side != rest.shape[-1]:
+                rest = F.interpolate(rest, size=(side, side), mode="area")
+            rest = rest.flatten(2).transpose(1, 2)  # (B, s * s, z)
+            ids = quantizer.nearest(rest)
+            hits.append(torch.bincount(ids.flatten(), minlength=quantizer.embedding.num_embeddings))
+            rests.append(rest.flatten(0, 1))
+        feature_map = quantizer.add(k, feature_map, quantizer.look_up(k, ids))
+        loss = loss + F.mse_loss(feature_map, target)
+        loss = loss + commitment * F.mse_loss(features, feature_map.detach())
+    straight = features + (feature_map - features).detach()
+    count = len(quantizer.scales)
+    return Quantized(straight, loss / count, torch.stack(hits), torch.cat(rests))
+
+
+def sobel(difference: Tensor) -> Tensor:
+    """Mean absolute Sobel response; linear, so that of a difference is the difference of two."""
+    edge = difference.new_tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]) / 8
+    kernels = torch.stack([edge, edge.T])[:, None].repeat(difference.shape[1], 1, 1, 1)
+    return F.conv2d(difference, kernels, groups=difference.shape[1]).abs().mean()
+
+
+class Objective(nn.Module):
+    """The VQVAE with its training loss, as one module for DistributedDataParallel to wrap."""
+
+    def __init__(self, vqvae: VQVAE, options: VQVAEOptions, *, bf16: bool):
+        super().__init__()
+        self.vqvae, self.options, self.bf16 = vqvae, options, bf16
+
+    def autocast(self, pictures: Tensor) -> torch.autocast:
+        return torch.autocast(pictures.device.type, torch.bfloat16, enabled=self.bf16)
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, dict[str, Tensor], Tensor, Tensor]:
+        """Loss, its parts, hits (K, V) and residuals (N, z) of pictures (B, 3, H, W)."""
+        with torch.set_grad_enabled(self.options.joint):
+            features = features_of(self.vqvae, pictures, bf16=self.bf16)
+            quantized = quantize(self.vqvae.quantize, features, self.options.commitment)
+        with self.autocast(pictures):
+            decoded = self.vqvae.decoder(self.vqvae.post_quant_conv(quantized.feature_map))
+        difference = decoded.float() - pictures
+        l1, l2, edges = difference.abs().mean(), difference.square().mean(), sobel(difference)
+        loss = (
+            l1
+            + self.options.l2 * l2
+            + self.options.gradient * edges
+            + self.options.quantization * quantized.loss
+        )
+        parts = {"l1": l1, "l2": l2, "gradient": edges, "quantization": quantized.loss}
+        detached = {name: part.detach() for name, part in parts.items()}
+        return loss, detached, quantized.hits, quantized.rest
+
+
+def features_of(vqvae: VQVAE, pictures: Tensor, *, bf16: bool) -> Tensor:
+    """The continuous features in float32; a convolutional tower that adds nothing is not run."""
+    linear, last = vqvae.encoder.linear, vqvae.encoder.conv_out
+    frozen = not last.weight.requires_grad
+    if frozen and linear is not None and not (last.weight.any() or cast(Tensor, last.bias).any()):
+        return cast(Tensor, vqvae.quant_conv(linear(pictures)))
+    with torch.autocast(pictures.device.type, torch.bfloat16, enabled=bf16):
+        features = vqvae.features(pictures)
+    return features.float()
+
+
+def psnr(mean_square: float) -> float:
+    """Decibels of a mean square error over pixels in [-1, 1]."""
+    return 10 * math.log10(4 / max(mean_square, 1e-12))
+
+
+# --- the linear start -------------------------------------------------------------------------
+
+
+def principal_patches(pictures: Tensor, stride: int, count: int) -> tuple[Tensor, Tensor]:
+    """Mean (3, p, p) and first `count` principal components (count, 3, p, p) of the patches.
+
+    The components are scaled so that features projected on them have a mean variance of one.
+    """
+    size = 3 * stride * stride
+    total, product, number = torch.zeros(size).double(), torch.zeros(size, size).double(), 0
+    for some in pictures.split(50):
+        patches = F.unfold(some, stride, stride=stride).transpose(1, 2).flatten(0, 1)  # (N, size)
+        total += patches.sum(0, dtype=torch.float64)
+        product += (patches.T @ patches).double()
+        number += len(patches)
+    mean = total / number
+    variance, vectors = torch.linalg.eigh(product / number - mean.outer(mean))
+    components = vectors.flip(1)[:, :count].T  # (count, 3 p p), strongest first
+    spread = variance.flip(0)[:count].mean().sqrt().clamp_min(1e-6)
+    shape = (3, stride, stride)
+    return mean.view(shape).float(), (components / spread).view(count, *shape).float()
+
+
+def k_means(points: Tensor, count: int, generator: torch.Generator, rounds: int = 8) -> Tensor:
+    """`count` centres (count, z) of points (N, z); Lloyd's rounds from a random choice."""
+    order = torch.randperm(len(points), generator=generator)
+    centres = points[order[torch.arange(count) % len(points)]].clone()
+    for _ in range(rounds):
+        nearest = torch.cat(
+            [
+                torch.addmm(centres.square().sum(1), part, centres.T, alpha=-2).argmin(1)
+                for part in points.split(8192)
+            ]
+        )
+        total = torch.zeros_like(centres).index_add_(0, nearest, points)
+        size = torch.bincount(nearest, minlength=count).to(points.dtype)
+        empty = size == 0
+        centres = total / size.clamp_min(1)[:, None]
+        again = torch.randint(len(points), (int(empty.sum()),), generator=generator)
+        centres[empty] = points[again]
+    return centres
+
+
+def codes_by_scale(codebook_size: int, scales: tuple[int, ...]) -> list[int]:
+    """How many codes the first codebook gives to each scale; halving from fine to coarse."""
+    shares = [FINEST_SHARE * (1 - FINEST_SHARE) ** k for k in range(len(scales))][::-1]
+    counts = [max(int(codebook_size * share / sum(shares)), 1) for share in shares]
+    counts[-1] += codebook_size - sum(counts)
+    return counts
+
+
+@torch.no_grad()
+def linear_start(vqvae: VQVAE, pictures: Tensor, seed: int) -> None:
+    """Set the network to PCA and k-means, its convolutional towers to zero (see the module)."""
+    spec = vqvae.spec
+    if vqvae.encoder.linear is None or vqvae.decoder.linear is None:
+        return  # no linear path: a start from random weights
+    generator = torch.Generator().manual_seed(seed)
+    mean, components = principal_patches(pictures, spec.stride, spec.latent_channels)
+    size = components.flatten(1).square().sum(1).mean()  # 1 / spread^2
+    vqvae.encoder.linear.weight.copy_(components)
+    vqvae.encoder.linear.bias.copy_(-(components * mean).sum((1, 2, 3)))  # type: ignore[union-attr]
+    vqvae.decoder.linear.weight.copy_(components / size)
+    # One bias a channel cannot hold a mean patch, but the mean of pictures is nearly flat.
+    vqvae.decoder.linear.bias.copy_(mean.mean((1, 2)))  # type: ignore[union-attr]
+    for tower in (vqvae.encoder, vqvae.decoder):
+        nn.init.zeros_(tower.conv_out.weight)
+        nn.init.zeros_(tower.conv_out.bias)  # type: ignore[arg-type]
+    for convolution in (
+        vqvae.quant_conv, vqvae.post_quant_conv, *vqvae.quantize.quant_resi.qresi_ls
+    ):  # fmt: skip
+        assert isinstance(convolution, nn.Conv2d)
+        nn.init.dirac_(convolution.weight)
+        nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
+
+    features = torch.cat([vqvae.encoder.linear(part) for part in pictures.split(50)])
+    quantizer = vqvae.quantize
+    feature_map = torch.zeros_like(features)
+    codebook = features.new_zeros(0, spec.latent_channels)
+    for k, count in enumerate(codes_by_scale(spec.codebook_size, spec.scales)):
+        rest = F.interpolate(features - feature_map, size=(spec.scales[k],) * 2, mode="area")
+        points = rest.permute(0, 2, 3, 1).flatten(0, 2)
+        few = points[torch.randperm(len(points), generator=generator)[: 24 * count]]
+        codebook = torch.cat([codebook, k_means(few, count, generator)])
+        filler = codebook[:1].expand(spec.codebook_size - len(codebook), -1)
+        quantizer.embedding.weight.copy_(torch.cat([codebook, filler]))
+        feature_map = torch.cat(
+            [
+                quantizer.add(k, so_far, quantizer.look_up(k, quantizer.residual_ids(k, f, so_far)))
+                for f, so_far in zip(features.split(50), feature_map.split(50), strict=True)
+            ]
+        )
+
+
+# --- the codebook in use ----------------------------------------------------------------------
+
+
+class Codes:
+    """Keeps account of the codebook: usage by scale, and codes that nobody uses any more."""
+
+    def __init__(self, vqvae: VQVAE, options: VQVAEOptions, group: Processes):
+        self.quantizer, self.options, self.group = vqvae.quantize, options, group
+        self.idle = torch.zeros(
+            vqvae.spec.codebook_size, dtype=torch.int64, device=group.device
+        )  # steps since each code's last hit
+
+    def count(self, hits: Tensor) -> None:
+        """Note the hits (K, V) of one step."""
+        hits = self.group.sum(hits)
+        self.quantizer.ema_vocab_hit_SV.lerp_(hits.float(), 0.01)
+        self.idle = torch.where(hits.sum(0) > 0, torch.zeros_like(self.idle), self.idle + 1)
+
+    def usage(self) -> float:
+        """Share of the codes that were hit within `revive_after` steps."""
+        return float((self.idle < self.options.revive_after).float().mean())
+
+    @torch.no_grad()
+    def revive(self, rest: Tensor, optimizer: torch.optim.Optimizer, ema: Ema, step: int) -> int:
+        """Move dead codes to vectors (N, z) of this step that were to be quantised."""
+        dead = (self.idle >= self.options.revive_after).nonzero().flatten()
+        if len(dead) == 0:
+            return 0
+        generator = torch.Generator().manual_seed(self.options.seed * 1_000_003 + step)
+        chosen = torch.randint(len(rest), (len(dead),), generator=generator).to(rest.device)
+        fresh = self.group.from_first(rest[chosen].contiguous())
+        weight = self.quantizer.embedding.weight
+        weight[dead] = fresh
+        for live, average in zip(ema.live, ema.average, strict=True):
+            if live is weight:
+                average[dead] = fresh
+        for moment in ("exp_avg", "exp_avg_sq"):
+            if moment in optimizer.state[weight]:
+                optimizer.state[weight][moment][dead] = 0
+        self.idle[dead] = 0
+        return len(dead)
+
+
+# --- the trainer ------------------------------------------------------------------------------
+
+
+class VQVAETrainer(Trainer):
+    title = "vqvae"
+    objective: Objective
+
+    def __init__(
+        self, data: Path, spec: VQVAESpec, out: Path, budget: Budget, options: VQVAEOptions,
+        group: Processes,
+    ):  # fmt: skip
+        super().__init__(out, budget, options, group)
+        self.options, self.spec = options, spec
+        pictures = open_pictures(data, side=spec.side, split="train", seed=options.seed)
+        self.validation = open_pictures(data, side=spec.side, split="val", seed=options.seed)
+        vqvae = VQVAE(spec)
+        if not self.resumes:
+            start, _ = next(batches(pictures, options.start_pictures))
+            linear_start(vqvae, start, options.seed)
+        for index, phi in enumerate(vqvae.quantize.quant_resi.qresi_ls):
+            phi.requires_grad_(index in vqvae.quantize.quant_resi.pick)
+        if not options.joint:
+            for part in (vqvae.encoder, vqvae.quant_conv, vqvae.quantize):
+                part.requires_grad_(False)
+        channels_last(vqvae)
+        self.network = self.vqvae = vqvae.to(group.device)
+        self.objective = Objective(vqvae, options, bf16=self.bf16)
+        self.codes = Codes(vqvae, options, group)
+        self.rest = torch.empty(0)
+        self.begin()
+        self.stream = batches(
+            pictures,
+            options.batch,
+            first_step=self.step,
+            rank=group.rank,
+            world=group.world,
+            workers=options.workers,
+        )
+
+    def on_device(self, pictures: Tensor) -> Tensor:
+        return pictures.to(self.group.device, memory_format=torch.channels_last)
+
+    def backward(self, objective: nn.Module, progress: float) -> dict[str, float]:
+        loss, parts, hits, self.rest = objective(self.on_device(next(self.stream)[0]))
+        loss.backward()
+        self.codes.count(hits)
+        numbers = {name: float(part) for name, part in parts.items()}
+        return {"loss": float(loss.detach()), **numbers, "psnr": psnr(numbers["l2"])}
+
+    def after_update(self) -> dict[str, float]:
+        revived = 0
+        if self.options.joint:
+            revived = self.codes.revive(self.rest, self.optimizer, self.ema, self.step)
+        return {"usage": self.codes.usage(), "revived": float(revived)}
+
+    def evaluate(self, log: Log) -> float:
+        """Held-out reconstruction; a sheet of pictures, their reconstructions, and the same from
+        features that were not quantised."""
+        square, total = 0.0, 0
+        shown: list[Tensor] = []
+        stream = batches(self.validation, 8)
+        for _ in range(max(self.options.held_out // 8, 1)):
+            pictures = self.on_device(next(stream)[0])
+            features = features_of(self.vqvae, pictures, bf16=self.objective.bf16)
+            _, feature_map = self.vqvae.quantize.encode(features)
+            with self.objective.autocast(pictures):
+                decoded = self.vqvae.decode(feature_map)
+                if not shown:
+                    shown = [pictures, decoded, self.vqvae.decode(features)]
+            square += float((decoded.float() - pictures).square().mean()) * len(pictures)
+            total += len(pictures)
+        decibels = psnr(square / total)
+        log.numbers(self.step, {"val/psnr": decibels, "val/usage": self.codes.usage()})
+        log.pictures(self.step, "reconstruction", shown)
+        return -decibels
+
+    def extra_state(self) -> dict[str, Any]:
+        return {"spec": asdict(self.spec), "idle": self.codes.idle}
+
+    def load_extra_state(self, state: Mapping[str, Any]) -> None:
+        if saved_spec(state, self.checkpoint) != self.spec:
+            raise CheckpointError(
+                f"{self.checkpoint} holds another model ({state['spec']}); "
+                "choose another --out or the same sizes"
+            )
+        self.codes.idle = state["idle"]
+
+
+def train_vqvae(
+    data: Path,
+    out: Path,
+    *,
+    spec: VQVAESpec = BUNDLED_SPEC,
+    budget: Budget,
+    options: VQVAEOptions | None = None,
+) -> VQVAE:
+    """Train, or go on training, in the folder `out`; returns the network with averaged weights."""
+    with processes() as group, interruptible() as caught:
+        trainer = VQVAETrainer(data, spec, out, budget, options or VQVAEOptions(), group)
+        trainer.run(caught)
+        trainer.ema.keep()
+    return trainer.vqvae
+
+
+def saved_spec(state: Mapping[str, Any], path: Path) -> VQVAESpec:
+    """The spec that a training checkpoint was written with."""
+    try:
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in state["spec"].items()
+        }
+        return VQVAESpec(**fields)
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} is not a checkpoint of train-vqvae: {error}") from error
+
+
+def load_trained_vqvae(path: Path, device: torch.device | None = None) -> VQVAE:
+    """The VQVAE of a training checkpoint, with averaged weights, frozen."""
+    state = load_checkpoint(path, device or torch.device("cpu"))
+    vqvae = VQVAE(saved_spec(state, path))
+    vqvae.load_state_dict(state["network"])
+    vqvae.load_state_dict(state["ema"], strict=False)  # averages of what was trained
+    channels_last(vqvae)
+    return vqvae.to(device or torch.device("cpu")).eval().requires_grad_(False)
+
+
+def main(
+    data: Annotated[Path, typer.Argument(help="The sticker set, or pictures by class.")],
+    out: Annotated[Path, typer.Option(help="The run's folder; resumed if it exists.")] = Path(
+        "runs/vqvae"
+    ),
+    minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Stop after so many steps.")] = None,
+    batch: int = VQVAEOptions.batch,
+    rate: float = VQVAEOptions.rate,
+    workers: int = VQVAEOptions.workers,
+    seed: int = VQVAEOptions.seed,
+) -> None:
+    """Train the VQVAE; the same command resumes it."""
+    train_vqvae(
+        data,
+        out,
+        budget=Budget(steps=steps, minutes=minutes),
+        options=VQVAEOptions(batch=batch, rate=rate, workers=workers, seed=seed),
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)

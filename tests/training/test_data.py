@@ -1,0 +1,134 @@
+from collections import Counter
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from engine.errors import ImageError, RequestError
+from engine.training.data import PictureFolder, StickerSet, batches, open_pictures
+from engine.training.prepare import HELD_OUT, concepts, held_out
+
+EMOJI_TEST = """
+# group: Smileys & Emotion
+# subgroup: face-smiling
+1F600                                      ; fully-qualified     # 😀 E1.0 grinning face
+# group: Animals & Nature
+# subgroup: animal-mammal
+1F408 200D 2B1B                            ; fully-qualified     # 🐈‍⬛ E13.0 black cat
+1F43F FE0F                                 ; fully-qualified     # 🐿️ E0.7 chipmunk
+1F43F                                      ; unqualified         # 🐿 E0.7 chipmunk
+# subgroup: sky & weather
+1F311                                      ; fully-qualified     # 🌑 E0.6 new moon
+# subgroup: hand-fingers-open
+1F44B                                      ; fully-qualified     # 👋 E0.6 waving hand
+"""
+
+
+def test_concepts_are_the_fully_qualified_emoji_of_our_classes() -> None:
+    found = [(c.code, c.name, c.slug, c.label) for c in concepts(EMOJI_TEST)]
+    assert found == [
+        ("1f600", "grinning face", "grinning-face", "face"),
+        ("1f408-200d-2b1b", "black cat", "black-cat", "mammal"),
+        ("1f43f", "chipmunk", "chipmunk", "mammal"),
+    ]
+
+
+def test_the_held_out_choice_is_fixed_and_takes_some_of_every_class() -> None:
+    names = {"many": [f"m{i}" for i in range(100)], "two": ["a", "b"], "one": ["z"]}
+    chosen = held_out(names)
+    assert chosen == held_out({name: items[::-1] for name, items in names.items()})
+    counted = Counter("many" if name.startswith("m") else name for name in chosen)
+    assert counted["many"] == round(100 * HELD_OUT)
+    assert len(chosen & {"a", "b"}) == 1
+    assert "z" not in chosen
+
+
+def test_no_concept_and_no_photo_is_in_both_splits(sticker_set: Path) -> None:
+    train, val = (StickerSet(sticker_set, side=32, split=s) for s in ("train", "val"))
+    concept_names = [
+        {concept for by_concept in each.icons.values() for concept in by_concept}
+        for each in (train, val)
+    ]
+    assert concept_names[0] and concept_names[1]
+    assert not concept_names[0] & concept_names[1]
+    files = [{photo.file for photo in each.photos} for each in (train, val)]
+    assert files[0] and files[1] and not files[0] & files[1]
+
+
+def test_a_picture_depends_on_its_number_only(sticker_set: Path) -> None:
+    first, second = (open_pictures(sticker_set, side=32, split="train") for _ in range(2))
+    second[3]
+    assert np.array_equal(first[7][0], second[7][0])
+    assert first[7][1] == second[7][1]
+    assert first[7][0].shape == (32, 32, 3)
+    assert first[7][0].dtype == np.uint8
+    other = open_pictures(sticker_set, side=32, split="train", seed=1)
+    assert any(not np.array_equal(first[i][0], other[i][0]) for i in range(4))
+
+
+def test_classes_of_objects_are_balanced(sticker_set: Path) -> None:
+    pictures = open_pictures(sticker_set, side=16, split="train")
+    counted = Counter(pictures[index][1] for index in range(300))
+    assert set(counted) == {0, 1, 2}
+    assert 0.6 < counted[0] / counted[1] < 1.6
+
+
+def test_an_object_lies_inside_its_picture(sticker_set: Path) -> None:
+    pictures = StickerSet(sticker_set, side=64, split="train")
+    icon = pictures.icons["ball"]["concept 0"][0]  # a dark disc
+    white = np.full((64, 64, 3), 255, dtype=np.uint8)
+    for seed in range(20):
+        pasted = pictures._paste(white, icon, np.random.default_rng(seed))
+        rim = np.concatenate([pasted[0], pasted[-1], pasted[:, 0], pasted[:, -1]])
+        assert (rim == 255).all(axis=1).mean() > 0.8  # touches at most a little
+        assert (pasted[..., 1] < 128).mean() > 0.15
+
+
+def test_a_folder_of_pictures_by_class(picture_folder: Path) -> None:
+    train, val = (open_pictures(picture_folder, side=32, split=s) for s in ("train", "val"))
+    assert train.classes == ("blue", "green", "red")
+    assert isinstance(train, PictureFolder) and isinstance(val, PictureFolder)
+    for name in train.classes:
+        assert val.files[name]
+        assert not set(train.files[name]) & set(val.files[name])
+    for index in range(12):
+        picture, label = train[index]
+        channel = {"red": 0, "green": 1, "blue": 2}[train.classes[label]]
+        assert picture.reshape(-1, 3).mean(0).argmax() == channel
+
+
+def test_batches_are_pixels_from_minus_one_to_one_with_labels(picture_folder: Path) -> None:
+    pictures, labels = next(batches(open_pictures(picture_folder, side=32, split="train"), 5))
+    assert pictures.shape == (5, 3, 32, 32)
+    assert -1 <= pictures.min() < pictures.max() <= 1
+    assert labels.shape == (5,)
+
+
+def test_processes_share_one_stream_and_a_resumed_one_goes_on(picture_folder: Path) -> None:
+    pictures = open_pictures(picture_folder, side=32, split="train")
+    whole = [batch for batch, _ in islice(batches(pictures, 4), 3)]
+    parts = [
+        [batch for batch, _ in islice(batches(pictures, 2, rank=rank, world=2), 3)]
+        for rank in (0, 1)
+    ]
+    for step in range(3):
+        assert torch.equal(whole[step], torch.cat([parts[0][step], parts[1][step]]))
+    resumed, _ = next(batches(pictures, 4, first_step=2))
+    assert torch.equal(resumed, whole[2])
+
+
+def test_a_missing_or_empty_folder_is_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=r"no such data folder.*nowhere"):
+        open_pictures(tmp_path / "nowhere", side=32, split="train")
+    with pytest.raises(RequestError, match="one subfolder a class"):
+        open_pictures(tmp_path, side=32, split="train")
+
+
+def test_a_file_that_is_no_picture_is_named(tmp_path: Path) -> None:
+    (tmp_path / "cat").mkdir()
+    for name in ("a.png", "b.png"):
+        (tmp_path / "cat" / name).write_text("not a picture")
+    with pytest.raises(ImageError, match=r"cannot read the training picture .*[ab]\.png"):
+        open_pictures(tmp_path, side=32, split="train")[0]

@@ -1,0 +1,148 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from engine.checkpoint import load_pair
+from engine.errors import CheckpointError
+from engine.model import VAR
+from engine.model.attention import sdpa
+from engine.spec import VARSpec
+from engine.training.data import open_pictures
+from engine.training.run import Budget, processes
+from engine.training.tokens import BLOCK, TokenStore
+from engine.training.var import (
+    Objective,
+    VAROptions,
+    VARTrainer,
+    batched_products,
+    initialise,
+    random_window,
+    train_var,
+)
+from engine.training.vqvae import VQVAEOptions, load_trained_vqvae, train_vqvae
+
+from .conftest import TINY
+
+OPTIONS = VAROptions(
+    depth=1, width=64, batch=4, warmup=2, held_out=8, evaluate_every=1000, tokens_at_once=60
+)
+SIX = Budget(steps=6)
+
+
+@pytest.fixture(scope="session")
+def vqvae_checkpoint(picture_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("vqvae")
+    options = VQVAEOptions(batch=2, start_pictures=40, held_out=8)
+    train_vqvae(picture_folder, out, spec=TINY, budget=Budget(steps=1), options=options)
+    return out / "checkpoint.pt"
+
+
+def tiny_var() -> VAR:
+    torch.manual_seed(0)
+    var = VAR(VARSpec(depth=2, width=64, scales=(1, 2, 4), num_classes=3, codebook_size=48,
+                      latent_channels=8))  # fmt: skip
+    initialise(var)
+    return var.eval()
+
+
+@torch.no_grad()
+def test_the_loss_of_a_prefix_is_that_of_the_whole_run() -> None:
+    objective = Objective(tiny_var(), OPTIONS, bf16=False)
+    ids = torch.randint(48, (2, 21))
+    inputs, labels = torch.randn(2, 20, 8), torch.tensor([0, 3])
+    whole = objective(inputs, ids, labels, None, 3)
+    prefix = objective(inputs[:, :4], ids[:, :5], labels, None, 2)
+    torch.testing.assert_close(prefix, whole[:, :5])
+    logits = objective.var(inputs, labels)
+    torch.testing.assert_close(whole[0, 7], F.cross_entropy(logits[0, 7], ids[0, 7]))
+
+
+@torch.no_grad()
+def test_a_window_over_the_whole_scale_changes_nothing() -> None:
+    objective = Objective(tiny_var(), OPTIONS, bf16=False)
+    ids = torch.randint(48, (2, 21))
+    inputs, labels = torch.randn(2, 20, 8), torch.tensor([0, 3])
+    whole = objective(inputs, ids, labels, None, 3)
+    torch.testing.assert_close(objective(inputs, ids, labels, torch.arange(16), 3), whole)
+    part = objective(inputs, ids, labels, torch.tensor([5, 6, 9, 10]), 3)
+    assert part.shape == (2, 5 + 4)
+    torch.testing.assert_close(part[:, :5], whole[:, :5])
+
+
+def test_attention_by_batched_products_is_attention() -> None:
+    q, k, v = torch.randn(2, 5, 3, 8), torch.randn(2, 7, 3, 8), torch.randn(2, 7, 3, 8)
+    torch.testing.assert_close(batched_products(q, k, v, 0.3), sdpa(q, k, v, 0.3))
+
+
+def test_a_window_is_a_square_inside_the_map() -> None:
+    generator = torch.Generator().manual_seed(0)
+    seen = set()
+    for _ in range(50):
+        window = random_window(4, 2, generator)
+        rows, columns = window // 4, window % 4
+        assert rows.tolist() == [rows[0], rows[0], rows[0] + 1, rows[0] + 1]
+        assert columns.tolist() == [columns[0], columns[0] + 1] * 2
+        seen.add(int(window[0]))
+    assert seen == {0, 1, 2, 4, 5, 6, 8, 9, 10}
+
+
+def test_tokens_are_the_same_whoever_makes_them(
+    picture_folder: Path, vqvae_checkpoint: Path, tmp_path: Path
+) -> None:
+    vqvae = load_trained_vqvae(vqvae_checkpoint)
+    pictures = open_pictures(picture_folder, side=32, split="train")
+    first, second = (
+        TokenStore(tmp_path / name, pictures, vqvae, name="train") for name in ("a", "b")
+    )
+    second.make(1)  # made ahead
+    across = BLOCK - 3
+    for mine, its in zip(first.rows(across, 6), second.rows(across, 6), strict=True):
+        assert torch.equal(mine, its)
+    ids, labels = first.rows(0, 2)
+    assert ids.shape == (2, 21)
+    assert labels.tolist() == [pictures[0][1], pictures[1][1]]
+
+
+def test_scales_are_trained_coarse_to_fine(
+    picture_folder: Path, vqvae_checkpoint: Path, tmp_path: Path
+) -> None:
+    vqvae = load_trained_vqvae(vqvae_checkpoint)
+    with processes() as group:
+        trainer = VARTrainer(picture_folder, vqvae, tmp_path, SIX, OPTIONS, group)
+    assert [trainer.phase(p) for p in (0.0, 0.49, 0.5, 0.84, 0.9)] == [
+        (2, False), (2, False), (3, True), (3, True), (3, False),
+    ]  # fmt: skip
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one_and_its_model_opens(
+    picture_folder: Path, vqvae_checkpoint: Path, tmp_path: Path
+) -> None:
+    class Stopping(VARTrainer):
+        def after_update(self) -> dict[str, float]:
+            if self.step == 3:
+                caught.append(15)
+            return super().after_update()
+
+    whole = train_var(
+        picture_folder, tmp_path / "whole", vqvae=vqvae_checkpoint, budget=SIX, options=OPTIONS
+    )
+    caught: list[int] = []
+    out = tmp_path / "parts"
+    vqvae = load_trained_vqvae(vqvae_checkpoint)
+    with processes() as group:
+        Stopping(picture_folder, vqvae, out, SIX, OPTIONS, group).run(caught)
+    resumed = train_var(picture_folder, out, vqvae=vqvae_checkpoint, budget=SIX, options=OPTIONS)
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name]), name
+
+    loaded = load_pair(out / "model/vqvae.safetensors", out / "model/var.safetensors")
+    assert loaded.labels == ("blue", "green", "red")
+    assert loaded.var.spec == resumed.spec
+    assert list((out / "samples").glob("samples-*.png"))
+
+    wider = replace(OPTIONS, width=128)
+    with pytest.raises(CheckpointError, match="holds another model"):
+        train_var(picture_folder, out, vqvae=vqvae_checkpoint, budget=SIX, options=wider)
