@@ -36,6 +36,7 @@ Spec = VQVAESpec | VARSpec
 KNOWN_SCALES = (SCALES_256, SCALES_512, SCALES_DOUBLING)
 ATTENTION_BIAS = "attn_bias_for_masking"  # stored by the authors' code, never needed by ours
 LEVELS = "lvl_1L"
+PIXELS_IN, PIXELS_OUT = "encoder.conv_in.weight", "decoder.conv_out.weight"
 HITS = "quantize.ema_vocab_hit_SV"  # usage statistics; rows of a file may differ from the scales
 BUFFERS = (LEVELS, ATTENTION_BIAS, "zero_k_bias", HITS)  # may be absent from a file
 
@@ -129,16 +130,19 @@ def infer_vqvae(shapes: Shapes, scales: tuple[int, ...] = SCALES_256) -> VQVAESp
     """The spec of a VQVAE's state dict. The scales are not in it: they come from its partner."""
     require_kind("VQVAE", shapes)
     codebook_size, latent_channels = _dims(shapes, "quantize.embedding.weight", 2)
-    width, inputs, _, _ = _dims(shapes, "encoder.conv_in.weight", 4)
-    stem = math.isqrt(inputs // 3)
-    if width == 0 or stem == 0 or 3 * stem**2 != inputs:
-        raise LayoutError(
-            f"expected 'encoder.conv_in.weight' to read 3 x stem x stem channels, found {inputs}"
-        )
-    levels = _count(shapes, r"encoder\.down\.(\d{1,4})\.")
-    outputs = [
-        _dims(shapes, f"encoder.down.{i}.block.0.conv1.weight", 4)[0] for i in range(levels)
-    ]
+    linear_encoder = "encoder.conv_in.weight" not in shapes and "encoder.linear.weight" in shapes
+    if linear_encoder:  # the decoder tells what the encoder does not
+        pixels, width, _, _ = _dims(shapes, PIXELS_OUT, 4)
+        source, tower, more_blocks = PIXELS_OUT, "decoder.up", 1
+    else:
+        width, pixels, _, _ = _dims(shapes, PIXELS_IN, 4)
+        source, tower, more_blocks = PIXELS_IN, "encoder.down", 0
+    stem = math.isqrt(pixels // 3)
+    if width == 0 or stem == 0 or 3 * stem**2 != pixels:
+        raise LayoutError(f"expected '{source}' of 3 x stem x stem channels, found {pixels}")
+    levels = _count(shapes, re.escape(tower) + r"\.(\d{1,4})\.")
+    outputs = [_dims(shapes, f"{tower}.{i}.block.0.conv1.weight", 4)[0] for i in range(levels)]
+    blocks = _count(shapes, re.escape(tower) + r"\.0\.block\.(\d{1,4})\.")
     odd = [channels for channels in outputs if channels == 0 or channels % width]
     if not outputs or odd:
         raise LayoutError(f"expected levels in multiples of {width} channels, found {outputs}")
@@ -148,10 +152,11 @@ def infer_vqvae(shapes: Shapes, scales: tuple[int, ...] = SCALES_256) -> VQVAESp
         latent_channels=latent_channels,
         width=width,
         multipliers=tuple(channels // width for channels in outputs),
-        blocks_per_level=_count(shapes, r"encoder\.down\.0\.block\.(\d{1,4})\."),
+        blocks_per_level=blocks - more_blocks,
         phis=_count(shapes, r"quantize\.quant_resi\.qresi_ls\.(\d{1,4})\."),
         stem=stem,
-        linear_skip="encoder.linear.weight" in shapes,
+        linear_skip="decoder.linear.weight" in shapes,
+        linear_encoder=linear_encoder,
     )
 
 

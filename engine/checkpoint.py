@@ -48,9 +48,11 @@ VQVAE_FILE = "vqvae.safetensors"
 VAR_FILE = "var.safetensors"
 NESTED = {"VAR": "var_wo_ddp", "VQVAE": "vae_local"}  # the authors' trainer's names
 
-# Kept in float32 whatever the precision asked for: the quantizer, because a rounded codebook picks
-# other tokens, and what is small and added up in float32 anyway, where rounding would save nothing.
-FLOAT32 = ("quantize.", "pos_start", "pos_1LC", "lvl_embed.", "word_embed.")
+# Kept in float32 whatever the precision asked for: the quantizer and what feeds it, because a
+# rounded codebook or feature picks other tokens, and what is small and added up in float32 anyway,
+# where rounding would save nothing.
+EXACT = ("quantize.", "quant_conv.", "encoder.linear.")
+FLOAT32 = (*EXACT, "pos_start", "pos_1LC", "lvl_embed.", "word_embed.")
 FLOAT32_ENDS = ("scale_mul_1H11", "ada_gss")
 
 
@@ -376,7 +378,7 @@ def _write(path: Path, network: VQVAE | VAR, metadata: dict[str, str]) -> None:
 def _stored(name: str, tensor: Tensor) -> Tensor:
     """A tensor as our format keeps it: half precision, except where that would change results."""
     tensor = tensor.detach().cpu().contiguous()
-    if not tensor.is_floating_point() or name.startswith("quantize."):
+    if not tensor.is_floating_point() or name.startswith(EXACT):
         return tensor.clone()
     half = tensor.to(torch.float16, copy=True)
     fits = bool(half.isfinite().all()) or not bool(tensor.isfinite().all())

@@ -338,8 +338,7 @@ class Editor:
     @torch.inference_mode()
     def _keeper(self, rule: Rule, frames: list[Frame]) -> Keeper:
         known = to_tensor(np.stack([f.filled(rule.fill).pixels for f in frames]))
-        weight = self.vqvae.quant_conv.weight
-        features = self.vqvae.features(known.to(weight.device, weight.dtype)).float()
+        features = self.vqvae.features(known.to(self.device)).float()
         if rule.closed_loop:
             return closed_loop(self.vqvae.quantize, features)
         maps, _ = self.vqvae.quantize.encode(features)

@@ -28,7 +28,8 @@ class VQVAESpec:
     ``stem`` > 1 puts a pixel-unshuffle in front of the encoder and a pixel-shuffle behind the
     decoder, which lets a small network work at 1/stem of the resolution. ``linear_skip`` adds a
     linear patch projection beside both towers, so that training can start at the principal
-    components of the patches. The official checkpoints use neither.
+    components of the patches; ``linear_encoder`` leaves that projection as the whole encoder. The
+    official checkpoints use none of these.
     """
 
     scales: tuple[int, ...] = SCALES_256
@@ -40,6 +41,7 @@ class VQVAESpec:
     phis: int = 4
     stem: int = 1
     linear_skip: bool = False
+    linear_encoder: bool = False
 
     @property
     def stride(self) -> int:

@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from engine.architecture import ATTENTION_BIAS, HITS, LEVELS, skeleton_var, skeleton_vqvae
 from engine.architecture import state_shapes as shapes_of
 from engine.checkpoint import (
+    EXACT,
     VAR_FILE,
     VQVAE_FILE,
     inspect,
@@ -261,7 +262,7 @@ def test_matrices_take_the_precision_and_what_is_exact_stays_float32(plain):
         *(f"blocks.{i}.attn.scale_mul_1H11" for i in range(2)),
     }
     for name, tensor in loaded.vqvae.state_dict().items():
-        exact = torch.float32 if name.startswith("quantize.") else torch.bfloat16
+        exact = torch.float32 if name.startswith(EXACT) else torch.bfloat16
         assert tensor.dtype == exact, name
     vqvae = load_pair(*plain, dtype=torch.bfloat16, vqvae_dtype=torch.float32).vqvae
     assert vqvae.encoder.conv_in.weight.dtype == torch.float32
@@ -313,7 +314,7 @@ def test_saving_what_was_loaded_gives_the_same_bytes(own, tmp_path):
 def test_matrices_are_stored_in_half_precision_and_the_quantizer_exactly(own):
     stored = load_file(own / VQVAE_FILE)
     for name, tensor in stored.items():
-        exact = torch.float32 if name.startswith("quantize.") else torch.float16
+        exact = torch.float32 if name.startswith(EXACT) else torch.float16
         assert tensor.dtype == exact
 
 
@@ -632,3 +633,23 @@ def test_random_weights_of_the_d16_shape_load_within_memory(tmp_path):
     print(found)
     assert found["weights"] < 0.86e9
     assert found["peak"] < 1.25 * found["weights"]
+
+
+def test_a_linear_encoder_is_inferred_from_the_file_and_gives_the_same_features(tmp_path):
+    """The tower adds nothing while its last convolution is zero, so it can be left out."""
+    from engine.training.export import without_idle_tower
+
+    full = VQVAE(OWN_VQVAE)
+    assert without_idle_tower(full) is full, "a tower that adds something stays"
+    with torch.no_grad():
+        full.encoder.conv_out.weight.zero_()
+        full.encoder.conv_out.bias.zero_()
+    small = without_idle_tower(full)
+    assert small.spec.linear_encoder and "encoder.conv_in.weight" not in small.state_dict()
+    save_model(tmp_path, small, None, labels=[], about="")
+    for dtype in (torch.float32, torch.bfloat16):
+        loaded = load_vqvae(tmp_path / VQVAE_FILE, dtype=dtype)
+        assert loaded.spec == small.spec
+        picture = torch.rand(1, 3, full.spec.side, full.spec.side) * 2 - 1
+        with torch.inference_mode():
+            torch.testing.assert_close(loaded.features(picture), full.features(picture))

@@ -185,8 +185,7 @@ def _summary(tally: Tally, seed: int) -> dict[str, Any]:
 @torch.inference_mode()
 def _reconstruction(editor: Editor, picture: RGB) -> Floats:
     """The picture through the VQVAE and back: the ceiling of every edit."""
-    weight = editor.vqvae.quant_conv.weight
-    pixels = to_tensor(picture[None]).to(weight.device, weight.dtype)
+    pixels = to_tensor(picture[None]).to(editor.device)
     _, feature_map = editor.vqvae.quantize.encode(editor.vqvae.features(pixels).float())
     (picture_again,) = editor.decode(feature_map)
     return picture_again

@@ -108,10 +108,22 @@ class Middle(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Picture (B, 3, H, W) to features (B, z, H / stride, W / stride)."""
+    """Picture (B, 3, H, W) to features (B, z, H / stride, W / stride).
+
+    Each of its two parts, the tower and the linear projection, works in the precision of its own
+    weights.
+    """
 
     def __init__(self, spec: VQVAESpec) -> None:
         super().__init__()
+        self.linear = (
+            nn.Conv2d(3, spec.latent_channels, spec.stride, stride=spec.stride)
+            if spec.linear_skip or spec.linear_encoder
+            else None
+        )
+        self.has_tower = not spec.linear_encoder
+        if not self.has_tower:
+            return
         self.stem = spec.stem
         widths = [spec.width * m for m in spec.multipliers]
         self.conv_in = nn.Conv2d(3 * spec.stem**2, spec.width, 3, padding=1)
@@ -130,18 +142,19 @@ class Encoder(nn.Module):
         self.mid = Middle(widths[-1])
         self.norm_out = group_norm(widths[-1])
         self.conv_out = nn.Conv2d(widths[-1], spec.latent_channels, 3, padding=1)
-        self.linear = (
-            nn.Conv2d(3, spec.latent_channels, spec.stride, stride=spec.stride)
-            if spec.linear_skip
-            else None
-        )
 
     def forward(self, x: Tensor) -> Tensor:
+        parts = [self.tower(x.to(self.conv_in.weight.dtype))] if self.has_tower else []
+        if self.linear is not None:
+            parts.append(self.linear(x.to(self.linear.weight.dtype)))
+        return parts[0] if len(parts) == 1 else parts[0] + parts[1]
+
+    def tower(self, x: Tensor) -> Tensor:
+        """The convolutional part."""
         h = self.conv_in(F.pixel_unshuffle(x, self.stem) if self.stem > 1 else x)
         for level in self.down:
             h = level(h)
-        h = self.conv_out(F.silu(self.norm_out(self.mid(h))))
-        return cast(Tensor, h if self.linear is None else h + self.linear(x))
+        return cast(Tensor, self.conv_out(F.silu(self.norm_out(self.mid(h)))))
 
 
 class Decoder(nn.Module):

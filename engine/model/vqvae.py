@@ -25,7 +25,8 @@ class VQVAE(nn.Module):
 
     def features(self, picture: Tensor) -> Tensor:
         """The continuous features f of a picture, (B, z, S, S)."""
-        return cast(Tensor, self.quant_conv(self.encoder(picture)))
+        encoded = self.encoder(picture)
+        return cast(Tensor, self.quant_conv(encoded.to(self.quant_conv.weight.dtype)))
 
     def encode(self, picture: Tensor) -> list[Tensor]:
         """K token maps of a picture, coarse to fine."""

@@ -3,15 +3,17 @@
 python -m engine.training.export weights/bundled
 """
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import torch
 import typer
+from torch import Tensor
 
 from engine.checkpoint import save_model
 from engine.errors import CheckpointError
-from engine.model import VAR
+from engine.model import VAR, VQVAE
 from engine.spec import VARSpec
 from engine.training.run import load_checkpoint
 from engine.training.vqvae import load_trained_vqvae
@@ -29,10 +31,24 @@ def load_trained_var(path: Path) -> tuple[VAR, list[str]]:
     return var.eval().requires_grad_(False), classes
 
 
+def without_idle_tower(vqvae: VQVAE) -> VQVAE:
+    """The same network without an encoder tower that adds nothing (the frozen recipe's)."""
+    last = vqvae.encoder.conv_out if vqvae.encoder.has_tower else None
+    if last is None or vqvae.encoder.linear is None:
+        return vqvae
+    if last.weight.any() or cast(Tensor, last.bias).any():
+        return vqvae
+    smaller = VQVAE(replace(vqvae.spec, linear_encoder=True))
+    weights = vqvae.state_dict()
+    smaller.load_state_dict({name: weights[name] for name in smaller.state_dict()})
+    return smaller.eval().requires_grad_(False)
+
+
 def export(vqvae: Path, var: Path, folder: Path, *, about: str) -> None:
     """Write `folder` from a checkpoint of either trainer."""
     network, classes = load_trained_var(var)
-    save_model(folder, load_trained_vqvae(vqvae), network, labels=classes, about=about)
+    trained = without_idle_tower(load_trained_vqvae(vqvae))
+    save_model(folder, trained, network, labels=classes, about=about)
 
 
 def main(

@@ -140,6 +140,8 @@ class Objective(nn.Module):
 
 def features_of(vqvae: VQVAE, pictures: Tensor, *, bf16: bool) -> Tensor:
     """The continuous features in float32; a convolutional tower that adds nothing is not run."""
+    if not vqvae.encoder.has_tower:
+        return vqvae.features(pictures)
     linear, last = vqvae.encoder.linear, vqvae.encoder.conv_out
     frozen = not last.weight.requires_grad
     if frozen and linear is not None and not (last.weight.any() or cast(Tensor, last.bias).any()):
