@@ -1,0 +1,86 @@
+"""Start the window: flags, model, launch.
+
+    python app.py [--host H] [--port P] [--model M] [--device D] [--share] [--no-browser]
+                  [--auth USER:PASSWORD]
+"""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import os
+import secrets
+import sys
+
+QUEUE_SIZE = 32
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The flags; a mistake ends the program with one line."""
+    parser = argparse.ArgumentParser(description="varpaint: an image editor in the browser")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, default=None, help="first free one from 7860 if not given")
+    parser.add_argument("--model", default="auto", help="a model's name or folder")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda")
+    parser.add_argument("--share", action="store_true", help="a public link through Gradio")
+    parser.add_argument("--browser", action=argparse.BooleanOptionalAction, default=True,
+                        help="open the browser")  # fmt: skip
+    parser.add_argument("--auth", metavar="USER:PASSWORD", help="ask for a password")
+    flags = parser.parse_args(arguments)
+    if flags.auth is not None and not all(flags.auth.partition(":")[::2]):
+        parser.error("--auth: expected USER:PASSWORD")
+    return flags
+
+
+def login(flags: argparse.Namespace) -> tuple[str, str] | None:
+    """User and password. Whoever can be reached by others has one, made up if need be."""
+    if flags.auth is not None:
+        user, _, password = flags.auth.partition(":")
+        return user, password
+    if flags.share or not _only_here(flags.host):
+        password = secrets.token_urlsafe(9)
+        print(f"varpaint can be reached by others. User: varpaint  Password: {password}", flush=True)
+        return "varpaint", password
+    return None
+
+
+def _only_here(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def main(arguments: list[str] | None = None) -> None:
+    flags = parse(arguments)
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    auth = login(flags)
+
+    from app.layout import build_window, launch_options
+    from app.models import Models
+
+    models = Models(flags.model, flags.device)
+    window = build_window(models)
+    window.queue(max_size=QUEUE_SIZE, api_open=None)
+    try:
+        window.launch(
+            server_name=flags.host,
+            server_port=flags.port,
+            share=flags.share,
+            inbrowser=flags.browser,
+            auth=auth,
+            prevent_thread_lock=True,
+            **launch_options(),
+        )
+    except OSError as error:
+        print(f"error: {error}; choose another with --port", file=sys.stderr)
+        raise SystemExit(2) from None
+    models.start()
+    window.block_thread()
+
+
+if __name__ == "__main__":
+    main()

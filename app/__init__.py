@@ -1,0 +1,1 @@
+"""The window: Gradio only, no torch. The work is done by ``engine``."""

@@ -1,0 +1,185 @@
+"""The masking canvas: the one file that knows the ImageEditor's value and its traps.
+
+The editor is given a proxy of at most ``PROXY_SIDE`` pixels (a WebGL texture limit turns larger
+pictures transparent without an error), opaque sRGB (it comes back bit-exact, and the browser has
+no say in colours). Only the painted layers are read back, never the background or the composite:
+the original stays on the server. What is painted is the union of the layers' alpha.
+
+An editor that is given a new value loads its picture and its layers up to twice, and what is
+painted in between is lost. So a new picture is put on by ``gr.render`` (layout.py) with a new
+version number, and the page's script lets each load once and marks the version as ready.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import gradio as gr
+import numpy as np
+from gradio.components.image_editor import EditorData
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from engine.errors import MaskError
+
+PROXY_SIDE = 2048
+MASK_COLOUR = (255, 45, 120)  # as the brush in layout.py and the overlays in style.css
+MASK_OPACITY = 0.55
+HEAL_LIMIT = 64_000_000  # pixels that a layer may declare before it is decoded
+
+
+def mask_editor(value: dict[str, Any] | None, **options: Any) -> gr.ImageEditor:
+    """The ImageEditor, reading painted layers only.
+
+    Its value in a handler is the list of the painted layers' files; the stock one decodes every
+    picture, background and composite too, and converts them. The stock ``accept_blobs``, which no
+    listener here needs, grows a list to an index of the client's choice. Overridden on the
+    instance: for a subclass Gradio writes a .pyi file next to the source.
+    """
+    editor = gr.ImageEditor(
+        value, format="png", sources=("upload",), transforms=(), layers=False, **options
+    )
+    editor.preprocess = _layer_files  # type: ignore[method-assign,assignment]
+    editor.accept_blobs = _refuse  # type: ignore[method-assign]
+    return editor
+
+
+def _layer_files(payload: EditorData | None) -> list[str]:
+    if payload is None or payload.layers is None:
+        return []
+    return [layer.path for layer in payload.layers if layer is not None]
+
+
+def _refuse(data: Any) -> None:
+    raise gr.Error("this editor takes no streamed layers", print_exception=False)
+
+
+def proxy(image: Image.Image, side: int = PROXY_SIDE) -> Image.Image:
+    """The picture as the page shows it: upright sRGB over white, at most ``side`` pixels."""
+    from engine.pixels import Source  # not at the top: it imports torch, the page need not wait
+
+    size = proxy_size(image.size, side)
+    if image.mode in ("RGB", "L") and size != image.size:  # fewer pixels to convert to sRGB
+        profile = image.info.get("icc_profile")
+        image = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+        image.info = {"icc_profile": profile} if profile else {}
+    shown = Image.fromarray(Source(image).view())
+    return shown if shown.size == size else shown.resize(size, Image.Resampling.LANCZOS)
+
+
+def checkerboard(size: tuple[int, int], cell: int = 12) -> Image.Image:
+    """Two greys in squares: where there is no picture."""
+    rows, columns = np.indices((size[1], size[0])) // cell
+    greys = np.where((rows + columns) % 2, 205, 230).astype(np.uint8)
+    return Image.fromarray(np.repeat(greys[..., None], 3, axis=2))
+
+
+def proxy_size(size: tuple[int, int], side: int = PROXY_SIDE) -> tuple[int, int]:
+    """The size that fits into ``side`` x ``side``; never enlarged, never below one pixel."""
+    factor = min(1.0, side / max(size))
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def brush_radius(size: tuple[int, int]) -> int:
+    """A brush of a thirtieth of the shown picture, in the editor's unit."""
+    return max(6, round(min(proxy_size(size)) / 30))
+
+
+def editor_value(shown: Image.Image, mask: Image.Image | None) -> dict[str, Any]:
+    """A value for a freshly mounted editor. The composite stays None: one that is given becomes
+    the new background, with the mask burnt in."""
+    layers = [painted(mask)] if mask is not None and mask.getbbox() is not None else []
+    return {"background": shown, "layers": layers, "composite": None}
+
+
+def painted(mask: Image.Image) -> Image.Image:
+    """A mask (mode L) as a layer in the brush's colour."""
+    layer = Image.new("RGBA", mask.size, (*MASK_COLOUR, 0))
+    layer.putalpha(mask.point(lambda value: round(255 * MASK_OPACITY) if value >= 128 else 0))
+    return layer
+
+
+def read_mask(layers: Sequence[str], size: tuple[int, int]) -> Image.Image | None:
+    """What is painted, as a mask (mode L, 0 or 255) of the proxy's ``size``; None for nothing.
+
+    Each layer's alpha counts wherever it is not zero: half-transparent brushes paint too.
+    """
+    union = np.zeros((size[1], size[0]), bool)
+    for path in layers:
+        try:
+            with Image.open(path) as layer:
+                if layer.size != size or layer.width * layer.height > HEAL_LIMIT:
+                    raise MaskError(
+                        f"the canvas holds {layer.width}x{layer.height} pixels, the picture "
+                        f"{size[0]}x{size[1]}; press Clear mask and paint again"
+                    )
+                union |= np.asarray(layer.convert("RGBA").getchannel("A")) > 0
+        except (OSError, UnidentifiedImageError, Image.DecompressionBombError):
+            raise MaskError("the canvas sent no readable mask; press Clear mask and paint again") from None
+    return to_picture(union) if union.any() else None
+
+
+def full_size(mask: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """A mask of the proxy, scaled to the picture it was painted over."""
+    if mask.size == size:
+        return mask
+    smooth = mask.resize(size, Image.Resampling.BILINEAR)
+    return smooth.point(lambda value: 255 if value >= 128 else 0)
+
+
+def to_picture(mask: NDArray[np.bool_]) -> Image.Image:
+    """A bool array (H, W) as a picture of mode L, 0 or 255."""
+    return Image.fromarray(mask.astype(np.uint8) * 255)
+
+
+def to_array(mask: Image.Image | None, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """A mask as a bool array (H, W); all False for None."""
+    if mask is None:
+        return np.zeros((size[1], size[0]), bool)
+    return np.asarray(mask) >= 128
+
+
+def changed(mask: Image.Image | None, size: tuple[int, int], how: str) -> Image.Image | None:
+    """The mask inverted, grown, shrunk or cleared; None where nothing is left."""
+    before = to_array(mask, size)
+    step = max(2, round(max(size) / 128))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * step + 1, 2 * step + 1))
+    if how == "invert":
+        after = ~before
+    elif how == "grow":
+        after = cv2.dilate(before.astype(np.uint8), kernel) > 0
+    elif how == "shrink":
+        edge = cv2.BORDER_REPLICATE  # a mask that touches the border keeps touching it
+        after = cv2.erode(before.astype(np.uint8), kernel, borderType=edge) > 0
+    elif how == "clear":
+        after = np.zeros_like(before)
+    else:
+        raise ValueError(f"unknown mask operation {how!r}")
+    return to_picture(after) if after.any() else None
+
+
+def imported(path: str | Path, size: tuple[int, int], shown: tuple[int, int]) -> Image.Image:
+    """A mask from a file, for a picture of ``size`` shown on the canvas at ``shown``.
+
+    White, or what is painted where the file has transparency, is to be regenerated.
+    """
+    from engine.pixels import open_image  # imports torch
+    from engine.request import mask_array
+
+    image = open_image(path)
+    if image.size not in (size, shown):
+        raise MaskError(
+            f"the mask is {image.width}x{image.height} pixels, the picture {size[0]}x{size[1]}; "
+            "use a mask of the picture's size"
+        )
+    mask = mask_array(image)
+    if not mask.any():
+        raise MaskError("the mask file selects nothing; white is what will be regenerated")
+    picture = to_picture(mask)
+    if picture.size == shown:
+        return picture
+    small = cv2.resize(np.asarray(picture), shown, interpolation=cv2.INTER_AREA)
+    return to_picture(small > 0)

@@ -1,0 +1,369 @@
+"""The page: its widgets, and which handler each of them calls.
+
+The canvas and everything that reads it is inside ``gr.render``: a new picture renders it anew (see
+canvas.py). Two windows must not render at the same moment, or the listeners of one are taken for
+stale ones of the other, hence its concurrency limit of 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL import Image, ImageOps
+
+from app import canvas, markup
+from app.api import add_endpoints
+from app.handlers import ASPECTS, FORMATS, Handlers, Screen, in_words
+from app.models import Models
+from app.session import TASK_TITLES, Session
+from engine.request import MAX_VARIATIONS, SIDES
+
+ASSETS = Path(__file__).resolve().parent.parent / "assets"
+EXAMPLES = ASSETS / "examples"
+PICTURES = (".jpg", ".jpeg", ".png", ".webp")
+DAY = 86400
+OPTIONS = (
+    "seed", "variations", "guidance", "top-k", "top-p", "temperature", "context", "feather",
+    "structure", "rule",
+)  # fmt: skip
+MARGINS = tuple(f"extend-{side}" for side in SIDES)
+KEYWORDS = frozenset((*MARGINS, *OPTIONS))
+FORM = ("session", "task", "label", "model", *MARGINS, *OPTIONS)
+SHOWN = (  # what handlers change; every event updates all of them, mostly by nothing
+    "session", "version", "ticket", "facts", "file", "status", "run", "cancel", "task", "label",
+    "model", "model-note", "sides", *MARGINS, "seed", "last-seed", "open", "import-mask", "undo",
+    "redo", "preview", "compare", "results", "use-result", "download", "history",
+)  # fmt: skip
+
+
+def build_window(models: Models) -> gr.Blocks:
+    """The whole window; launch it with ``launch_options()``."""
+    handlers = Handlers(models)
+    with gr.Blocks(
+        title="varpaint",
+        analytics_enabled=False,
+        fill_width=True,
+        delete_cache=(3600, DAY),
+    ) as window:
+        page = Page(handlers)
+        page.draw()
+        page.wire(window)
+        add_endpoints(handlers)
+    return window
+
+
+class Page:
+    """The elements by name, and the wiring by names."""
+
+    def __init__(self, handlers: Handlers) -> None:
+        self.handlers = handlers
+        self.parts: dict[str, Any] = {}
+
+    # ---- what is on the page ----------------------------------------------------------------
+
+    def draw(self) -> None:
+        parts = self.parts
+        parts["session"] = gr.State(Session())
+        parts["version"] = gr.State(0)
+        parts["ticket"] = gr.State("")
+        with gr.Row(elem_id="head"):
+            gr.HTML(markup.head(), elem_id="brand")
+            parts["model-note"] = gr.HTML("", elem_id="model-note")
+            self._add("model", gr.Dropdown, [], show_label=False, container=False, min_width=220)
+            self._add("theme", gr.Button, "Light or dark", size="sm", min_width=0)
+            self._add("help", gr.Button, "Hotkeys  ?", size="sm", min_width=0)
+        with gr.Row(elem_id="columns", equal_height=False):
+            with gr.Column(elem_id="form", scale=0, min_width=280):
+                self._draw_form()
+            with gr.Column(elem_id="stage", scale=5, min_width=420):
+                self._draw_stage()
+            with gr.Column(elem_id="outcome", scale=3, min_width=320):
+                self._draw_outcome()
+        gr.HTML(markup.hotkeys(), elem_id="dialogs")
+        parts["facts"] = gr.HTML("", elem_id="facts-box")
+        parts["file"] = gr.File(visible="hidden", elem_id="file", interactive=False)
+
+    def _add(self, name: str, kind: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        if kind in (gr.Textbox, gr.Dropdown, gr.Slider, gr.Radio):
+            kwargs.setdefault("interactive", True)  # Gradio does not see the inputs of gr.render
+        self.parts[name] = kind(*args, elem_id=name, **kwargs)
+
+    def _draw_form(self) -> None:
+        choices = [(title, name) for name, title in TASK_TITLES.items()]
+        self._add("task", gr.Radio, choices, value="inpaint", show_label=False, container=False)
+        self._add("label", gr.Dropdown, [], label="Class (optional)")
+        with gr.Group(elem_id="sides", visible=False) as self.parts["sides"]:
+            gr.HTML("<h4>Extend by <em>pixels or %</em></h4>")
+            with gr.Row(elem_id="cross"):
+                for side in SIDES:
+                    self._add(
+                        f"extend-{side}", gr.Textbox, "", placeholder="0", label=side.title(),
+                        min_width=60, max_lines=1,
+                    )  # fmt: skip
+            with gr.Row(elem_id="aspects"):
+                for ratio in ASPECTS:
+                    name = f"aspect-{ratio.replace(':', '-')}"
+                    self._add(name, gr.Button, ratio, size="sm", min_width=0)
+        with gr.Row(elem_id="draws"):
+            self._add("seed", gr.Textbox, "", label="Seed", placeholder="random", max_lines=1,
+                      min_width=80)  # fmt: skip
+            self._add("variations", gr.Slider, 1, MAX_VARIATIONS, 2, step=1, label="Variations",
+                      min_width=120)  # fmt: skip
+        self._add("last-seed", gr.Button, "", size="sm", visible=False)
+        with gr.Accordion("Advanced", open=False, elem_id="advanced"):
+            self._draw_advanced()
+        with gr.Column(elem_id="go"):
+            self._add("status", gr.HTML, markup.status("Open a picture, or click an example, to begin."))
+            with gr.Row():
+                self._add("run", gr.Button, "Run", variant="primary", scale=3, min_width=100)
+                self._add("cancel", gr.Button, "Cancel", interactive=False, scale=1, min_width=80)
+
+    def _draw_advanced(self) -> None:
+        # Textboxes: gr.Number shows an empty value as 0
+        automatic = {"placeholder": "automatic", "min_width": 100, "max_lines": 1}
+        structure = [("Automatic", "auto"), ("0 · make new", "0"), ("1", "1"), ("2", "2"),
+                     ("3", "3"), ("4", "4"), ("5 · fit in", "5")]  # fmt: skip
+        self._add("structure", gr.Dropdown, structure, value="auto", label="Structure",
+                  info="How much of the surroundings' layout guides the new part.")  # fmt: skip
+        self._add("context", gr.Dropdown, ["auto", "whole", "64", "128", "256"], value="auto",
+                  allow_custom_value=True, label="Context",
+                  info="What the model sees: auto, the whole picture, or pixels around the mask.")  # fmt: skip
+        with gr.Row():
+            self._add("guidance", gr.Textbox, "", label="Guidance", **automatic,
+                      info="How strongly the class pulls.")  # fmt: skip
+            self._add("feather", gr.Textbox, "", label="Feather", **automatic,
+                      info="Fade-in inside the mask, pixels.")  # fmt: skip
+        with gr.Row():
+            self._add("top-k", gr.Textbox, "", label="Top-k", **automatic,
+                      info="Likeliest tokens kept; 0 is all.")  # fmt: skip
+            self._add("top-p", gr.Textbox, "", label="Top-p", **automatic,
+                      info="Probability kept; 1 is all.")  # fmt: skip
+        with gr.Row():
+            self._add("temperature", gr.Textbox, "1", label="Temperature", min_width=100, max_lines=1,
+                      info="Above 1 is bolder.")  # fmt: skip
+            self._add("rule", gr.Dropdown, [("varpaint", "default"), ("VAR paper", "paper")],
+                      value="default", label="Rule", min_width=100,
+                      info="The editing rule.")  # fmt: skip
+
+    def _draw_stage(self) -> None:
+        with gr.Row(elem_id="tools"):
+            self._add("open", gr.UploadButton, "Open", size="sm", min_width=0, file_types=list(PICTURES),
+                      type="filepath")  # fmt: skip
+            self._add("undo", gr.Button, "Undo", size="sm", min_width=0, interactive=False)
+            self._add("redo", gr.Button, "Redo", size="sm", min_width=0, interactive=False)
+            gr.HTML("<span></span>", elem_classes="gap")
+            self._add("mask-clear", gr.Button, "Clear mask", size="sm", min_width=0)
+            self._add("mask-invert", gr.Button, "Invert", size="sm", min_width=0)
+            self._add("mask-grow", gr.Button, "Grow", size="sm", min_width=0)
+            self._add("mask-shrink", gr.Button, "Shrink", size="sm", min_width=0)
+            self._add("mask-last", gr.Button, "Last mask", size="sm", min_width=0)
+            self._add("import-mask", gr.UploadButton, "Import", size="sm", min_width=0,
+                      file_types=list(PICTURES), type="filepath")  # fmt: skip
+            self._add("export-mask", gr.Button, "Export", size="sm", min_width=0)
+        self.stage = gr.Column(elem_id="easel")
+        self._add("examples", gr.Gallery, _example_thumbs(), format="png", show_label=False,
+                  allow_preview=False, columns=6, height="auto", object_fit="cover",
+                  interactive=False, buttons=[], container=False)  # fmt: skip
+
+    def _draw_outcome(self) -> None:
+        self._add("compare", gr.ImageSlider, visible=False, format="png", show_label=False,
+                  interactive=False, buttons=["fullscreen"], container=False)  # fmt: skip
+        self._add("preview", gr.HTML, markup.empty())
+        self._add("results", gr.Gallery, visible=False, format="png", show_label=False,
+                  allow_preview=False, columns=6, height="auto", object_fit="cover",
+                  interactive=False, buttons=[], container=False)  # fmt: skip
+        with gr.Row(elem_id="take"):
+            self._add("use-result", gr.Button, "Use this", variant="primary", size="sm",
+                      interactive=False, scale=2, min_width=80)  # fmt: skip
+            self._add("format", gr.Dropdown, list(FORMATS), value="PNG", show_label=False,
+                      container=False, min_width=80, scale=1, filterable=False)  # fmt: skip
+            self._add("download", gr.Button, "Download", size="sm", interactive=False, scale=1,
+                      min_width=80)  # fmt: skip
+        self._add("history", gr.Gallery, visible=False, format="png", label="History",
+                  allow_preview=False, columns=8, rows=1, height="auto", object_fit="cover",
+                  interactive=False, buttons=[], show_label=False, container=False)  # fmt: skip
+
+    # ---- what it does -----------------------------------------------------------------------
+
+    def wire(self, window: gr.Blocks) -> None:
+        do, parts = self.handlers, self.parts
+        self.on(window.load, do.opened, ["task"])
+        self.on(parts["model"].input, do.model_changed, ["model", "task", "label"])
+        self.on(parts["task"].change, do.task_changed, ["task", "label", "session"])
+        self.on(parts["open"].upload, do.open_picture, ["open", "task", "session"])
+        self.on(parts["import-mask"].upload, do.import_mask, ["import-mask", "session"])
+        self.on(parts["mask-last"].click, do.last_mask, ["session"])
+        self.on(parts["cancel"].click, do.cancel, ["ticket", "session"], queue=False)
+        self.on(parts["use-result"].click, do.use, ["task", "session"])
+        self.on(parts["undo"].click, do.undo, ["session"])
+        self.on(parts["redo"].click, do.redo, ["session"])
+        self.on(parts["last-seed"].click, do.again, ["session"])
+        self.pick(parts["results"].select, do.choose, ["session"])
+        self.pick(parts["history"].select, do.jump, ["session"])
+        saved = self.on(parts["download"].click, do.download, ["format", "session"])
+        saved.success(None, parts["file"], None, js="varpaint.save")
+        for ratio in ASPECTS:
+            button = parts[f"aspect-{ratio.replace(':', '-')}"]
+            self.on(button.click, _fixed(do.aspect, ratio), ["session"])
+        self.pick(parts["examples"].select, self._open_example, ["task", "session"])
+        parts["theme"].click(None, js="varpaint.theme")
+        parts["help"].click(None, js="varpaint.help")
+        with self.stage:
+            gr.render(
+                inputs=[parts["session"]],
+                triggers=[window.load, parts["version"].change],
+                concurrency_limit=1,
+                concurrency_id="mount",
+                show_progress="hidden",
+            )(self.mount)
+
+    def mount(self, session: Session) -> None:
+        """A new editor for the current picture, and the listeners that read it."""
+        do, parts = self.handlers, self.parts
+        moment = session.current
+        value, brush, classes = None, 18, ["blank"]
+        if moment is not None:
+            brush = canvas.brush_radius(moment.image.size)
+            value = canvas.editor_value(canvas.proxy(moment.image), moment.mask)
+            classes = ["filled", "masked"] if value["layers"] else ["filled"]
+        editor = canvas.mask_editor(
+            value,
+            elem_id="canvas",
+            elem_classes=[f"version-{session.version}", *classes],
+            height="100%",
+            interactive=True,  # or a second mount of it turns into a picture without tools
+            show_label=False,
+            canvas_size=(800, 600),
+            brush=gr.Brush(
+                default_size=brush,
+                colors=[(f"rgb{canvas.MASK_COLOUR}", canvas.MASK_OPACITY)],
+                default_color=(f"rgb{canvas.MASK_COLOUR}", canvas.MASK_OPACITY),
+                color_mode="fixed",
+            ),
+            eraser=gr.Eraser(default_size=brush),
+            placeholder="# Drop a picture here\nor click to open one, or paste it",
+            container=False,
+            buttons=[],
+        )
+        here = {**parts, "canvas": editor}
+        started = self.on(parts["run"].click, do.prepare, ["ticket", "session"], queue=False)
+        self.on(
+            started.then, do.run, ["ticket", "canvas", *FORM], here=here,
+            concurrency_id="model", concurrency_limit=1,
+        )  # fmt: skip
+        for how in ("clear", "invert", "grow", "shrink"):
+            button = parts[f"mask-{how}"]
+            self.on(button.click, _fixed(do.change_mask, how), ["canvas", "session"], here=here)
+        asked = self.on(parts["export-mask"].click, do.export_mask, ["canvas", "session"], here=here)
+        asked.success(None, parts["file"], None, js="varpaint.save")
+        self.on(editor.clear, _fixed(do.change_mask, "clear"), ["canvas", "session"], here=here)
+
+    def _open_example(self, index: int, task: str, session: Session) -> Iterator[Screen]:
+        return self.handlers.open_picture(str(example_pictures()[index]), task, session)
+
+    def on(
+        self,
+        event: Callable[..., Any],
+        handler: Callable[..., Iterator[Screen]],
+        inputs: Sequence[str],
+        *,
+        here: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Call ``handler`` with the named elements' values; show the screens that it yields."""
+        parts = here or self.parts
+        safe = in_words(handler)
+
+        def call(*values: Any) -> Iterator[list[Any]]:
+            given = dict(zip(inputs, values, strict=True))
+            keywords = {name: given.pop(name) for name in inputs if name in KEYWORDS}
+            for screen in safe(*given.values(), **keywords):
+                yield in_order(screen)
+
+        return event(
+            call,
+            [parts[name] for name in inputs],
+            [self.parts[name] for name in SHOWN],
+            show_progress="hidden",
+            api_visibility="private",
+            **{"concurrency_limit": None, **options},
+        )
+
+    def pick(
+        self,
+        event: Callable[..., Any],
+        handler: Callable[..., Iterator[Screen]],
+        inputs: Sequence[str],
+    ) -> None:
+        """The same for a click on a picture of a gallery: its index comes first."""
+        safe = in_words(handler)
+
+        def call(event: gr.SelectData, *values: Any) -> Iterator[list[Any]]:
+            for screen in safe(event.index, *values):
+                yield in_order(screen)
+
+        call.__annotations__["event"] = gr.SelectData
+        event(
+            call,
+            [self.parts[name] for name in inputs],
+            [self.parts[name] for name in SHOWN],
+            show_progress="hidden",
+            api_visibility="private",
+            concurrency_limit=None,
+        )
+
+
+def in_order(screen: Screen) -> list[Any]:
+    """A screen as the list of updates that Gradio expects."""
+    unknown = screen.keys() - set(SHOWN)
+    assert not unknown, f"elements that no handler may change: {unknown}"
+    return [screen.get(name, gr.skip()) for name in SHOWN]
+
+
+def _fixed(handler: Callable[..., Iterator[Screen]], first: Any) -> Callable[..., Iterator[Screen]]:
+    """The handler with its first argument given."""
+
+    def call(*args: Any) -> Iterator[Screen]:
+        return handler(first, *args)
+
+    return call
+
+
+def example_pictures() -> list[Path]:
+    """The pictures to click on an empty canvas."""
+    if not EXAMPLES.is_dir():
+        return []
+    return sorted(p for p in EXAMPLES.iterdir() if p.suffix.lower() in PICTURES)[:6]
+
+
+def _example_thumbs() -> list[tuple[Image.Image, str]]:
+    thumbs = []
+    for path in example_pictures():
+        with Image.open(path) as picture:
+            thumb = ImageOps.exif_transpose(picture).convert("RGB")
+        thumb.thumbnail((224, 168))
+        thumbs.append((thumb, path.stem.replace("_", " ")))
+    return thumbs
+
+
+def launch_options() -> dict[str, Any]:
+    """Style, script and the safe side of Gradio's switches, for ``Blocks.launch``."""
+    from app.theme import theme
+
+    script = (ASSETS / "script.js").read_text()
+    return {
+        "theme": theme(),
+        "css_paths": [ASSETS / "style.css"],
+        "head": f"<script>{script}</script>",
+        "footer_links": [],
+        "run_history": False,
+        "enable_monitoring": False,
+        "strict_cors": True,
+        "allowed_paths": [],
+        "max_file_size": "64mb",
+        "show_error": True,
+        "favicon_path": str(ASSETS / "icon.svg"),
+    }

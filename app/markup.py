@@ -1,0 +1,143 @@
+"""Small pieces of HTML: the status line, the live preview, the empty state, the hotkey dialog.
+
+Everything that did not come from this file is escaped.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from html import escape
+from typing import Literal
+
+from PIL import Image
+
+Tone = Literal["idle", "busy", "done", "error"]
+
+HOTKEYS = (
+    ("B", "Brush"),
+    ("E", "Eraser"),
+    ("[ &nbsp;]", "Smaller, larger brush"),
+    ("Space + drag", "Pan"),
+    ("Wheel", "Zoom; 0 fits the picture"),
+    ("X", "Clear the mask"),
+    ("I", "Invert the mask"),
+    ("Ctrl Z", "Take back a stroke, then an edit"),
+    ("Ctrl Shift Z", "The same, forwards"),
+    ("Ctrl Enter", "Run"),
+    ("Esc", "Cancel the run"),
+    ("1 … 9", "Choose a variation"),
+    ("U", "Use the chosen variation"),
+    ("C (hold)", "Show the picture before the edit"),
+    ("Ctrl V", "Paste a picture"),
+    ("Ctrl S", "Download"),
+    ("?", "This list"),
+)
+
+
+def status(text: str, tone: Tone = "idle", detail: str = "") -> str:
+    """The status line: one sentence, and a number or two at its end."""
+    end = f'<span class="detail">{escape(detail)}</span>' if detail else ""
+    return f'<div class="line {tone}" role="status"><i></i><span>{escape(text)}</span>{end}</div>'
+
+
+def data_url(image: Image.Image, side: int = 1024) -> str:
+    """A picture as a small JPEG inside the page: a live preview needs no request of its own."""
+    stream = io.BytesIO()
+    if max(image.size) > side:
+        image = image.copy()
+        image.thumbnail((side, side))
+    image.convert("RGB").save(stream, "JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
+
+
+def preview(
+    images: Sequence[Image.Image], scales: Sequence[int], grown: Sequence[str]
+) -> str:
+    """The picture as it grows: every variation, and below them how far it is."""
+    columns = 1 if len(images) == 1 else 2 if len(images) <= 4 else 3 if len(images) <= 9 else 4
+    cells = "".join(
+        f'<img alt="Variation {i + 1}" src="{data_url(image)}">' for i, image in enumerate(images)
+    )
+    return (
+        f'<div class="grow" data-scale="{len(grown)}"><div class="cells c{columns}">{cells}</div>'
+        f"{ladder(scales, grown)}</div>"
+    )
+
+
+def ladder(scales: Sequence[int], grown: Sequence[str]) -> str:
+    """One rung a scale; those made show the first variation as it was then."""
+    rungs = []
+    for index, side in enumerate(scales):
+        made = index < len(grown)
+        image = f'<img alt="" src="{grown[index]}">' if made else "<s></s>"
+        title = f"Scale {index + 1}: {side} × {side} tokens"
+        rungs.append(f'<b class="{"on" if made else ""}" title="{title}">{image}{side}</b>')
+    return f'<div class="scales">{"".join(rungs)}</div>'
+
+
+def grown(scales: Sequence[int], pictures: Sequence[str]) -> str:
+    """How a finished picture came to be; stays below the result."""
+    return f'<div class="grown" data-scale="{len(pictures)}">{ladder(scales, pictures)}</div>'
+
+
+def alone(image: Image.Image, below: str = "") -> str:
+    """A result that replaces nothing, so there is nothing to compare it with."""
+    return f'<div class="alone"><div class="cells c1"><img alt="Result" src="{data_url(image)}"></div>{below}</div>'
+
+
+def waiting(text: str) -> str:
+    """What stands in the preview's place before the first scale."""
+    return f'<div class="grow" data-scale="0"><div class="hush"><u></u>{escape(text)}</div></div>'
+
+
+def empty() -> str:
+    """What the result column says before there is a result."""
+    return (
+        '<div class="empty"><svg viewBox="0 0 64 40" aria-hidden="true">'
+        '<rect x="2" y="14" width="12" height="12" rx="2"/>'
+        '<rect x="20" y="9" width="16" height="22" rx="2"/>'
+        '<rect x="42" y="3" width="20" height="34" rx="2"/></svg>'
+        "<h3>Results grow here</h3>"
+        "<ol><li>Open a picture, or click an example.</li>"
+        "<li>Paint over what should change.</li>"
+        "<li>Press <b>Run</b> and watch it grow from coarse to fine.</li></ol></div>"
+    )
+
+
+def facts(width: int, height: int, shown: tuple[int, int], version: int) -> str:
+    """What the page's script needs to know about the picture; not shown."""
+    return (
+        f'<span id="facts" data-width="{width}" data-height="{height}" '
+        f'data-shown-width="{shown[0]}" data-shown-height="{shown[1]}" data-version="{version}"></span>'
+    )
+
+
+def model_note(title: str, about: str, detail: str) -> str:
+    return f'<div class="note" title="{escape(title)}">{escape(about)} <em>{escape(detail)}</em></div>'
+
+
+def head() -> str:
+    """The name at the top left."""
+    return (
+        '<div class="brand"><svg viewBox="0 0 24 24" aria-hidden="true">'
+        '<rect x="2" y="2" width="20" height="20" rx="5"/><rect class="a" x="5.5" y="5.5" width="4" height="4" rx="1"/>'
+        '<rect class="b" x="11" y="5.5" width="7.5" height="7.5" rx="1.4"/>'
+        '<rect class="c" x="5.5" y="11" width="4" height="4" rx="1"/></svg>'
+        "<b>varpaint</b><span>paint, extend and remake pictures</span></div>"
+    )
+
+
+def hotkeys() -> str:
+    """The dialog that ? opens; hidden until then."""
+    rows = "".join(
+        "<tr><th>"
+        + " ".join(f"<kbd>{part}</kbd>" for part in keys.split(" ") if part not in ("+",))
+        + f"</th><td>{what}</td></tr>"
+        for keys, what in HOTKEYS
+    )
+    return (
+        '<dialog id="hotkeys" aria-label="Hotkeys"><form method="dialog"><h2>Hotkeys</h2>'
+        f"<table>{rows}</table><button>Close</button></form></dialog>"
+    )

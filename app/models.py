@@ -1,0 +1,118 @@
+"""The models that the window offers, loaded in the background, one edit at a time.
+
+The engine is imported inside functions: torch takes seconds, and the page is up before it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import EngineError
+
+if TYPE_CHECKING:
+    from engine.editor import Editor
+
+KEPT = 2  # loaded models; the one unused longest is let go
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A model in the menu, and what is honest to say about it."""
+
+    name: str
+    title: str
+    about: str
+    present: bool
+    bytes: int = 0
+    source: str = ""
+
+
+class Models:
+    """Loads editors by name, each once; ``chosen`` is the one that the window starts with."""
+
+    def __init__(self, chosen: str = "auto", device: str = "auto") -> None:
+        self.chosen = chosen
+        self.device = device
+        self._editors: dict[str, Editor] = {}
+        self._loading = threading.RLock()
+        self._working = threading.Lock()
+
+    def start(self) -> None:
+        """Begin to load the first model; returns at once. A failure is told to who asks first."""
+
+        def load() -> None:
+            try:
+                self.editor(None)
+            except Exception:  # told again, in words, to the first who needs the model
+                pass
+
+        threading.Thread(target=load, name="load-model", daemon=True).start()
+
+    def editor(self, name: str | None) -> Editor:
+        """The editor of that name (None: the one the window started with), loaded if need be."""
+        name = name or self.chosen
+        with self._loading:
+            if name not in self._editors:
+                from engine import load_editor
+
+                editor = load_editor(name, device=self.device)
+                if name == self.chosen:
+                    self.chosen = editor.name
+                self._editors[editor.name] = editor
+                name = editor.name
+                while len(self._editors) > KEPT:
+                    self._editors.pop(next(iter(self._editors)))
+            editor = self._editors.pop(name)
+            self._editors[name] = editor  # last used stands last
+            return editor
+
+    def ready(self) -> bool:
+        """Whether the first model is there."""
+        return self.chosen in self._editors
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Held while a model works: one edit at a time, whichever door it came through."""
+        with self._working:
+            yield
+
+    def offers(self) -> list[Offer]:
+        """Every known model, those on disk first; the loaded ones are always among them."""
+        offers: list[Offer] = []
+        try:
+            import engine
+
+            for info in engine.models():
+                offers.append(
+                    Offer(
+                        name=info.name,
+                        title=getattr(info, "title", info.name),
+                        about=getattr(info, "about", ""),
+                        present=bool(info.present),
+                        bytes=int(getattr(info, "bytes", 0) or 0),
+                        source=str(getattr(info, "source", "")),
+                    )
+                )
+        except (EngineError, AttributeError, ImportError):
+            offers = []
+        known = {offer.name for offer in offers}
+        for name, editor in self._editors.items():
+            if name not in known:
+                offers.append(Offer(name, name, editor.about, True, source=str(editor.source)))
+        return sorted(offers, key=lambda offer: not offer.present)
+
+
+def facts(editor: Any) -> dict[str, Any]:
+    """What a script may want to know about a loaded model."""
+    return {
+        "name": editor.name,
+        "side": editor.side,
+        "scales": list(editor.scales),
+        "labels": list(editor.labels),
+        "about": editor.about,
+        "source": str(editor.source),
+    }

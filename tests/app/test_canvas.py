@@ -1,0 +1,159 @@
+"""The canvas's traps: what the ImageEditor sends, and what must never be sent to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+import pytest
+from gradio.components.image_editor import EditorData
+from gradio.data_classes import FileData
+from PIL import Image
+
+from app import canvas
+from engine.errors import MaskError
+from tests.pictures import MODES, picture
+
+
+def layer(folder: Path, boxes: list[tuple[int, int, int, int]], *, alpha: int = 127,
+          size: tuple[int, int] = (40, 30), name: str = "layer") -> str:  # fmt: skip
+    image = Image.new("RGBA", size, (0, 0, 0, 0))
+    for box in boxes:
+        image.paste((255, 45, 120, alpha), box)
+    path = folder / f"{name}.png"
+    image.save(path)
+    return str(path)
+
+
+def test_nothing_painted_is_no_mask(tmp_path: Path) -> None:
+    assert canvas.read_mask([], (40, 30)) is None
+    assert canvas.read_mask([layer(tmp_path, [])], (40, 30)) is None
+
+
+@pytest.mark.parametrize("alpha", [1, 127, 255])
+def test_whatever_is_painted_counts_however_thin_its_colour(tmp_path: Path, alpha: int) -> None:
+    mask = canvas.read_mask([layer(tmp_path, [(5, 6, 15, 12)], alpha=alpha)], (40, 30))
+    assert mask is not None and mask.getbbox() == (5, 6, 15, 12)
+    assert set(np.unique(np.asarray(mask))) == {0, 255}
+
+
+def test_layers_are_united(tmp_path: Path) -> None:
+    layers = [
+        layer(tmp_path, [(0, 0, 5, 5)], name="a"),
+        layer(tmp_path, [(30, 20, 40, 30)], name="b"),
+    ]
+    mask = canvas.read_mask(layers, (40, 30))
+    assert mask is not None and int((np.asarray(mask) > 0).sum()) == 25 + 100
+
+
+def test_a_canvas_of_another_size_is_told_in_words(tmp_path: Path) -> None:
+    with pytest.raises(MaskError, match=r"800x600 pixels, the picture 40x30"):
+        canvas.read_mask([layer(tmp_path, [], size=(800, 600))], (40, 30))
+
+
+def test_an_unreadable_layer_is_told_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "broken.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    with pytest.raises(MaskError, match="no readable mask"):
+        canvas.read_mask([str(path)], (40, 30))
+
+
+def test_the_composite_is_never_sent_back() -> None:
+    shown = Image.new("RGB", (40, 30))
+    mask = Image.new("L", (40, 30), 255)
+    assert canvas.editor_value(shown, mask)["composite"] is None
+    assert canvas.editor_value(shown, None)["layers"] == []
+    assert canvas.editor_value(shown, Image.new("L", (40, 30)))["layers"] == []
+
+
+def test_a_mask_put_on_the_canvas_is_read_back_the_same(tmp_path: Path) -> None:
+    mask = Image.new("L", (40, 30), 0)
+    mask.paste(255, (3, 4, 20, 21))
+    path = tmp_path / "layer.png"
+    canvas.editor_value(Image.new("RGB", (40, 30)), mask)["layers"][0].save(path)
+    back = canvas.read_mask([str(path)], (40, 30))
+    assert back is not None and back.tobytes() == mask.tobytes()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_pictures_of_every_mode_are_shown_as_opaque_rgb(mode: str) -> None:
+    shown = canvas.proxy(picture(mode, 30, 20))
+    assert (shown.mode, shown.size) == ("RGB", (30, 20))
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [
+        ((9000, 900), (2048, 205)),
+        ((900, 9000), (205, 2048)),
+        ((2048, 2048), (2048, 2048)),
+        ((1, 5000), (1, 2048)),
+        ((16, 16), (16, 16)),
+    ],
+)
+def test_the_canvas_never_holds_more_than_its_limit(
+    size: tuple[int, int], shown: tuple[int, int]
+) -> None:
+    assert canvas.proxy_size(size) == shown
+    assert canvas.proxy(Image.new("RGB", size)).size == shown
+
+
+def test_a_mask_grows_to_the_pictures_own_size() -> None:
+    mask = Image.new("L", (50, 40), 0)
+    mask.paste(255, (10, 10, 20, 30))
+    full = canvas.full_size(mask, (500, 400))
+    assert full.size == (500, 400) and full.getbbox() == (100, 100, 200, 300)
+    assert set(np.unique(np.asarray(full))) == {0, 255}
+
+
+def test_a_single_painted_pixel_survives_the_way_to_full_size() -> None:
+    mask = Image.new("L", (50, 40), 0)
+    mask.putpixel((7, 9), 255)
+    full = canvas.full_size(mask, (300, 240))
+    assert full.getpixel((7 * 6 + 3, 9 * 6 + 3)) == 255
+
+
+def test_invert_grow_shrink_and_clear() -> None:
+    mask = Image.new("L", (40, 30), 0)
+    mask.paste(255, (10, 10, 25, 20))
+    grown = canvas.changed(mask, mask.size, "grow")
+    shrunk = canvas.changed(mask, mask.size, "shrink")
+    inverted = canvas.changed(mask, mask.size, "invert")
+    assert grown is not None and grown.getbbox() == (8, 8, 27, 22)
+    assert shrunk is not None and shrunk.getbbox() == (12, 12, 23, 18)
+    assert inverted is not None and inverted.getpixel((0, 0)) == 255
+    assert inverted.getpixel((12, 12)) == 0
+    assert canvas.changed(mask, mask.size, "clear") is None
+    everything = canvas.changed(None, (40, 30), "invert")
+    assert everything is not None and everything.getbbox() == (0, 0, 40, 30)
+
+
+def test_an_imported_mask_is_scaled_to_the_canvas(tmp_path: Path) -> None:
+    full = Image.new("L", (400, 300), 0)
+    full.paste(255, (100, 100, 200, 200))
+    full.save(tmp_path / "mask.png")
+    mask = canvas.imported(tmp_path / "mask.png", (400, 300), (40, 30))
+    assert mask.size == (40, 30) and mask.getbbox() == (10, 10, 20, 20)
+
+
+def test_a_foreign_or_empty_mask_is_refused(tmp_path: Path) -> None:
+    Image.new("L", (40, 30), 0).save(tmp_path / "empty.png")
+    with pytest.raises(MaskError, match="selects nothing"):
+        canvas.imported(tmp_path / "empty.png", (40, 30), (40, 30))
+    with pytest.raises(MaskError, match="40x30 pixels, the picture 41x30"):
+        canvas.imported(tmp_path / "empty.png", (41, 30), (41, 30))
+
+
+def test_only_painted_layers_are_read_from_what_the_editor_sends() -> None:
+    editor = canvas.mask_editor(None)
+    file = FileData(path="layer.png")
+    data = EditorData(background=FileData(path="b.png"), layers=[file], composite=None)
+    assert editor.preprocess(data) == ["layer.png"]
+    assert editor.preprocess(EditorData()) == []
+    assert editor.preprocess(None) == []
+
+
+def test_the_editor_takes_no_streamed_layers() -> None:
+    with pytest.raises(gr.Error):
+        canvas.mask_editor(None).accept_blobs({"data": {"type": "layer", "index": 5_000_000}})

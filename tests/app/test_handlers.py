@@ -1,0 +1,307 @@
+"""The window's callbacks, without a browser: real engine, tiny networks."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import pytest
+from PIL import Image
+
+from app.handlers import ASPECTS, Handlers, Screen, aspect_margins, in_words
+from app.models import Models
+from app.session import Session
+from engine.errors import EngineError, ImageError, MaskError, RequestError
+from engine.pixels import open_image, read_request
+from tests.pictures import noisy_rgb
+from tests.tiny import tiny_editor
+
+
+@pytest.fixture
+def handlers() -> Handlers:
+    models = Models("tiny")
+    models._editors["tiny"] = tiny_editor()
+    return Handlers(models)
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> str:
+    path = tmp_path / "photo.jpg"
+    noisy_rgb(60, 40).save(path)
+    return str(path)
+
+
+@pytest.fixture
+def painted(tmp_path: Path) -> list[str]:
+    layer = Image.new("RGBA", (60, 40), (0, 0, 0, 0))
+    layer.paste((255, 45, 120, 140), (20, 10, 40, 30))
+    layer.save(tmp_path / "layer.png")
+    return [str(tmp_path / "layer.png")]
+
+
+def last(screens: Iterator[Screen]) -> Screen:
+    return list(screens)[-1]
+
+
+def opened(handlers: Handlers, photo: str) -> Session:
+    return last(handlers.open_picture(photo, "inpaint", Session()))["session"]
+
+
+def run(handlers: Handlers, session: Session, layers: list[str], task: str = "inpaint",
+        label: str | None = None, **fields: Any) -> list[Screen]:  # fmt: skip
+    ticket = last(handlers.prepare("", session))["ticket"]
+    return list(handlers.run(ticket, layers, session, task, label, None, **fields))
+
+
+def test_a_run_shows_every_scale_and_ends_with_a_result(
+    handlers: Handlers, photo: str, painted: list[str]
+) -> None:
+    session = opened(handlers, photo)
+    screens = run(handlers, session, painted, seed="7", variations=2)
+    texts = [str(screen.get("status", "")) for screen in screens]
+    assert any("Scale 1 of 3" in text for text in texts)
+    assert any("Scale 2 of 3" in text for text in texts)
+    assert "Done" in texts[-1]
+    after = screens[-1]["session"]
+    assert after.outcome.result.seeds == (7, 8)
+    assert len(after.outcome.grown) == 3
+
+
+def test_pixels_outside_the_mask_are_the_photos(
+    handlers: Handlers, photo: str, painted: list[str]
+) -> None:
+    session = run(handlers, opened(handlers, photo), painted, seed="1")[-1]["session"]
+    before, after = np.asarray(open_image(photo)), np.asarray(session.outcome.image)
+    differs = (before != after).any(axis=2)
+    assert differs[10:30, 20:40].any()
+    differs[10:30, 20:40] = False
+    assert not differs.any()
+
+
+def test_the_window_makes_the_same_bytes_as_python(
+    handlers: Handlers, photo: str, painted: list[str]
+) -> None:
+    session = run(handlers, opened(handlers, photo), painted, seed="3")[-1]["session"]
+    saved = last(handlers.download("PNG", session))["file"]
+    mask = np.zeros((40, 60), bool)
+    mask[10:30, 20:40] = True
+    from engine.request import EditOptions
+
+    result = tiny_editor().inpaint(open_image(photo), mask, options=EditOptions(seed=3))
+    assert Path(saved).read_bytes() == result.png(0)
+    request = read_request(open_image(saved))
+    assert request is not None and '"seed":3' in request
+
+
+@pytest.mark.parametrize(
+    ("fields", "error", "words"),
+    [
+        ({"layers": []}, MaskError, "mask is empty"),
+        ({"task": "edit_class"}, RequestError, "choose a class first"),
+        ({"seed": "many"}, RequestError, "seed"),
+        ({"variations": 99}, RequestError, "variations"),
+        ({"top-p": "2"}, RequestError, "top_p"),
+        ({"task": "outpaint", "extend-right": "-5"}, RequestError, "must not be negative"),
+        ({"task": "outpaint"}, RequestError, "outpaint needs an amount"),
+        ({"task": "generate", "label": "unicorn"}, RequestError, "unicorn"),
+    ],
+)
+def test_mistakes_are_engine_errors(
+    handlers: Handlers, photo: str, painted: list[str], fields: dict[str, Any],
+    error: type[EngineError], words: str,
+) -> None:  # fmt: skip
+    given = {"layers": painted, **fields}
+    with pytest.raises(error, match=words):
+        run(handlers, opened(handlers, photo), **given)
+
+
+def test_a_run_without_a_picture_says_what_to_do(handlers: Handlers) -> None:
+    with pytest.raises(ImageError, match="open one"):
+        run(handlers, Session(), [])
+
+
+def test_after_an_error_the_next_run_works(
+    handlers: Handlers, photo: str, painted: list[str]
+) -> None:
+    session = opened(handlers, photo)
+    with pytest.raises(MaskError):
+        run(handlers, session, [])
+    assert run(handlers, session, painted)[-1]["session"].outcome is not None
+
+
+def test_generate_needs_no_picture(handlers: Handlers) -> None:
+    session = run(handlers, Session(), [], "generate", "bird")[-1]["session"]
+    assert session.outcome.image.size == (32, 32)
+
+
+def test_outpainting_compares_with_the_picture_in_its_place(
+    handlers: Handlers, photo: str
+) -> None:
+    fields = {"extend-right": "50%", "seed": "1"}
+    screen = run(handlers, opened(handlers, photo), [], "outpaint", **fields)[-1]
+    before, after = screen["compare"]["value"]
+    assert before.size == after.size == (90, 40)
+    assert np.array_equal(np.asarray(before)[:, :60], np.asarray(after)[:, :60])
+
+
+def test_cancel_ends_a_run_within_one_scale_and_frees_the_model(
+    handlers: Handlers, photo: str
+) -> None:
+    session = opened(handlers, photo)
+    ticket = last(handlers.prepare("", session))["ticket"]
+    fields = {"extend-right": "400%", "variations": 4}
+    screens = handlers.run(ticket, [], session, "outpaint", None, None, **fields)
+    for screen in screens:
+        if "Frame" in str(screen.get("status")):
+            break
+    told = last(handlers.cancel(ticket, session))
+    assert "Cancelling" in told["status"]
+    rest = list(screens)
+    assert len(rest) == 1 and "Cancelled" in rest[0]["status"]
+    assert rest[0]["run"]["interactive"] and "session" not in rest[0]
+    with handlers.models.alone():
+        pass
+
+
+def test_a_run_cancelled_while_it_waits_never_begins(
+    handlers: Handlers, photo: str, painted: list[str]
+) -> None:
+    session = opened(handlers, photo)
+    ticket = last(handlers.prepare("", session))["ticket"]
+    assert "Cancelled" in last(handlers.cancel(ticket, session))["status"]
+    assert list(handlers.run(ticket, painted, session, "inpaint", None, None)) == []
+
+
+def test_cancel_in_one_window_leaves_the_other_alone(
+    handlers: Handlers, photo: str, painted: list[str]
+) -> None:
+    session = opened(handlers, photo)
+    mine = last(handlers.prepare("", session))["ticket"]
+    others = last(handlers.prepare("", session))["ticket"]
+    last(handlers.cancel(mine, session))
+    screens = list(handlers.run(others, painted, session, "inpaint", None, None))
+    assert screens[-1]["session"].outcome is not None
+
+
+def test_a_window_that_goes_away_stops_its_run(handlers: Handlers, photo: str) -> None:
+    session = opened(handlers, photo)
+    ticket = last(handlers.prepare("", session))["ticket"]
+    fields = {"extend-right": "400%", "variations": 4}
+    screens = handlers.run(ticket, [], session, "outpaint", None, None, **fields)
+    next(screens)
+    next(screens)
+    screens.close()
+    released = threading.Event()
+
+    def wait() -> None:
+        with handlers.models.alone():
+            released.set()
+
+    threading.Thread(target=wait, daemon=True).start()
+    assert released.wait(20)
+
+
+def test_use_undo_redo_and_jump(handlers: Handlers, photo: str, painted: list[str]) -> None:
+    session = run(handlers, opened(handlers, photo), painted)[-1]["session"]
+    used = last(handlers.use("inpaint", session))
+    assert used["undo"]["interactive"] and not used["redo"]["interactive"]
+    undone = last(handlers.undo(used["session"]))
+    assert undone["redo"]["interactive"]
+    assert undone["session"].current.mask.getbbox() == (20, 10, 40, 30)
+    redone = last(handlers.redo(undone["session"]))
+    assert redone["session"].at == 1
+    assert last(handlers.jump(0, redone["session"]))["session"].at == 0
+
+
+def test_the_last_mask_comes_back(handlers: Handlers, photo: str, painted: list[str]) -> None:
+    session = run(handlers, opened(handlers, photo), painted)[-1]["session"]
+    session = last(handlers.use("inpaint", session))["session"]
+    back = last(handlers.last_mask(session))["session"]
+    assert back.current.mask.getbbox() == (20, 10, 40, 30)
+
+
+def test_a_mask_goes_out_and_comes_back_in(
+    handlers: Handlers, photo: str, painted: list[str]
+) -> None:
+    session = opened(handlers, photo)
+    file = last(handlers.export_mask(painted, session))["file"]
+    assert open_image(file).size == (60, 40)
+    back = last(handlers.import_mask(file, session))["session"]
+    assert back.current.mask.getbbox() == (20, 10, 40, 30)
+
+
+@pytest.mark.parametrize(("form", "suffix"), [("PNG", ".png"), ("JPEG", ".jpg"), ("WebP", ".webp")])
+def test_downloads_are_full_size_in_every_format(
+    handlers: Handlers, photo: str, painted: list[str], form: str, suffix: str
+) -> None:
+    session = run(handlers, opened(handlers, photo), painted, seed="5")[-1]["session"]
+    path = Path(last(handlers.download(form, session))["file"])
+    assert path.name == f"photo-inpaint-5{suffix}"
+    assert open_image(path).size == (60, 40)
+
+
+def test_changing_the_picture_moves_the_download_with_it(
+    handlers: Handlers, photo: str, painted: list[str]
+) -> None:
+    session = run(handlers, opened(handlers, photo), painted, seed="5")[-1]["session"]
+    session = last(handlers.use("inpaint", session))["session"]
+    used = last(handlers.download("PNG", session))["file"]
+    assert '"seed":5' in (read_request(open_image(used)) or "")
+
+
+def test_files_that_are_no_pictures_are_told_by_name(handlers: Handlers, tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("no picture")
+    with pytest.raises(ImageError, match=r"^notes\.txt"):
+        list(handlers.open_picture(str(path), "inpaint", Session()))
+
+
+def test_tasks_show_what_they_need(handlers: Handlers) -> None:
+    screen = last(handlers.task_changed("outpaint", "bird", Session()))
+    assert screen["sides"]["visible"]
+    assert screen["label"]["value"] == "bird"
+    assert screen["label"]["choices"][0][1] == ""
+    screen = last(handlers.task_changed("generate", "", Session()))
+    assert not screen["sides"]["visible"]
+    assert screen["label"]["choices"][0][1] == "bird" and screen["label"]["value"] is None
+
+
+@pytest.mark.parametrize("ratio", ASPECTS.values())
+@pytest.mark.parametrize("size", [(100, 100), (640, 480), (33, 700)])
+def test_aspects_extend_and_never_crop(size: tuple[int, int], ratio: float) -> None:
+    left, right, top, bottom = aspect_margins(*size, ratio)
+    assert min(left, right, top, bottom) >= 0
+    width, height = size[0] + left + right, size[1] + top + bottom
+    assert abs(width - ratio * height) <= max(1, ratio)
+
+
+def test_errors_become_words_in_the_status_line_and_a_toast() -> None:
+    def fails() -> Iterator[Screen]:
+        raise RequestError("no <b>class</b> of that name")
+        yield {}
+
+    screens = in_words(fails)()
+    status = next(screens)["status"]
+    assert "No &lt;b&gt;class" in status and "error" in status
+    with pytest.raises(gr.Error) as told:
+        next(screens)
+    assert "&lt;b&gt;" in str(told.value.message)
+
+
+def test_what_breaks_inside_is_told_without_its_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fails() -> Iterator[Screen]:
+        raise ZeroDivisionError("secret path")
+        yield {}
+
+    screens = in_words(fails)()
+    status = next(screens)["status"]
+    assert "ZeroDivisionError" in status and "secret" not in status
+    with pytest.raises(gr.Error):
+        next(screens)
+    assert "secret path" in caplog.text

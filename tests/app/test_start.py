@@ -1,0 +1,67 @@
+"""``python app.py``: its flags, and that what others can reach has a password."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def start() -> ModuleType:
+    """app.py; its name is taken by the package app/."""
+    spec = importlib.util.spec_from_file_location("start", ROOT / "app.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_alone_on_this_machine_there_is_no_password(start: ModuleType) -> None:
+    for host in ("127.0.0.1", "localhost", "::1", "127.8.8.8"):
+        assert start.login(start.parse(["--host", host])) is None
+
+
+@pytest.mark.parametrize("flags", [["--host", "0.0.0.0"], ["--host", "192.168.1.2"],
+                                   ["--host", "::"], ["--host", "my-pc"], ["--share"]])  # fmt: skip
+def test_whatever_others_can_reach_has_a_password(
+    start: ModuleType, flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    user, password = start.login(start.parse(flags))
+    assert user == "varpaint" and len(password) >= 12
+    assert password in capsys.readouterr().out
+    assert start.login(start.parse(flags)) != (user, password)
+
+
+def test_a_given_password_is_taken(start: ModuleType) -> None:
+    assert start.login(start.parse(["--auth", "ann:a:b"])) == ("ann", "a:b")
+
+
+@pytest.mark.parametrize("auth", ["ann", "ann:", ":secret", ""])
+def test_half_a_password_is_refused(
+    start: ModuleType, auth: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        start.parse(["--auth", auth])
+    assert "USER:PASSWORD" in capsys.readouterr().err
+
+
+def test_the_window_is_built_without_torch() -> None:
+    code = (
+        "import sys; from app.layout import build_window; from app.models import Models; "
+        "build_window(Models()); print('torch' in sys.modules)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert run.stdout.strip() == "False", run.stderr
+
+
+def test_building_the_window_writes_nothing_into_the_folder(start: ModuleType) -> None:
+    assert not list((ROOT / "app").glob("*.pyi"))

@@ -1,0 +1,67 @@
+"""A real Chromium, a real server, and a hand that paints."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+
+from tests.app.server import save_tiny_model, serving
+from tests.browser.window import Window
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+FLAGS = (
+    "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+SIZE = (360, 240)
+
+
+@pytest.fixture(scope="package")
+def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="package")
+def address(tiny_model_folder: Path) -> Iterator[str]:
+    with serving(tiny_model_folder, tiny_model_folder.parent / "log.txt") as url:
+        yield url
+
+
+@pytest.fixture(scope="package")
+def chromium() -> Iterator[Browser]:
+    from playwright.sync_api import sync_playwright
+
+    path = next(filter(None, map(shutil.which, NAMES)))
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def window(chromium: Browser, address: str) -> Iterator[Window]:
+    with Window.open(chromium, address) as window:
+        yield window
+        window.expect_no_errors()
+
+
+@pytest.fixture(scope="package")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A JPEG such as a camera makes: a scene with noise, not a flat colour."""
+    width, height = SIZE
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:height, :width]
+    scene = np.stack([90 + 80 * y / height, 140 + 60 * np.sin(x / 40), 200 - 90 * y / height], 2)
+    image = Image.fromarray(np.clip(scene + rng.normal(0, 9, scene.shape), 0, 255).astype(np.uint8))
+    path = tmp_path_factory.mktemp("photo") / "photo.jpg"
+    image.filter(ImageFilter.GaussianBlur(0.6)).save(path, quality=93)
+    return path

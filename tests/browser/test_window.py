@@ -1,0 +1,289 @@
+"""The window in a real Chromium, with real strokes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from engine import EditOptions, load_editor
+from engine.pixels import open_image, read_request
+from tests.browser.conftest import SIZE
+from tests.browser.window import Window
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_photo_from_upload_to_download(window: Window, photo: Path, tmp_path: Path) -> None:
+    """The main job: paint, run, pick, use, undo, extend, edit a region with a class, download."""
+    window.open_picture(photo)
+    assert "Paint over" in window.status
+    window.stroke((0.3, 0.3), (0.6, 0.5))
+
+    window.record_scales()
+    window.run()
+    assert window.seen_scales()[-1] == 3
+    assert window.page.locator("#preview .scales img").count() == 3
+    assert window.page.locator("#results button").count() == 2
+    assert window.page.locator("#compare img").count() == 2
+
+    window.choose(1)
+    window.press_and_wait("#use-result")
+    window.press_and_wait("#undo")
+    window.press_and_wait("#redo")
+
+    window.task("Outpaint")
+    window.fill("extend-right", "25%")
+    window.page.wait_for_selector("#over .new")
+    assert window.page.inner_text("#over .size") == f"{SIZE[0] * 5 // 4} × {SIZE[1]}"
+    window.run()
+    window.press_and_wait("#use-result")
+    assert window.page.get_attribute("#facts", "data-width") == str(SIZE[0] * 5 // 4)
+    assert window.page.locator("#over .new").count() == 0
+
+    window.task("Edit class")
+    window.choose_label("bird")
+    window.stroke((0.5, 0.4), (0.7, 0.6))
+    window.run()
+    window.press_and_wait("#use-result")
+
+    saved = open_image(window.download())
+    assert (saved.size, saved.mode) == ((SIZE[0] * 5 // 4, SIZE[1]), "RGB")
+    request = read_request(saved)
+    assert request is not None and '"task":"edit_class"' in request and '"bird"' in request
+    assert window.page.locator("#history button").count() == 4
+
+
+def test_the_window_makes_the_same_picture_as_python(
+    window: Window, photo: Path, tiny_model_folder: Path
+) -> None:
+    window.open_picture(photo)
+    window.stroke((0.4, 0.4), (0.6, 0.6))
+    mask = open_image(window.download("#export-mask"))
+    window.fill("seed", "11")
+    window.set_variations(1)
+    window.run()
+    saved = window.download().read_bytes()
+
+    editor = load_editor(str(tiny_model_folder), device="cpu")
+    result = editor.inpaint(open_image(photo), mask, options=EditOptions(seed=11))
+    assert saved == result.png(0)
+    before, after = np.asarray(open_image(photo)), np.asarray(result.images[0])
+    painted = np.asarray(mask) > 0
+    assert painted.any() and not painted.all()
+    assert (before == after).all(axis=2)[~painted].all()
+
+
+def test_the_mask_stays_and_can_be_changed_after_a_run(window: Window, photo: Path) -> None:
+    window.open_picture(photo)
+    window.stroke((0.2, 0.3), (0.8, 0.3))
+    window.run()
+    once = np.asarray(open_image(window.download("#export-mask"))) > 0
+    window.stroke((0.2, 0.7), (0.8, 0.7))
+    twice = np.asarray(open_image(window.download("#export-mask"))) > 0
+    assert once.sum() < twice.sum() and twice[once].all()
+
+    window.page.keyboard.press("e")
+    window.stroke((0.1, 0.3), (0.9, 0.3))
+    thrice = np.asarray(open_image(window.download("#export-mask"))) > 0
+    assert not thrice[round(0.3 * SIZE[1])].any()
+    assert thrice[round(0.7 * SIZE[1])].any()
+
+
+def test_a_mask_that_undo_brought_back_can_be_painted_on(window: Window, photo: Path) -> None:
+    window.open_picture(photo)
+    window.stroke((0.2, 0.3), (0.8, 0.3))
+    window.run()
+    window.press_and_wait("#use-result")
+    window.press_and_wait("#undo")
+    window.stroke((0.2, 0.7), (0.8, 0.7))
+    mask = np.asarray(open_image(window.download("#export-mask"))) > 0
+    assert mask[round(0.3 * SIZE[1])].any() and mask[round(0.7 * SIZE[1])].any()
+
+
+def test_invert_grow_shrink_clear_and_import(window: Window, photo: Path, tmp_path: Path) -> None:
+    window.open_picture(photo)
+    window.stroke((0.4, 0.5), (0.6, 0.5))
+    area = (np.asarray(open_image(window.download("#export-mask"))) > 0).sum()
+    window.press_and_wait("#mask-grow")
+    grown = (np.asarray(open_image(window.download("#export-mask"))) > 0).sum()
+    assert grown > area
+    window.press_and_wait("#mask-invert")
+    inverted = (np.asarray(open_image(window.download("#export-mask"))) > 0).sum()
+    assert inverted == SIZE[0] * SIZE[1] - grown
+    window.press_and_wait("#mask-clear")
+    window.run("mask is empty")
+
+    mask = Image.new("L", SIZE, 0)
+    mask.paste(255, (30, 40, 130, 90))
+    mask.save(tmp_path / "mask.png")
+    before = window.version
+    with window.page.expect_file_chooser() as chooser:
+        window.page.click("#import-mask")
+    chooser.value.set_files(tmp_path / "mask.png")
+    window.wait_for_canvas(before + 1)
+    back = open_image(window.download("#export-mask"))
+    assert back.getbbox() == (30, 40, 130, 90)
+
+
+def test_mistakes_are_told_in_words(window: Window, photo: Path, tmp_path: Path) -> None:
+    window.run("here is no picture yet")
+    window.open_picture(photo)
+    window.run("ask is empty")
+    window.stroke((0.4, 0.5), (0.6, 0.5))
+    window.fill("seed", "seven")
+    window.run("eed:")
+    window.fill("seed", "")
+    window.task("Edit class")
+    window.run("hoose a class")
+    window.task("Outpaint")
+    window.fill("extend-left", "-3")
+    window.run("must not be negative")
+
+    notes = tmp_path / "notes.png"
+    notes.write_text("no picture")
+    with window.page.expect_file_chooser() as chooser:
+        window.page.click("#open")
+    chooser.value.set_files(notes)
+    told = window.wait_for_status("notes.png")
+    assert "Traceback" not in told and "/tmp" not in told
+    assert "Traceback" not in window.page.inner_text("body")
+
+
+def test_cancel_takes_effect_and_the_next_run_works(window: Window, photo: Path) -> None:
+    window.open_picture(photo)
+    window.task("Outpaint")
+    window.fill("extend-right", "400%")
+    window.fill("extend-bottom", "400%")
+    window.set_variations(8)
+    window.run("Frame")
+    window.page.click("#cancel")
+    window.wait_for_status("Cancelled")
+    window.set_variations(1)
+    window.fill("extend-bottom", "")
+    window.fill("extend-right", "10%")
+    window.run()
+    assert window.page.locator("#results button").count() == 1
+
+
+def test_two_windows_do_not_mix(chromium, address: str, photo: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.png"
+    Image.new("RGB", (200, 200), "teal").save(other)
+    with Window.open(chromium, address) as one, Window.open(chromium, address) as two:
+        one.open_picture(photo)
+        two.open_picture(other)
+        assert one.page.get_attribute("#facts", "data-width") == str(SIZE[0])
+        assert two.page.get_attribute("#facts", "data-width") == "200"
+
+        one.task("Outpaint")
+        one.fill("extend-right", "400%")
+        one.fill("extend-bottom", "400%")
+        one.set_variations(8)
+        two.stroke((0.3, 0.3), (0.6, 0.6))
+        two.set_variations(1)
+        one.run("Frame")
+        two.page.click("#run")  # waits in the queue behind the other
+        one.page.click("#cancel")
+        one.wait_for_status("Cancelled")
+        two.wait_for_status("Done")
+        assert one.page.locator("#results button").count() == 0
+        assert open_image(two.download()).size == (200, 200)
+        assert "Cancelled" in one.status
+        one.expect_no_errors()
+        two.expect_no_errors()
+
+
+def test_hotkeys(window: Window, photo: Path) -> None:
+    press = window.page.keyboard.press
+    press("?")
+    dialog = window.page.locator("#hotkeys")
+    assert dialog.is_visible() and "Ctrl" in dialog.inner_text()
+    press("Escape")
+    assert not dialog.is_visible()
+
+    window.open_picture(photo)
+    selected = "#canvas button[aria-label=%s].highlight"
+    press("e")
+    window.page.wait_for_selector(selected % "Erase")
+    press("b")
+    window.page.wait_for_selector(selected % "Brush")
+
+    window.stroke((0.3, 0.5), (0.6, 0.5))
+    thin = np.asarray(open_image(window.download("#export-mask"))).any(axis=1).sum()
+    press("Control+z")
+    window.page.wait_for_selector("#canvas button[aria-label=Undo][disabled]")
+    for _ in range(5):
+        press("]")
+    window.stroke((0.3, 0.5), (0.6, 0.5))
+    thick = np.asarray(open_image(window.download("#export-mask"))).any(axis=1).sum()
+    assert thick > 1.5 * thin
+
+    press("Control+Enter")
+    window.wait_for_status("Done")
+    window.page.wait_for_selector("#results .thumbnail-item >> nth=1")
+    press("2")
+    window.page.wait_for_function(
+        "document.querySelectorAll('#results .thumbnail-item')[1].classList.contains('selected')"
+    )
+    before = window.version
+    press("u")
+    window.wait_for_canvas(before + 1)
+    press("Control+z")
+    window.wait_for_canvas(before + 2)
+    press("Control+Shift+z")
+    window.wait_for_canvas(before + 3)
+
+
+def test_keys_in_a_field_are_text(window: Window, photo: Path) -> None:
+    window.open_picture(photo)
+    field = window.page.locator("#seed input, #seed textarea").first
+    field.click()
+    window.page.keyboard.type("be[]?u")
+    assert field.input_value() == "be[]?u"
+    assert not window.page.locator("#hotkeys").is_visible()
+
+
+def test_an_example_can_be_edited_with_three_clicks_and_one_stroke(window: Window) -> None:
+    if not window.page.locator("#examples button").count():
+        pytest.skip("no example pictures in assets/examples")
+    window.page.locator("#examples button").first.click()
+    window.wait_for_canvas(1)
+    window.stroke((0.4, 0.4), (0.6, 0.5))
+    window.page.click("#run")
+    window.wait_for_status("Done")
+    window.press_and_wait("#use-result")
+
+
+def test_generate_begins_from_nothing(window: Window) -> None:
+    window.task("Generate")
+    window.choose_label("boat")
+    window.run()
+    window.press_and_wait("#use-result")
+    assert window.page.get_attribute("#facts", "data-width") == "32"
+
+
+def test_a_turned_photo_is_upright_and_a_large_one_whole(
+    window: Window, photo: Path, tmp_path: Path
+) -> None:
+    turned = tmp_path / "turned.jpg"
+    image = Image.open(photo)
+    exif = image.getexif()
+    exif[0x0112] = 6
+    image.save(turned, exif=exif)
+    window.open_picture(turned)
+    assert window.page.get_attribute("#facts", "data-width") == str(SIZE[1])
+    assert window.page.evaluate("[window.editor.width, window.editor.height]") == [SIZE[1], SIZE[0]]
+
+    wide = tmp_path / "wide.png"
+    Image.effect_noise((9000, 900), 60).convert("RGB").save(wide)
+    before = window.version
+    with window.page.expect_file_chooser() as chooser:
+        window.page.click("#open")
+    chooser.value.set_files(wide)
+    window.wait_for_canvas(before + 1)
+    assert window.page.evaluate("[window.editor.width, window.editor.height]") == [2048, 205]
+    window.stroke((0.5, 0.4), (0.55, 0.6))
+    mask = open_image(window.download("#export-mask"))
+    assert mask.size == (9000, 900) and mask.getbbox() is not None

@@ -1,0 +1,180 @@
+"""The window as its user sees it. Waits for what is shown, never for time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+PATIENCE = 60_000  # milliseconds
+HARMLESS = (
+    "Failed to load resource",
+)
+
+
+class Window:
+    """One browser window on one server."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.errors: list[str] = []
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on(
+            "console", lambda said: self.errors.append(said.text) if said.type == "error" else None
+        )
+
+    @classmethod
+    @contextmanager
+    def open(cls, browser: Browser, url: str, **options: object) -> Iterator[Window]:
+        """A new window with cookies and storage of its own."""
+        size = {"width": 1280, "height": 720}
+        context = browser.new_context(
+            viewport=size, reduced_motion="reduce", accept_downloads=True, **options
+        )
+        context.set_default_timeout(PATIENCE)
+        page = context.new_page()
+        window = cls(page)
+        page.goto(url)
+        window.wait_for_canvas()
+        page.wait_for_function("document.querySelector('#model input')?.value === 'tiny'")
+        yield window
+        context.close()
+
+    def expect_no_errors(self) -> None:
+        bad = [text for text in self.errors if not any(known in text for known in HARMLESS)]
+        assert not bad, bad
+
+    # ---- waiting ----------------------------------------------------------------------------
+
+    @property
+    def version(self) -> int:
+        """Which picture is on the canvas: counts up with each."""
+        found = self.page.evaluate("document.querySelector('#facts')?.dataset.version ?? '0'")
+        return int(found)
+
+    def wait_for_canvas(self, version: int = 0) -> None:
+        """Until the canvas holds that picture and can be painted on."""
+        self.page.wait_for_selector(f'#canvas.version-{version}[data-ready="{version}"]')
+
+    def wait_for_status(self, words: str) -> str:
+        from playwright.sync_api import TimeoutError as Late
+
+        shown = "words => document.querySelector('#status .line')?.innerText.includes(words)"
+        try:
+            self.page.wait_for_function(shown, arg=words)
+        except Late:
+            raise AssertionError(f"waited for {words!r}, saw {self.status!r}") from None
+        return self.status
+
+    @property
+    def status(self) -> str:
+        return self.page.inner_text("#status .line")
+
+    # ---- acting -----------------------------------------------------------------------------
+
+    def open_picture(self, path: Path) -> None:
+        """Through the canvas's own file chooser."""
+        before = self.version
+        with self.page.expect_file_chooser() as chooser:
+            self.page.get_by_label("Click to upload or drop files").click()
+        chooser.value.set_files(path)
+        self.wait_for_canvas(before + 1)
+
+    def stroke(self, *points: tuple[float, float]) -> None:
+        """Draw through points given as parts of the picture's width and height."""
+        places = [self.place(*point) for point in points]
+        mouse = self.page.mouse
+        mouse.move(*places[0])
+        mouse.down()
+        for place in places[1:]:
+            mouse.move(*place, steps=6)
+        mouse.up()
+
+    def place(self, x: float, y: float) -> tuple[float, float]:
+        """Where a part of the picture is on the screen."""
+        return tuple(
+            self.page.evaluate(
+                """([x, y]) => {
+                    const e = window.editor;
+                    const box = document.querySelector('#canvas .pixi-target canvas')
+                        .getBoundingClientRect();
+                    return [box.left + e.image_container.position.x + x * e.width * e.scale_value,
+                            box.top + e.image_container.position.y + y * e.height * e.scale_value];
+                }""",
+                [x, y],
+            )
+        )
+
+    def task(self, title: str) -> None:
+        self.page.locator("#task label", has_text=title).click()
+        self.page.wait_for_function(
+            "title => document.querySelector('#task label.selected')?.innerText.trim() === title",
+            arg=title,
+        )
+
+    def choose_label(self, name: str) -> None:
+        """Search the class list as a user does."""
+        field = self.page.locator("#label input")
+        field.click()
+        field.fill(name)
+        self.page.get_by_role("option", name=name, exact=True).click()
+
+    def fill(self, name: str, value: str) -> None:
+        field = self.page.locator(f"#{name} input, #{name} textarea").first
+        field.fill(value)
+        field.press("Tab")
+
+    def set_variations(self, count: int) -> None:
+        field = self.page.locator("#variations input[type=number]")
+        field.fill(str(count))
+        field.press("Tab")
+
+    def run(self, words: str = "Done") -> str:
+        """Press Run and wait until the status line says so."""
+        self.page.wait_for_selector("#run:not([disabled])")
+        self.page.click("#run")
+        return self.wait_for_status(words)
+
+    def press_and_wait(self, selector: str) -> None:
+        """Press a button that puts another picture, or mask, on the canvas."""
+        before = self.version
+        self.page.click(selector)
+        self.wait_for_canvas(before + 1)
+
+    def choose(self, index: int) -> None:
+        """Pick a variation from the gallery."""
+        self.page.locator("#results button").nth(index).click()
+        self.page.wait_for_function(
+            "i => document.querySelectorAll('#results .thumbnail-item')[i]"
+            "?.classList.contains('selected')",
+            arg=index,
+        )
+
+    def download(self, selector: str = "#download") -> Path:
+        with self.page.expect_download() as event:
+            self.page.click(selector)
+        path = Path(str(event.value.path()))
+        named = path.with_name(event.value.suggested_filename)
+        path.rename(named)
+        return named
+
+    def record_scales(self) -> None:
+        """From now on remember how many scales the preview showed."""
+        self.page.evaluate(
+            """() => {
+                window.seenScales = [];
+                new MutationObserver(() => {
+                    const shown = document.querySelectorAll('#preview .scales img').length;
+                    if (window.seenScales.at(-1) !== shown) window.seenScales.push(shown);
+                }).observe(document.querySelector('#outcome'),
+                           {subtree: true, childList: true, attributes: true});
+            }"""
+        )
+
+    def seen_scales(self) -> list[int]:
+        return json.loads(self.page.evaluate("JSON.stringify(window.seenScales)"))
