@@ -19,7 +19,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The flags; a mistake ends the program with one line."""
     parser = argparse.ArgumentParser(description="varpaint: an image editor in the browser")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    parser.add_argument("--port", type=int, default=None, help="first free one from 7860 if not given")
+    parser.add_argument("--port", type=int, help="the first free one from 7860 if not given")
     parser.add_argument("--model", default="auto", help="a model's name or folder")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda")
     parser.add_argument("--share", action="store_true", help="a public link through Gradio")
@@ -39,7 +39,7 @@ def login(flags: argparse.Namespace) -> tuple[str, str] | None:
         return user, password
     if flags.share or not _only_here(flags.host):
         password = secrets.token_urlsafe(9)
-        print(f"varpaint can be reached by others. User: varpaint  Password: {password}", flush=True)
+        print(f"Others can reach this. User: varpaint  Password: {password}", flush=True)
         return "varpaint", password
     return None
 

@@ -7,18 +7,21 @@ the seeds, the seconds and the request.
 
 from __future__ import annotations
 
-import tempfile
+import logging
 from collections.abc import Callable
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 from gradio.data_classes import FileData
 
 from app.models import facts
+from app.outbox import new_folder
+from app.runs import edit_request
 from engine.errors import EngineError, ImageError, RequestError
 from engine.request import SIDES
+
+log = logging.getLogger("varpaint")
 
 if TYPE_CHECKING:
     from app.handlers import Handlers
@@ -141,7 +144,6 @@ class Endpoints:
         model: Any,
         margins: dict[str, Any] | None = None,
     ) -> tuple[list[str], dict[str, Any]]:
-        from app.handlers import edit_request, log
         from engine.pixels import open_image  # imports torch; the page need not wait for it
 
         try:
@@ -165,8 +167,7 @@ class Endpoints:
                     result = step.result
             if result is None:
                 raise RequestError("the edit ended without a result; run it again")
-            folder = Path(tempfile.mkdtemp(prefix="varpaint-"))
-            files = []
+            folder, files = new_folder(), []
             for index, seed in enumerate(result.seeds):
                 path = folder / f"{task}-{seed}.png"
                 path.write_bytes(result.png(index))

@@ -118,7 +118,9 @@ def read_mask(layers: Sequence[str], size: tuple[int, int]) -> Image.Image | Non
                     )
                 union |= np.asarray(layer.convert("RGBA").getchannel("A")) > 0
         except (OSError, UnidentifiedImageError, Image.DecompressionBombError):
-            raise MaskError("the canvas sent no readable mask; press Clear mask and paint again") from None
+            raise MaskError(
+                "the canvas sent no readable mask; press Clear mask and paint again"
+            ) from None
     return to_picture(union) if union.any() else None
 
 

@@ -1,17 +1,12 @@
 """What the window does: plain functions from values to screens, testable without a browser.
 
-A screen is a dict from element names to updates; what is not in it stays as it is. Mistakes are
-raised as ``EngineError`` and put into words in one place, ``in_words``.
+Mistakes are raised as ``EngineError`` and put into words in one place, ``in_words``.
 """
 
 from __future__ import annotations
 
 import logging
-import queue
-import secrets
-import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -19,28 +14,19 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from app import canvas, markup
+from app import canvas, markup, screens
 from app.models import Models, Offer
-from app.session import TASK_TITLES, Outcome, Session
+from app.outbox import new_folder
+from app.runs import NEED_LABEL, Runs, painted
+from app.screens import Screen, hint
+from app.session import Session
 from engine.errors import EngineError, ImageError, MaskError, RequestError
-from engine.request import SIDES, EditOptions, EditRequest
+from engine.request import SIDES
 
-Screen = dict[str, Any]
 log = logging.getLogger("varpaint")
 
-RESULT_SIDE = 1280  # pixels of the pictures in the before/after slider
-THUMB_SIDE = 192
-LADDER_SIDE = 96  # pixels of the small pictures of each scale
 FORMATS = {"PNG": ".png", "JPEG": ".jpg", "WebP": ".webp"}
 ASPECTS = {"1:1": 1 / 1, "4:3": 4 / 3, "3:2": 3 / 2, "16:9": 16 / 9, "9:16": 9 / 16}
-HINTS = {
-    "inpaint": "Paint over what should change, then press Run.",
-    "outpaint": "Say how far to extend each side, then press Run.",
-    "edit_class": "Paint a region, choose what it becomes, then press Run.",
-    "generate": "Choose a class and press Run; no picture is needed.",
-}
-NEED_MASK = ("inpaint", "edit_class")
-NEED_LABEL = ("edit_class", "generate")
 
 
 def in_words(handler: Callable[..., Iterator[Screen]]) -> Callable[..., Iterator[Screen]]:
@@ -64,56 +50,18 @@ def in_words(handler: Callable[..., Iterator[Screen]]) -> Callable[..., Iterator
             return
         if words.split(maxsplit=1)[0].rstrip(":,;").isalpha():  # not a file's name
             words = words[:1].upper() + words[1:]
-        yield {"status": markup.status(words, "error"), **idle()}
+        yield {"status": markup.status(words, "error"), **screens.idle()}
         raise gr.Error(escape(words, quote=False), duration=6, print_exception=False)
 
     return safe
 
 
-def idle() -> Screen:
-    """The buttons when nothing runs."""
-    return {"run": gr.update(interactive=True), "cancel": gr.update(interactive=False)}
-
-
-def edit_request(
-    task: str,
-    *,
-    image: Image.Image | None = None,
-    mask: Image.Image | None = None,
-    label: int | str | None = None,
-    model: str | None = None,
-    margins: dict[str, Any] | None = None,
-    options: dict[str, Any] | None = None,
-) -> EditRequest:
-    """A request from what a form or a script gave; empty fields mean the default."""
-    given = {k: v for k, v in (options or {}).items() if v is not None and v != ""}
-    sides = {k: v for k, v in (margins or {}).items() if v is not None and v != ""}
-    return EditRequest(
-        task=task,
-        image=image,
-        mask=mask,
-        label=label if label != "" else None,
-        model=model or None,
-        options=EditOptions(**given),
-        **sides,
-    )
-
-
-@dataclass
-class Job:
-    """One run of one window: its cancellation, and its way to the page."""
-
-    begun: threading.Event = field(default_factory=threading.Event)
-    cancelled: threading.Event = field(default_factory=threading.Event)
-    news: queue.Queue[Any] = field(default_factory=queue.Queue)
-
-
 class Handlers:
-    """The callbacks. Holds the models and the jobs that run; a window's work is in its session."""
+    """The callbacks. Holds the models and what runs on them; a window's work is in its session."""
 
     def __init__(self, models: Models) -> None:
         self.models = models
-        self._jobs: dict[str, Job] = {}
+        self.runs = Runs(models)
 
     # ---- the window opens -------------------------------------------------------------------
 
@@ -126,7 +74,7 @@ class Handlers:
         yield {
             **self._model_screen(editor.name),
             "label": self._label_update(task, None, editor.labels),
-            "status": markup.status(self.hint(Session(), task)),
+            "status": markup.status(hint(Session(), task)),
         }
 
     def model_changed(self, model: str | None, task: str, label: str | None) -> Iterator[Screen]:
@@ -153,17 +101,17 @@ class Handlers:
         choices = [(o.title if o.present else f"{o.title} · not here yet", o.name) for o in offers]
         offer = self._offer(name)
         editor = self.models.editor(name)
-        detail = f"{editor.side} px" + (f", {offer.bytes / 1e6:.0f} MB" if offer and offer.bytes else "")
+        detail = f"{editor.side} px"
+        if offer and offer.bytes:
+            detail += f", {offer.bytes / 1e6:.0f} MB"
         about = editor.about or (offer.about if offer else "")
         note = markup.model_note(offer.title if offer else name, about, detail)
         return {"model": gr.update(choices=choices, value=name), "model-note": note}
 
     def _label_update(self, task: str, label: str | None, labels: list[str]) -> Any:
-        choices: list[tuple[str, str]] = [(name, name) for name in labels]
-        value = label if label in labels else None
-        if task not in NEED_LABEL:
-            choices.insert(0, ("No class: follow the surroundings", ""))
-            value = value or ""
+        none = "Choose a class …" if task in NEED_LABEL else "No class: follow the surroundings"
+        choices = [(none, ""), *((name, name) for name in labels)]
+        value = label if label in labels else ""
         title = "Class" if task in NEED_LABEL else "Class (optional)"
         return gr.update(choices=choices, value=value, label=title)
 
@@ -171,18 +119,12 @@ class Handlers:
         """Show what the task needs."""
         screen: Screen = {
             "sides": gr.update(visible=task == "outpaint"),
-            "status": markup.status(self.hint(session, task)),
+            "status": markup.status(hint(session, task)),
         }
         if self.models.ready():
             labels = list(self.models.editor(None).labels)
             screen["label"] = self._label_update(task, label, labels)
         yield screen
-
-    def hint(self, session: Session, task: str) -> str:
-        """What to do next."""
-        if session.current is None and task != "generate":
-            return "Open a picture, or click an example, to begin."
-        return HINTS[task]
 
     # ---- pictures come in -------------------------------------------------------------------
 
@@ -199,18 +141,18 @@ class Handlers:
         width, height = image.size
         detail = f"{width} × {height}"
         yield {
-            **self.screen(session),
-            **self._result_screen(session),
+            **screens.of_session(session),
+            **screens.of_result(session),
             "task": task,
             "open": None,
-            "status": markup.status(self.hint(session, task), "idle", detail),
+            "status": markup.status(hint(session, task), "idle", detail),
         }
 
     # ---- the mask ---------------------------------------------------------------------------
 
     def change_mask(self, how: str, canvas_layers: list[str], session: Session) -> Iterator[Screen]:
         """Clear, invert, grow or shrink what is painted."""
-        moment = _picture(session)
+        moment = session.picture
         size = canvas.proxy_size(moment.image.size)
         mask = None if how == "clear" else canvas.read_mask(canvas_layers, size)
         after = canvas.changed(mask, size, how)
@@ -219,7 +161,7 @@ class Handlers:
     def last_mask(self, session: Session) -> Iterator[Screen]:
         """Paint the mask of the last run again."""
         outcome = session.outcome
-        moment = _picture(session)
+        moment = session.picture
         if outcome is None or outcome.base < 0:
             raise MaskError("there is no earlier mask; paint one and press Run")
         mask = session.moments[outcome.base].mask
@@ -232,7 +174,7 @@ class Handlers:
 
     def import_mask(self, file: str | None, session: Session) -> Iterator[Screen]:
         """A mask from a file."""
-        moment = _picture(session)
+        moment = session.picture
         if file is None:
             raise MaskError("no file arrived; use a black and white picture")
         size = canvas.proxy_size(moment.image.size)
@@ -242,212 +184,20 @@ class Handlers:
 
     def export_mask(self, canvas_layers: list[str], session: Session) -> Iterator[Screen]:
         """The mask as a black and white PNG of the picture's own size."""
-        mask = self._painted(canvas_layers, session, required=True)
+        mask = painted(canvas_layers, session, required=True)
         assert mask is not None
-        full = canvas.full_size(mask, _picture(session).image.size)
-        path = _temporary(f"{session.name}-mask.png")
+        full = canvas.full_size(mask, session.picture.image.size)
+        path = new_folder() / f"{session.name}-mask.png"
         full.save(path, "PNG")
         yield {"file": str(path), "status": markup.status("The mask is saved.", "done")}
 
     def _mask_screen(self, session: Session, text: str) -> Screen:
-        return {**self.screen(session), "status": markup.status(text)}
-
-    def _painted(
-        self, canvas_layers: list[str], session: Session, *, required: bool
-    ) -> Image.Image | None:
-        size = canvas.proxy_size(_picture(session).image.size)
-        mask = canvas.read_mask(canvas_layers, size)
-        if mask is None and required:
-            raise MaskError("the mask is empty; paint over the part that should change")
-        return mask
-
-    # ---- a run ------------------------------------------------------------------------------
-
-    def prepare(self, ticket: str, session: Session) -> Iterator[Screen]:
-        """The click on Run, before the queue: from here on Cancel works."""
-        self._stop(ticket)
-        ticket = secrets.token_hex(8)
-        self._jobs[ticket] = Job()
-        yield {
-            "ticket": ticket,
-            "run": gr.update(interactive=False),
-            "cancel": gr.update(interactive=True),
-            "status": markup.status("Waiting for the model …", "busy"),
-        }
-
-    def _stop(self, ticket: str) -> Job | None:
-        """Cancel a run, queued or under way; None where there is none."""
-        job = self._jobs.pop(ticket, None)
-        if job is not None:
-            job.cancelled.set()
-        return job
-
-    def cancel(self, ticket: str, session: Session) -> Iterator[Screen]:
-        """Cancel within one scale. Another window's run goes on.
-
-        A run under way says itself that it has ended: what it showed before may still be on its
-        way to the page. One that still waits in the queue will never say anything.
-        """
-        job = self._stop(ticket)
-        if job is None:
-            return
-        if job.begun.is_set():
-            yield {
-                "cancel": gr.update(interactive=False),
-                "status": markup.status("Cancelling …", "busy"),
-            }
-        else:
-            yield self._cancelled(session)
-
-    def _cancelled(self, session: Session) -> Screen:
-        return {
-            **idle(),
-            **self._result_screen(session),
-            "status": markup.status("Cancelled. The picture is as it was."),
-        }
-
-    def run(
-        self,
-        ticket: str,
-        canvas_layers: list[str],
-        session: Session,
-        task: str,
-        label: str | None,
-        model: str | None,
-        **fields: Any,
-    ) -> Iterator[Screen]:
-        """Carry out the edit, one screen a scale. ``fields`` are margins and options."""
-        job = self._jobs.get(ticket)
-        if job is None:  # cancelled while it was queued
-            return
-        job.begun.set()
-        try:
-            request, session = self._request(canvas_layers, session, task, label, model, fields)
-            yield {
-                "session": session,
-                "preview": gr.update(value=markup.waiting("Looking at the picture …"), visible=True),
-                "compare": gr.update(visible=False),
-                "status": markup.status("Looking at the picture …", "busy"),
-            }
-            worker = threading.Thread(target=self._work, args=(request, job), daemon=True)
-            worker.start()
-            while True:
-                kind, news = job.news.get()
-                if job.cancelled.is_set():
-                    yield self._cancelled(session)
-                    return
-                if kind == "error":
-                    raise news
-                if kind == "step":
-                    yield news
-                if kind == "result":
-                    yield self._finished(session.ran(*news))
-                    return
-        except Exception:
-            yield self._result_screen(session)
-            raise
-        finally:
-            job.cancelled.set()
-            self._jobs.pop(ticket, None)
-
-    def _request(
-        self,
-        canvas_layers: list[str],
-        session: Session,
-        task: str,
-        label: str | None,
-        model: str | None,
-        fields: dict[str, Any],
-    ) -> tuple[EditRequest, Session]:
-        """The request that the form spells, and the session with its mask remembered."""
-        margins = {side: fields.pop(f"extend-{side}", None) for side in SIDES}
-        options = {name.replace("-", "_"): value for name, value in fields.items()}
-        if options.get("structure") == "auto":
-            del options["structure"]
-        image = mask = None
-        if task != "generate":
-            image = _picture(session).image
-            painted = self._painted(canvas_layers, session, required=task in NEED_MASK)
-            session = session.masked(painted)
-            if task in NEED_MASK and painted is not None:
-                mask = canvas.full_size(painted, image.size)
-        if task in NEED_LABEL and not label:
-            raise RequestError("choose a class first: it says what is to appear")
-        request = edit_request(
-            task,
-            image=image,
-            mask=mask,
-            label=label,
-            model=model,
-            margins=margins if task == "outpaint" else None,
-            options=options,
-        )
-        return request, session
-
-    def _work(self, request: EditRequest, job: Job) -> None:
-        """The worker: one edit at a time, news for the page after every scale."""
-        try:
-            with self.models.alone():
-                if job.cancelled.is_set():
-                    return
-                editor = self.models.editor(request.model)
-                steps = editor.steps(request)
-                grown: list[str] = []
-                try:
-                    for step in steps:
-                        if job.cancelled.is_set():
-                            return
-                        screen = self._step_screen(step, editor.scales, grown)
-                        if step.result is not None:
-                            news = (step.result, tuple(editor.scales), tuple(grown))
-                            job.news.put(("result", news))
-                            return
-                        job.news.put(("step", screen))
-                finally:
-                    steps.close()
-            raise RequestError("the edit ended without a result; run it again")
-        except Exception as error:
-            job.news.put(("error", error))
-        finally:
-            job.news.put(("end", None))  # whoever waits for news of a cancelled run
-
-    def _step_screen(self, step: Any, scales: tuple[int, ...], grown: list[str]) -> Screen:
-        """What a step shows; ``grown`` collects small pictures of the frame's scales."""
-        done = list(scales).index(step.scale) + 1 if step.scale in scales else step.index + 1
-        images = step.previews()
-        del grown[done - 1 :]
-        while images and len(grown) < done:  # scales that were kept whole give no step
-            grown.append(markup.data_url(images[0], LADDER_SIDE))
-        text = f"Scale {done} of {len(scales)}"
-        if step.frames > 1:
-            text = f"Frame {step.frame + 1} of {step.frames}, " + text.lower()
-        percent = f"{100 * (step.index + 1) / step.of:.0f} %"
-        return {
-            "preview": gr.update(value=markup.preview(images, scales, grown), visible=True),
-            "status": markup.status(text, "busy", percent),
-        }
-
-    def _finished(self, session: Session) -> Screen:
-        outcome = session.outcome
-        assert outcome is not None
-        seeds = outcome.result.seeds
-        count = len(seeds)
-        text = "Done: use it, or run again." if count == 1 else "Done: pick one, then use it."
-        detail = f"{outcome.result.seconds:.1f} s"
-        return {
-            **self.screen(session),
-            **self._result_screen(session),
-            **idle(),
-            "last-seed": gr.update(value=f"Keep seed {seeds[0]}", visible=True),
-            "status": markup.status(text, "done", detail),
-        }
-
-    # ---- results and history ----------------------------------------------------------------
+        return {**screens.of_session(session), "status": markup.status(text)}
 
     def choose(self, index: int, session: Session) -> Iterator[Screen]:
         """A click on a variation."""
         session = session.chose(index)
-        yield {"session": session, **self._result_screen(session, gallery=False)}
+        yield {"session": session, **screens.of_result(session, gallery=False)}
 
     def use(self, task: str, session: Session) -> Iterator[Screen]:
         """The chosen variation becomes the picture."""
@@ -456,7 +206,7 @@ class Handlers:
             task = "inpaint"
         sides = {f"extend-{side}": "" for side in SIDES}
         yield {
-            **self.screen(session),
+            **screens.of_session(session),
             **sides,
             "task": task,
             "status": markup.status("Used. Go on editing, or undo.", "done"),
@@ -464,18 +214,18 @@ class Handlers:
 
     def undo(self, session: Session) -> Iterator[Screen]:
         session = session.undone()
-        yield {**self.screen(session), "status": markup.status("Undone.")}
+        yield {**screens.of_session(session), "status": markup.status("Undone.")}
 
     def redo(self, session: Session) -> Iterator[Screen]:
         session = session.redone()
-        yield {**self.screen(session), "status": markup.status("Redone.")}
+        yield {**screens.of_session(session), "status": markup.status("Redone.")}
 
     def jump(self, index: int, session: Session) -> Iterator[Screen]:
         """A click on the history."""
         if index != session.at:
             session = session.jumped(index)
             caption = session.moments[index].caption
-            yield {**self.screen(session), "status": markup.status(f"Back at: {caption}.")}
+            yield {**screens.of_session(session), "status": markup.status(f"Back at: {caption}.")}
 
     def again(self, session: Session) -> Iterator[Screen]:
         """Keep the last seed, to change something else about the same picture."""
@@ -497,7 +247,7 @@ class Handlers:
         else:
             raise ImageError("there is no picture yet; open one or generate one")
         seed = f"-{request.task}-{request.options.seed}" if request is not None else ""
-        path = _temporary(f"{session.name}{seed}{suffix}")
+        path = new_folder() / f"{session.name}{seed}{suffix}"
         if form == "PNG" and outcome is not None and image is outcome.image:
             path.write_bytes(outcome.result.png(outcome.chosen))
         else:
@@ -510,7 +260,7 @@ class Handlers:
 
     def aspect(self, ratio: str, session: Session) -> Iterator[Screen]:
         """Margins that give the picture this aspect, the same on both sides."""
-        width, height = _picture(session).image.size
+        width, height = session.picture.image.size
         left, right, top, bottom = aspect_margins(width, height, ASPECTS[ratio])
         text = "The picture has that shape already." if not any((left, right, top, bottom)) else (
             f"Extends to {width + left + right} × {height + top + bottom}. Press Run."
@@ -524,76 +274,6 @@ class Handlers:
         }
 
     # ---- screens ----------------------------------------------------------------------------
-
-    def screen(self, session: Session) -> Screen:
-        """Everything that follows from the session, the results apart."""
-        moment = session.current
-        has_picture = moment is not None
-        facts = ""
-        if moment is not None:
-            width, height = moment.image.size
-            facts = markup.facts(width, height, canvas.proxy_size((width, height)), session.version)
-        thumbs = [(_thumb(m.image), m.caption) for m in session.moments]
-        return {
-            "session": session,
-            "version": session.version,
-            "facts": facts,
-            "undo": gr.update(interactive=session.can_undo),
-            "redo": gr.update(interactive=session.can_redo),
-            "download": gr.update(interactive=has_picture or session.outcome is not None),
-            "history": gr.update(
-                value=thumbs, selected_index=session.at if has_picture else None,
-                visible=len(thumbs) > 1,
-            ),
-        }
-
-    def _result_screen(self, session: Session, *, gallery: bool = True) -> Screen:
-        """The result column: nothing yet, or the chosen variation beside what was before."""
-        outcome = session.outcome
-        if outcome is None:
-            return {
-                "preview": gr.update(value=markup.empty(), visible=True),
-                "compare": gr.update(value=None, visible=False),
-                "results": gr.update(value=None, visible=False),
-                "use-result": gr.update(interactive=False),
-            }
-        after = canvas.proxy(outcome.image, RESULT_SIDE)
-        before = self._before(session, outcome, after.size)
-        screen: Screen = {"use-result": gr.update(interactive=True)}
-        ladder = markup.grown(outcome.scales, outcome.grown)
-        if before is None:
-            screen["preview"] = gr.update(value=markup.alone(after, ladder), visible=True)
-            screen["compare"] = gr.update(value=None, visible=False)
-        else:
-            screen["preview"] = gr.update(value=ladder, visible=True)
-            screen["compare"] = gr.update(value=(before, after), visible=True)
-        if gallery:
-            items = [
-                (_thumb(image), f"{seed}")
-                for image, seed in zip(outcome.result.images, outcome.result.seeds, strict=True)
-            ]
-            screen["results"] = gr.update(
-                value=items, selected_index=outcome.chosen, visible=True
-            )
-        return screen
-
-    def _before(
-        self, session: Session, outcome: Outcome, size: tuple[int, int]
-    ) -> Image.Image | None:
-        """The picture before the edit, at the size of the one after it; None for nothing."""
-        if outcome.base < 0 or outcome.request.task == "generate":
-            return None
-        image = session.moments[outcome.base].image
-        if not any(outcome.extension):
-            return canvas.proxy(image, RESULT_SIDE)
-        left, top, right, bottom = outcome.extension
-        width, height = image.width + left + right, image.height + top + bottom
-        factor = size[0] / width, size[1] / height
-        box = (round(left * factor[0]), round(top * factor[1]))
-        inner = (max(1, round(image.width * factor[0])), max(1, round(image.height * factor[1])))
-        sheet = canvas.checkerboard(size)
-        sheet.paste(canvas.proxy(image, RESULT_SIDE).resize(inner), box)
-        return sheet
 
 
 def aspect_margins(width: int, height: int, ratio: float) -> tuple[int, int, int, int]:
@@ -612,20 +292,3 @@ def _open(file: str) -> Image.Image:
         return open_image(file)
     except ImageError as error:
         raise ImageError(str(error).replace(file, Path(file).name)) from None
-
-
-def _picture(session: Session) -> Any:
-    if session.current is None:
-        raise ImageError("there is no picture yet; open one or click an example")
-    return session.current
-
-
-def _thumb(image: Image.Image) -> Image.Image:
-    return canvas.proxy(image, THUMB_SIDE)
-
-
-def _temporary(name: str) -> Path:
-    """A path in a new folder of its own, so that a download keeps its name."""
-    import tempfile
-
-    return Path(tempfile.mkdtemp(prefix="varpaint-")) / name

@@ -16,8 +16,9 @@ from PIL import Image, ImageOps
 
 from app import canvas, markup
 from app.api import add_endpoints
-from app.handlers import ASPECTS, FORMATS, Handlers, Screen, in_words
+from app.handlers import ASPECTS, FORMATS, Handlers, in_words
 from app.models import Models
+from app.screens import Screen, hint
 from app.session import TASK_TITLES, Session
 from engine.request import MAX_VARIATIONS, SIDES
 
@@ -116,7 +117,7 @@ class Page:
         with gr.Accordion("Advanced", open=False, elem_id="advanced"):
             self._draw_advanced()
         with gr.Column(elem_id="go"):
-            self._add("status", gr.HTML, markup.status("Open a picture, or click an example, to begin."))
+            self._add("status", gr.HTML, markup.status(hint(Session(), "inpaint")))
             with gr.Row():
                 self._add("run", gr.Button, "Run", variant="primary", scale=3, min_width=100)
                 self._add("cancel", gr.Button, "Cancel", interactive=False, scale=1, min_width=80)
@@ -127,10 +128,10 @@ class Page:
         structure = [("Automatic", "auto"), ("0 · make new", "0"), ("1", "1"), ("2", "2"),
                      ("3", "3"), ("4", "4"), ("5 · fit in", "5")]  # fmt: skip
         self._add("structure", gr.Dropdown, structure, value="auto", label="Structure",
-                  info="How much of the surroundings' layout guides the new part.")  # fmt: skip
+                  info="How much the layout around it is kept.")  # fmt: skip
         self._add("context", gr.Dropdown, ["auto", "whole", "64", "128", "256"], value="auto",
                   allow_custom_value=True, label="Context",
-                  info="What the model sees: auto, the whole picture, or pixels around the mask.")  # fmt: skip
+                  info="What it sees: auto, whole, or pixels around.")  # fmt: skip
         with gr.Row():
             self._add("guidance", gr.Textbox, "", label="Guidance", **automatic,
                       info="How strongly the class pulls.")  # fmt: skip
@@ -142,7 +143,8 @@ class Page:
             self._add("top-p", gr.Textbox, "", label="Top-p", **automatic,
                       info="Probability kept; 1 is all.")  # fmt: skip
         with gr.Row():
-            self._add("temperature", gr.Textbox, "1", label="Temperature", min_width=100, max_lines=1,
+            self._add("temperature", gr.Textbox, "1", label="Temperature", max_lines=1,
+                      min_width=100,
                       info="Above 1 is bolder.")  # fmt: skip
             self._add("rule", gr.Dropdown, [("varpaint", "default"), ("VAR paper", "paper")],
                       value="default", label="Rule", min_width=100,
@@ -150,8 +152,8 @@ class Page:
 
     def _draw_stage(self) -> None:
         with gr.Row(elem_id="tools"):
-            self._add("open", gr.UploadButton, "Open", size="sm", min_width=0, file_types=list(PICTURES),
-                      type="filepath")  # fmt: skip
+            self._add("open", gr.UploadButton, "Open", size="sm", min_width=0,
+                      file_types=list(PICTURES), type="filepath")  # fmt: skip
             self._add("undo", gr.Button, "Undo", size="sm", min_width=0, interactive=False)
             self._add("redo", gr.Button, "Redo", size="sm", min_width=0, interactive=False)
             gr.HTML("<span></span>", elem_classes="gap")
@@ -196,7 +198,7 @@ class Page:
         self.on(parts["open"].upload, do.open_picture, ["open", "task", "session"])
         self.on(parts["import-mask"].upload, do.import_mask, ["import-mask", "session"])
         self.on(parts["mask-last"].click, do.last_mask, ["session"])
-        self.on(parts["cancel"].click, do.cancel, ["ticket", "session"], queue=False)
+        self.on(parts["cancel"].click, do.runs.cancel, ["ticket", "session"], queue=False)
         self.on(parts["use-result"].click, do.use, ["task", "session"])
         self.on(parts["undo"].click, do.undo, ["session"])
         self.on(parts["redo"].click, do.redo, ["session"])
@@ -249,15 +251,16 @@ class Page:
             buttons=[],
         )
         here = {**parts, "canvas": editor}
-        started = self.on(parts["run"].click, do.prepare, ["ticket", "session"], queue=False)
+        started = self.on(parts["run"].click, do.runs.prepare, ["ticket", "session"], queue=False)
         self.on(
-            started.then, do.run, ["ticket", "canvas", *FORM], here=here,
+            started.then, do.runs.run, ["ticket", "canvas", *FORM], here=here,
             concurrency_id="model", concurrency_limit=1,
         )  # fmt: skip
         for how in ("clear", "invert", "grow", "shrink"):
             button = parts[f"mask-{how}"]
             self.on(button.click, _fixed(do.change_mask, how), ["canvas", "session"], here=here)
-        asked = self.on(parts["export-mask"].click, do.export_mask, ["canvas", "session"], here=here)
+        export = parts["export-mask"].click
+        asked = self.on(export, do.export_mask, ["canvas", "session"], here=here)
         asked.success(None, parts["file"], None, js="varpaint.save")
         self.on(editor.clear, _fixed(do.change_mask, "clear"), ["canvas", "session"], here=here)
 

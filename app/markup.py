@@ -15,24 +15,24 @@ from PIL import Image
 
 Tone = Literal["idle", "busy", "done", "error"]
 
-HOTKEYS = (
-    ("B", "Brush"),
-    ("E", "Eraser"),
-    ("[ &nbsp;]", "Smaller, larger brush"),
-    ("Space + drag", "Pan"),
-    ("Wheel", "Zoom; 0 fits the picture"),
-    ("X", "Clear the mask"),
-    ("I", "Invert the mask"),
-    ("Ctrl Z", "Take back a stroke, then an edit"),
-    ("Ctrl Shift Z", "The same, forwards"),
-    ("Ctrl Enter", "Run"),
-    ("Esc", "Cancel the run"),
-    ("1 … 9", "Choose a variation"),
-    ("U", "Use the chosen variation"),
-    ("C (hold)", "Show the picture before the edit"),
-    ("Ctrl V", "Paste a picture"),
-    ("Ctrl S", "Download"),
-    ("?", "This list"),
+HOTKEYS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("B",), "Brush"),
+    (("E",), "Eraser"),
+    (("[", "]"), "Smaller, larger brush"),
+    (("Space",), "Pan while held"),
+    (("0",), "Fit the picture; wheel zooms"),
+    (("X",), "Clear the mask"),
+    (("I",), "Invert the mask"),
+    (("Ctrl", "Z"), "Undo a stroke, then an edit"),
+    (("Ctrl", "Shift", "Z"), "Redo"),
+    (("Ctrl", "Enter"), "Run"),
+    (("Esc",), "Cancel the run"),
+    (("1", "…", "9"), "Choose a variation"),
+    (("U",), "Use the chosen variation"),
+    (("C",), "Before the edit, while held"),
+    (("Ctrl", "V"), "Paste a picture"),
+    (("Ctrl", "S"), "Download"),
+    (("?",), "This list"),
 )
 
 
@@ -52,9 +52,7 @@ def data_url(image: Image.Image, side: int = 1024) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
-def preview(
-    images: Sequence[Image.Image], scales: Sequence[int], grown: Sequence[str]
-) -> str:
+def preview(images: Sequence[Image.Image], scales: Sequence[int], grown: Sequence[str]) -> str:
     """The picture as it grows: every variation, and below them how far it is."""
     columns = 1 if len(images) == 1 else 2 if len(images) <= 4 else 3 if len(images) <= 9 else 4
     cells = "".join(
@@ -84,7 +82,8 @@ def grown(scales: Sequence[int], pictures: Sequence[str]) -> str:
 
 def alone(image: Image.Image, below: str = "") -> str:
     """A result that replaces nothing, so there is nothing to compare it with."""
-    return f'<div class="alone"><div class="cells c1"><img alt="Result" src="{data_url(image)}"></div>{below}</div>'
+    picture = f'<div class="cells c1"><img alt="Result" src="{data_url(image)}"></div>'
+    return f'<div class="alone">{picture}{below}</div>'
 
 
 def waiting(text: str) -> str:
@@ -106,23 +105,25 @@ def empty() -> str:
     )
 
 
-def facts(width: int, height: int, shown: tuple[int, int], version: int) -> str:
+def facts(width: int, height: int, version: int) -> str:
     """What the page's script needs to know about the picture; not shown."""
     return (
         f'<span id="facts" data-width="{width}" data-height="{height}" '
-        f'data-shown-width="{shown[0]}" data-shown-height="{shown[1]}" data-version="{version}"></span>'
+        f'data-version="{version}"></span>'
     )
 
 
 def model_note(title: str, about: str, detail: str) -> str:
-    return f'<div class="note" title="{escape(title)}">{escape(about)} <em>{escape(detail)}</em></div>'
+    text = f"{escape(about)} <em>{escape(detail)}</em>"
+    return f'<div class="note" title="{escape(f"{title}. {about}")}">{text}</div>'
 
 
 def head() -> str:
     """The name at the top left."""
     return (
         '<div class="brand"><svg viewBox="0 0 24 24" aria-hidden="true">'
-        '<rect x="2" y="2" width="20" height="20" rx="5"/><rect class="a" x="5.5" y="5.5" width="4" height="4" rx="1"/>'
+        '<rect x="2" y="2" width="20" height="20" rx="5"/>'
+        '<rect class="a" x="5.5" y="5.5" width="4" height="4" rx="1"/>'
         '<rect class="b" x="11" y="5.5" width="7.5" height="7.5" rx="1.4"/>'
         '<rect class="c" x="5.5" y="11" width="4" height="4" rx="1"/></svg>'
         "<b>varpaint</b><span>paint, extend and remake pictures</span></div>"
@@ -132,12 +133,10 @@ def head() -> str:
 def hotkeys() -> str:
     """The dialog that ? opens; hidden until then."""
     rows = "".join(
-        "<tr><th>"
-        + " ".join(f"<kbd>{part}</kbd>" for part in keys.split(" ") if part not in ("+",))
-        + f"</th><td>{what}</td></tr>"
+        f"<div><dt>{''.join(f'<kbd>{key}</kbd>' for key in keys)}</dt><dd>{what}</dd></div>"
         for keys, what in HOTKEYS
     )
     return (
         '<dialog id="hotkeys" aria-label="Hotkeys"><form method="dialog"><h2>Hotkeys</h2>'
-        f"<table>{rows}</table><button>Close</button></form></dialog>"
+        f"<dl>{rows}</dl><button>Close</button></form></dialog>"
     )

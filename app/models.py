@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -45,10 +45,8 @@ class Models:
         """Begin to load the first model; returns at once. A failure is told to who asks first."""
 
         def load() -> None:
-            try:
+            with suppress(Exception):  # told again, in words, to the first who needs the model
                 self.editor(None)
-            except Exception:  # told again, in words, to the first who needs the model
-                pass
 
         threading.Thread(target=load, name="load-model", daemon=True).start()
 

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from PIL import Image
 
-from engine.errors import RequestError
+from engine.errors import ImageError, RequestError
 from engine.request import EditRequest
 
 MEMORY_LIMIT = 1 << 30  # bytes of pictures that one session may keep; the oldest go first
@@ -106,6 +106,13 @@ class Session:
         return self.moments[self.at] if self.at >= 0 else None
 
     @property
+    def picture(self) -> Moment:
+        """The current moment; ImageError if there is none."""
+        if self.current is None:
+            raise ImageError("there is no picture yet; open one or click an example")
+        return self.current
+
+    @property
     def can_undo(self) -> bool:
         return self.at > 0
 
@@ -158,10 +165,8 @@ class Session:
         task = TASK_TITLES[outcome.request.task]
         label = f" {outcome.request.label}" if outcome.request.label is not None else ""
         caption = f"{task}{label}, seed {outcome.seed}"
-        session = self._push(
-            outcome.base, Moment(outcome.image, caption, request=outcome.request)
-        )
-        return session
+        moment = Moment(outcome.image, caption, request=outcome.request)
+        return self._push(outcome.base, moment)
 
     def undone(self) -> Session:
         if not self.can_undo:

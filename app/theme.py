@@ -18,8 +18,8 @@ INK = gr.themes.Color(
 
 def theme() -> gr.themes.Base:
     # 400 and 700 only: the SemiBold that Gradio ships lacks most letters
-    sans = (gr.themes.LocalFont("IBM Plex Sans", (400, 700)), "ui-sans-serif", "system-ui", "sans-serif")
-    mono = (gr.themes.LocalFont("IBM Plex Mono", (400, 700)), "ui-monospace", "Consolas", "monospace")
+    sans = gr.themes.LocalFont("IBM Plex Sans", (400, 700))
+    mono = gr.themes.LocalFont("IBM Plex Mono", (400, 700))
     return gr.themes.Base(
         primary_hue=IRIS,
         secondary_hue=IRIS,
@@ -27,8 +27,8 @@ def theme() -> gr.themes.Base:
         text_size=gr.themes.sizes.text_sm,
         spacing_size=gr.themes.sizes.spacing_sm,
         radius_size=gr.themes.sizes.radius_md,
-        font=sans,
-        font_mono=mono,
+        font=(sans, "ui-sans-serif", "system-ui", "sans-serif"),
+        font_mono=(mono, "ui-monospace", "Consolas", "monospace"),
     ).set(
         body_background_fill="*neutral_50",
         body_background_fill_dark="*neutral_950",

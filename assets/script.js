@@ -102,6 +102,19 @@
     now.set_eraser_size(varpaint.size);
   }
 
+  /* Space pans while it is held, then the tool before it comes back. */
+  let before = null;
+  function pan(on) {
+    if (on === Boolean(before)) return;
+    if (on) {
+      before = window.editor?.current_tool === "erase" ? "Erase" : "Brush";
+      tool("Pan")?.click();
+    } else {
+      tool(before)?.click();
+      before = null;
+    }
+  }
+
   const plain = {
     b: () => tool("Brush")?.click(),
     e: () => tool("Erase")?.click(),
@@ -111,12 +124,14 @@
     i: () => press("#mask-invert"),
     u: () => press("#use-result"),
     0: () => window.editor?.tools?.get("zoom")?.set_zoom("fit"),
+    " ": () => pan(true),
     c: () => $("#compare")?.classList.add("before"),
     "?": () => varpaint.help(),
   };
 
   window.addEventListener("keyup", (event) => {
     if (event.key.toLowerCase() === "c") $("#compare")?.classList.remove("before");
+    if (event.key === " ") pan(false);
   }, true);
   window.addEventListener("keydown", (event) => {
     if ($("dialog[open]")) return;
@@ -145,6 +160,8 @@
       document.querySelectorAll("#results .thumbnail-item")[Number(key) - 1]?.click();
     } else if (!control && !event.altKey && key === "enter" && !event.target.closest?.("button, a, [role=option]")) {
       press("#run");
+    } else if (key === " " && event.target.closest?.("button, a, [role=button], input")) {
+      return;
     } else if (!control && !event.altKey && plain[event.key === "?" ? "?" : key]) {
       stop(event);
       plain[event.key === "?" ? "?" : key]();

@@ -16,6 +16,7 @@ from engine.pixels import open_image, read_request
 from engine.request import EditOptions
 from tests.pictures import noisy_rgb
 
+
 @pytest.fixture(scope="module")
 def client(server: str) -> Iterator[Client]:
     client = Client(server, verbose=False, analytics_enabled=False)

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.handlers import ASPECTS, Handlers, Screen, aspect_margins, in_words
+from app.handlers import ASPECTS, Handlers, aspect_margins, in_words
 from app.models import Models
+from app.screens import Screen
 from app.session import Session
 from engine.errors import EngineError, ImageError, MaskError, RequestError
 from engine.pixels import open_image, read_request
@@ -53,8 +54,8 @@ def opened(handlers: Handlers, photo: str) -> Session:
 
 def run(handlers: Handlers, session: Session, layers: list[str], task: str = "inpaint",
         label: str | None = None, **fields: Any) -> list[Screen]:  # fmt: skip
-    ticket = last(handlers.prepare("", session))["ticket"]
-    return list(handlers.run(ticket, layers, session, task, label, None, **fields))
+    ticket = last(handlers.runs.prepare("", session))["ticket"]
+    return list(handlers.runs.run(ticket, layers, session, task, label, None, **fields))
 
 
 def test_a_run_shows_every_scale_and_ends_with_a_result(
@@ -152,13 +153,13 @@ def test_cancel_ends_a_run_within_one_scale_and_frees_the_model(
     handlers: Handlers, photo: str
 ) -> None:
     session = opened(handlers, photo)
-    ticket = last(handlers.prepare("", session))["ticket"]
+    ticket = last(handlers.runs.prepare("", session))["ticket"]
     fields = {"extend-right": "400%", "variations": 4}
-    screens = handlers.run(ticket, [], session, "outpaint", None, None, **fields)
+    screens = handlers.runs.run(ticket, [], session, "outpaint", None, None, **fields)
     for screen in screens:
         if "Frame" in str(screen.get("status")):
             break
-    told = last(handlers.cancel(ticket, session))
+    told = last(handlers.runs.cancel(ticket, session))
     assert "Cancelling" in told["status"]
     rest = list(screens)
     assert len(rest) == 1 and "Cancelled" in rest[0]["status"]
@@ -171,27 +172,27 @@ def test_a_run_cancelled_while_it_waits_never_begins(
     handlers: Handlers, photo: str, painted: list[str]
 ) -> None:
     session = opened(handlers, photo)
-    ticket = last(handlers.prepare("", session))["ticket"]
-    assert "Cancelled" in last(handlers.cancel(ticket, session))["status"]
-    assert list(handlers.run(ticket, painted, session, "inpaint", None, None)) == []
+    ticket = last(handlers.runs.prepare("", session))["ticket"]
+    assert "Cancelled" in last(handlers.runs.cancel(ticket, session))["status"]
+    assert list(handlers.runs.run(ticket, painted, session, "inpaint", None, None)) == []
 
 
 def test_cancel_in_one_window_leaves_the_other_alone(
     handlers: Handlers, photo: str, painted: list[str]
 ) -> None:
     session = opened(handlers, photo)
-    mine = last(handlers.prepare("", session))["ticket"]
-    others = last(handlers.prepare("", session))["ticket"]
-    last(handlers.cancel(mine, session))
-    screens = list(handlers.run(others, painted, session, "inpaint", None, None))
+    mine = last(handlers.runs.prepare("", session))["ticket"]
+    others = last(handlers.runs.prepare("", session))["ticket"]
+    last(handlers.runs.cancel(mine, session))
+    screens = list(handlers.runs.run(others, painted, session, "inpaint", None, None))
     assert screens[-1]["session"].outcome is not None
 
 
 def test_a_window_that_goes_away_stops_its_run(handlers: Handlers, photo: str) -> None:
     session = opened(handlers, photo)
-    ticket = last(handlers.prepare("", session))["ticket"]
+    ticket = last(handlers.runs.prepare("", session))["ticket"]
     fields = {"extend-right": "400%", "variations": 4}
-    screens = handlers.run(ticket, [], session, "outpaint", None, None, **fields)
+    screens = handlers.runs.run(ticket, [], session, "outpaint", None, None, **fields)
     next(screens)
     next(screens)
     screens.close()
@@ -267,7 +268,8 @@ def test_tasks_show_what_they_need(handlers: Handlers) -> None:
     assert screen["label"]["choices"][0][1] == ""
     screen = last(handlers.task_changed("generate", "", Session()))
     assert not screen["sides"]["visible"]
-    assert screen["label"]["choices"][0][1] == "bird" and screen["label"]["value"] is None
+    assert screen["label"]["choices"][0] == ("Choose a class …", "")
+    assert screen["label"]["value"] == ""
 
 
 @pytest.mark.parametrize("ratio", ASPECTS.values())

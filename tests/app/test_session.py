@@ -16,7 +16,9 @@ def picture(colour: str, size: tuple[int, int] = (8, 6)) -> Image.Image:
     return Image.new("RGB", size, colour)
 
 
-def result(*colours: str, task: str = "inpaint", size: tuple[int, int] = (8, 6), **fields) -> Result:
+def result(
+    *colours: str, task: str = "inpaint", size: tuple[int, int] = (8, 6), **fields: str
+) -> Result:
     options = EditOptions(seed=7, variations=len(colours))
     request = EditRequest(task=task, options=options, **fields)
     images = tuple(picture(colour, size) for colour in colours)
