@@ -13,9 +13,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,7 @@ NESTED = {"VAR": "var_wo_ddp", "VQVAE": "vae_local"}  # the authors' trainer's n
 # where rounding would save nothing.
 EXACT = ("quantize.", "quant_conv.", "encoder.linear.")
 FLOAT32 = (*EXACT, "pos_start", "pos_1LC", "lvl_embed.", "word_embed.")
+SAMPLING = ("guidance", "top_k", "top_p")  # what a file may recommend under "defaults"
 FLOAT32_ENDS = ("scale_mul_1H11", "ada_gss")
 
 
@@ -64,6 +65,7 @@ class Loaded:
     var: VAR
     labels: tuple[str, ...]  # class names by id; empty where the file names none
     about: str
+    defaults: Mapping[str, float] = field(default_factory=dict)  # sampling that suits the model
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ def save_model(
     """Write one or both networks in our own format, each file whole or not at all.
 
     ``labels`` are the class names by id, ``about`` says what the model is and under which licence,
-    ``extra`` is further metadata. Saved together, the two files know each other by the codebook.
+    ``extra`` is further metadata; its "defaults", JSON such as {"top_k": 20}, is the sampling that
+    suits the model. Saved together, the two files know each other by the codebook.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -154,7 +157,8 @@ def load_pair(
             vqvae = _build_vqvae(partner, vqvae_spec, device, vqvae_dtype or dtype)
         with _naming(own):
             var = _build_var(own, spec, device, dtype, attention)
-    return Loaded(vqvae, var, labels, own.metadata.get("about", ""))
+            defaults = _parsed(own, "defaults", _is_sampling) or {}
+    return Loaded(vqvae, var, labels, own.metadata.get("about", ""), defaults)
 
 
 def inspect(path: StrPath, kind: str, *, values: bool = False) -> Inspection:
@@ -317,6 +321,14 @@ def _parsed(source: WeightsFile, key: str, kind: Callable[[Any], bool]) -> Any:
             f"expected {key} as JSON in its metadata, found {source.metadata[key]!r:.60}"
         )
     return value
+
+
+def _is_sampling(value: Any) -> bool:
+    """Whether a value is a model's own sampling defaults, such as {"top_k": 20}."""
+    return isinstance(value, dict) and all(
+        key in SAMPLING and isinstance(number, int | float) and number >= 0
+        for key, number in value.items()
+    )
 
 
 def _declared_scales(source: WeightsFile) -> tuple[int, ...] | None:

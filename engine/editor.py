@@ -6,7 +6,7 @@ Everything above this file speaks of requests and pictures, everything below of 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -65,6 +65,7 @@ class Editor:
         name: str = "custom",
         about: str = "",
         source: str = "",
+        defaults: Mapping[str, float] | None = None,
     ) -> None:
         self.vqvae = vqvae
         self.var = var
@@ -72,6 +73,7 @@ class Editor:
         self.name = name
         self.about = about
         self.source = source
+        self.defaults = dict(defaults or {})
 
     @property
     def side(self) -> int:
@@ -209,7 +211,7 @@ class Editor:
             (options.seed or 0) + index for index in range(options.variations)
         )
         resolved = request.model_copy(update={"options": options, "model": self.name})
-        rule = rule_for(task, options, self.scales)
+        rule = rule_for(task, options, self.scales, self.defaults)
         sampling = Sampling(
             guidance=rule.guidance if label is not None else 0.0,
             top_k=rule.top_k,

@@ -38,4 +38,5 @@ def load_editor(
         name=Path(files.name).name,
         about=loaded.about or files.about,
         source=files.source,
+        defaults=loaded.defaults,
     )

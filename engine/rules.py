@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,18 +27,29 @@ class Rule:
 
 
 TASK_GUIDANCE = {"inpaint": 2.0, "outpaint": 2.0, "edit_class": 4.0, "generate": 4.0}
-UNLABELLED_TOP_K, LABELLED_TOP_K = 300, 600
-TOP_P = 0.95
+LABELLED = ("edit_class", "generate")
+TOP_K, TOP_P = 600, 0.95
+KEPT = 0.6  # part of the scales that an unlabelled edit keeps
 
 
-def rule_for(task: str, options: EditOptions, scales: tuple[int, ...]) -> Rule:
+def rule_for(
+    task: str,
+    options: EditOptions,
+    scales: tuple[int, ...],
+    defaults: Mapping[str, float] | None = None,
+) -> Rule:
     """The rule for a request: what the options leave open is filled in.
 
-    Unlabelled edits keep the coarse half of the scales from the filled picture, which carries
-    colour and light across the hole; class edits and new pictures regenerate all of them.
+    ``defaults`` is the model's own sampling (guidance, top_k, top_p), where it has one.
+
+    Unlabelled edits keep the coarser scales of the filled picture, which carry colour and light
+    across the hole; class edits and new pictures regenerate all of them.
     """
     paper = options.rule == "paper"
-    structure = 0 if task in ("edit_class", "generate") or paper else len(scales) // 2
+    structure = 0 if task in ("edit_class", "generate") or paper else round(KEPT * len(scales))
+    own = {"guidance": TASK_GUIDANCE[task], "top_k": TOP_K, "top_p": TOP_P, **(defaults or {})}
+    if task not in LABELLED:
+        own["guidance"] = TASK_GUIDANCE[task]
 
     def chosen(value: Any, default: Any) -> Any:
         return default if value is None else value
@@ -50,7 +62,7 @@ def rule_for(task: str, options: EditOptions, scales: tuple[int, ...]) -> Rule:
         coverage=chosen(options.coverage, FINE_COVERAGE),
         blend=chosen(options.blend, "none" if paper else "membrane"),
         feather=chosen(options.feather, 0),
-        guidance=chosen(options.guidance, TASK_GUIDANCE[task]),
-        top_k=chosen(options.top_k, UNLABELLED_TOP_K if task == "inpaint" else LABELLED_TOP_K),
-        top_p=chosen(options.top_p, TOP_P),
+        guidance=chosen(options.guidance, own["guidance"]),
+        top_k=chosen(options.top_k, int(own["top_k"])),
+        top_p=chosen(options.top_p, own["top_p"]),
     )

@@ -31,6 +31,8 @@ from engine.checkpoint import (
 )
 from engine.errors import CheckpointError
 from engine.model import VAR, VQVAE
+from engine.request import EditOptions
+from engine.rules import rule_for
 from engine.spec import SCALES_512, SCALES_DOUBLING, VARSpec, VQVAESpec
 from tests.official import official_state, random_official
 
@@ -653,3 +655,18 @@ def test_a_linear_encoder_is_inferred_from_the_file_and_gives_the_same_features(
         picture = torch.rand(1, 3, full.spec.side, full.spec.side) * 2 - 1
         with torch.inference_mode():
             torch.testing.assert_close(loaded.features(picture), full.features(picture))
+
+
+def test_a_model_may_say_which_sampling_suits_it(tmp_path):
+    spec = OWN_VAR
+    vqvae, var = VQVAE(OWN_VQVAE), VAR(spec)
+    extra = {"defaults": json.dumps({"top_k": 7})}
+    save_model(tmp_path, vqvae, var, labels=LABELS, about="", extra=extra)
+    loaded = load_pair(tmp_path / VQVAE_FILE, tmp_path / VAR_FILE)
+    assert loaded.defaults == {"top_k": 7}
+    options = EditOptions(guidance=1.0)
+    rule = rule_for("generate", options, spec.scales, loaded.defaults)
+    assert (rule.top_k, rule.guidance) == (7, 1.0)
+    save_model(tmp_path, vqvae, var, labels=LABELS, about="", extra={"defaults": "[1]"})
+    with pytest.raises(CheckpointError, match="expected defaults"):
+        load_pair(tmp_path / VQVAE_FILE, tmp_path / VAR_FILE)

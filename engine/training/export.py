@@ -3,6 +3,7 @@
 python -m engine.training.export weights/bundled
 """
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, cast
@@ -44,11 +45,14 @@ def without_idle_tower(vqvae: VQVAE) -> VQVAE:
     return smaller.eval().requires_grad_(False)
 
 
-def export(vqvae: Path, var: Path, folder: Path, *, about: str) -> None:
-    """Write `folder` from a checkpoint of either trainer."""
+def export(vqvae: Path, var: Path, folder: Path, *, about: str, top_k: int | None = None) -> None:
+    """Write `folder` from a checkpoint of either trainer; `top_k` is what suits the model."""
+    extra = {"licence": "MIT"}
+    if top_k is not None:
+        extra["defaults"] = json.dumps({"top_k": top_k})
     network, classes = load_trained_var(var)
     trained = without_idle_tower(load_trained_vqvae(vqvae))
-    save_model(folder, trained, network, labels=classes, about=about)
+    save_model(folder, trained, network, labels=classes, about=about, extra=extra)
 
 
 def main(
@@ -60,9 +64,10 @@ def main(
         "runs/var/checkpoint.pt"
     ),
     about: Annotated[str, typer.Option(help="A line on the model, saved with it.")] = "",
+    top_k: Annotated[int | None, typer.Option(help="The top-k that suits it.")] = None,
 ) -> None:
     """Write a model folder from training checkpoints."""
-    export(vqvae, var, folder, about=about)
+    export(vqvae, var, folder, about=about, top_k=top_k)
 
 
 if __name__ == "__main__":

@@ -262,11 +262,11 @@ def test_files_that_are_no_pictures_are_told_by_name(handlers: Handlers, tmp_pat
 
 
 def test_tasks_show_what_they_need(handlers: Handlers) -> None:
-    screen = last(handlers.task_changed("outpaint", "bird", Session()))
+    screen = last(handlers.task_changed("outpaint", "bird", None, Session()))
     assert screen["sides"]["visible"]
     assert screen["label"]["value"] == "bird"
     assert screen["label"]["choices"][0][1] == ""
-    screen = last(handlers.task_changed("generate", "", Session()))
+    screen = last(handlers.task_changed("generate", "", None, Session()))
     assert not screen["sides"]["visible"]
     assert screen["label"]["choices"][0] == ("Choose a class …", "")
     assert screen["label"]["value"] == ""
