@@ -17,7 +17,7 @@ from PIL import Image
 from app import canvas, markup, screens
 from app.models import Models, Offer
 from app.outbox import new_folder
-from app.runs import NEED_LABEL, Runs, painted
+from app.runs import NEED_LABEL, Runs, read_painted
 from app.screens import Screen, hint
 from app.session import Session
 from engine.errors import EngineError, ImageError, MaskError, RequestError
@@ -115,14 +115,16 @@ class Handlers:
         title = "Class" if task in NEED_LABEL else "Class (optional)"
         return gr.update(choices=choices, value=value, label=title)
 
-    def task_changed(self, task: str, label: str | None, session: Session) -> Iterator[Screen]:
+    def task_changed(
+        self, task: str, label: str | None, model: str | None, session: Session
+    ) -> Iterator[Screen]:
         """Show what the task needs."""
         screen: Screen = {
             "sides": gr.update(visible=task == "outpaint"),
             "status": markup.status(hint(session, task)),
         }
         if self.models.ready():
-            labels = list(self.models.editor(None).labels)
+            labels = self.models.editor(model).labels
             screen["label"] = self._label_update(task, label, labels)
         yield screen
 
@@ -184,7 +186,7 @@ class Handlers:
 
     def export_mask(self, canvas_layers: list[str], session: Session) -> Iterator[Screen]:
         """The mask as a black and white PNG of the picture's own size."""
-        mask = painted(canvas_layers, session, required=True)
+        mask = read_painted(canvas_layers, session, required=True)
         assert mask is not None
         full = canvas.full_size(mask, session.picture.image.size)
         path = new_folder() / f"{session.name}-mask.png"

@@ -194,7 +194,7 @@ class Page:
         do, parts = self.handlers, self.parts
         self.on(window.load, do.opened, ["task"])
         self.on(parts["model"].input, do.model_changed, ["model", "task", "label"])
-        self.on(parts["task"].change, do.task_changed, ["task", "label", "session"])
+        self.on(parts["task"].change, do.task_changed, ["task", "label", "model", "session"])
         self.on(parts["open"].upload, do.open_picture, ["open", "task", "session"])
         self.on(parts["import-mask"].upload, do.import_mask, ["import-mask", "session"])
         self.on(parts["mask-last"].click, do.last_mask, ["session"])

@@ -51,9 +51,10 @@ def edit_request(
     )
 
 
-def painted(
+def read_painted(
     canvas_layers: list[str], session: Session, *, required: bool
 ) -> Image.Image | None:
+    """The mask on the canvas; MaskError if there must be one and is none."""
     size = canvas.proxy_size(session.picture.image.size)
     mask = canvas.read_mask(canvas_layers, size)
     if mask is None and required:
@@ -181,7 +182,7 @@ class Runs:
         image = mask = None
         if task != "generate":
             image = session.picture.image
-            painted = painted(canvas_layers, session, required=task in NEED_MASK)
+            painted = read_painted(canvas_layers, session, required=task in NEED_MASK)
             session = session.masked(painted)
             if task in NEED_MASK and painted is not None:
                 mask = canvas.full_size(painted, image.size)

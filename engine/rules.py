@@ -57,7 +57,7 @@ def rule_for(
     return Rule(
         paper=paper,
         structure=chosen(options.structure, structure),
-        fill=chosen(options.fill, "none" if paper else "telea"),
+        fill=chosen(options.fill, "none" if paper else "push_pull"),
         closed_loop=chosen(options.closed_loop, not paper),
         coverage=chosen(options.coverage, FINE_COVERAGE),
         blend=chosen(options.blend, "none" if paper else "membrane"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -12,6 +13,9 @@ from engine import EditOptions, load_editor
 from engine.pixels import open_image, read_request
 from tests.browser.conftest import SIZE
 from tests.browser.window import Window
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.browser
 
@@ -168,7 +172,7 @@ def test_cancel_takes_effect_and_the_next_run_works(window: Window, photo: Path)
     assert window.page.locator("#results button").count() == 1
 
 
-def test_two_windows_do_not_mix(chromium, address: str, photo: Path, tmp_path: Path) -> None:
+def test_two_windows_do_not_mix(chromium: Browser, address: str, photo: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.png"
     Image.new("RGB", (200, 200), "teal").save(other)
     with Window.open(chromium, address) as one, Window.open(chromium, address) as two:
@@ -287,3 +291,17 @@ def test_a_turned_photo_is_upright_and_a_large_one_whole(
     window.stroke((0.5, 0.4), (0.55, 0.6))
     mask = open_image(window.download("#export-mask"))
     assert mask.size == (9000, 900) and mask.getbbox() is not None
+
+
+def test_run_is_in_reach_at_1280x720(chromium: Browser, address: str) -> None:
+    with Window.open(chromium, address, (1280, 720)) as window:
+        for title in ("Inpaint", "Outpaint", "Edit class", "Generate"):
+            window.task(title)
+            for name in ("run", "cancel", "status", "use-result", "download"):
+                box = window.page.locator(f"#{name}").bounding_box()
+                assert box is not None
+                assert 0 <= box["y"] and box["y"] + box["height"] <= 720, (title, name, box)
+        page = window.page.evaluate(
+            "[document.documentElement.scrollHeight, document.documentElement.scrollWidth]"
+        )
+        assert page == [720, 1280]

@@ -30,11 +30,13 @@ class Window:
 
     @classmethod
     @contextmanager
-    def open(cls, browser: Browser, url: str, **options: object) -> Iterator[Window]:
-        """A new window with cookies and storage of its own."""
-        size = {"width": 1280, "height": 720}
+    def open(
+        cls, browser: Browser, url: str, size: tuple[int, int] = (1120, 620)
+    ) -> Iterator[Window]:
+        """A new window with cookies and storage of its own; small, for without a GPU every pixel
+        of the canvas costs."""
         context = browser.new_context(
-            viewport=size, reduced_motion="reduce", accept_downloads=True, **options
+            viewport={"width": size[0], "height": size[1]}, reduced_motion="reduce"
         )
         context.set_default_timeout(PATIENCE)
         page = context.new_page()
