@@ -35,6 +35,20 @@ def test_the_plain_implementation_gives_the_authors_picture(path: object, task: 
     assert float(((picture + 1) / 2 - expected).abs().max()) <= TOLERANCE
 
 
+def test_under_autocast_the_plain_implementation_gives_nearly_the_same() -> None:
+    with torch.inference_mode():
+        fixture = Fixture.read(FIXTURES[0])
+    pictures = [
+        plain_edit(
+            fixture.vqvae, fixture.var, fixture.expected["image"],
+            torch.ones_like(fixture.expected["inpaint_keep_mask"]), label=None, guidance=0,
+            top_k=1, top_p=1, variations=1, generator=torch.Generator(), autocast=autocast,
+        )
+        for autocast in (False, True)
+    ]  # fmt: skip
+    assert float((pictures[0] - pictures[1]).abs().mean()) < 0.1
+
+
 def test_operations_of_a_whole_guided_d16_picture_are_the_published_number() -> None:
     """597 GFLOP (facts about VAR), which counts the two branches of every scale."""
     case = Case("d16-256", "ours", True, 1, 1.0, 1)

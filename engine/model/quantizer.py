@@ -32,7 +32,7 @@ class SharedPhi(nn.Module):
         self.pick = [int((ticks - p).abs().argmin()) for p in place]
 
     def forward(self, h: Tensor, k: int) -> Tensor:
-        return torch.lerp(h, self.qresi_ls[self.pick[k]](h), PHI_RATIO)
+        return torch.lerp(h, self.qresi_ls[self.pick[k]](h).to(h.dtype), PHI_RATIO)
 
 
 class Quantizer(nn.Module):

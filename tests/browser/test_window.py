@@ -172,7 +172,9 @@ def test_cancel_takes_effect_and_the_next_run_works(window: Window, photo: Path)
     assert window.page.locator("#results button").count() == 1
 
 
-def test_two_windows_do_not_mix(chromium: Browser, address: str, photo: Path, tmp_path: Path) -> None:
+def test_two_windows_do_not_mix(
+    chromium: Browser, address: str, photo: Path, tmp_path: Path
+) -> None:
     other = tmp_path / "other.png"
     Image.new("RGB", (200, 200), "teal").save(other)
     with Window.open(chromium, address) as one, Window.open(chromium, address) as two:
