@@ -33,7 +33,7 @@ from engine.model.vqvae import VQVAE
 from engine.painting import Painting
 from engine.pixels import Mask, Source, extend, to_bytes, to_floats, to_tensor
 from engine.preview import rough_pictures
-from engine.request import EditOptions, EditRequest, MaskLike, mask_array
+from engine.request import MAX_SEED, EditOptions, EditRequest, MaskLike, mask_array
 from engine.result import PREVIEW_SIDE, Result, Step
 from engine.rules import Rule, rule_for
 from engine.sampling import Sampling
@@ -207,9 +207,8 @@ class Editor:
             )
         label = None if request.label is None else self.label_names.find(request.label)
         options = request.options.with_seed()
-        seeds = tuple(
-            (options.seed or 0) + index for index in range(options.variations)
-        )
+        first = options.seed or 0
+        seeds = tuple((first + index) % (MAX_SEED + 1) for index in range(options.variations))
         resolved = request.model_copy(update={"options": options, "model": self.name})
         rule = rule_for(task, options, self.scales, self.defaults)
         sampling = Sampling(

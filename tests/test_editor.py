@@ -13,6 +13,7 @@ from PIL import Image
 from engine import EditOptions, EditRequest, EngineError, MaskError, RequestError
 from engine.editor import Editor
 from engine.pixels import open_image, read_request
+from engine.request import MAX_SEED
 from engine.result import Result
 from tests.pictures import MODES, noisy_rgb, picture
 from tests.tiny import LABELS, tiny_editor
@@ -142,6 +143,15 @@ def test_a_variation_can_be_made_again_alone_from_its_png(
     again = editor.run(stored.model_copy(update={"image": request.image, "mask": request.mask}))
     assert again.images[0].tobytes() == together.images[2].tobytes()
     assert again.png() == together.png(2)
+
+
+def test_the_last_seed_is_followed_by_the_first(editor: Editor) -> None:
+    """Every variation's request must be one that can be read back from its PNG."""
+    result = editor.generate("bird", EditOptions(seed=MAX_SEED, variations=2))
+    assert result.seeds == (MAX_SEED, 0)
+    stored = EditRequest(**json.loads(read_request(open_image(result.png(1))) or ""))
+    again = editor.run(stored)
+    assert again.images[0].tobytes() == result.images[1].tobytes()
 
 
 def test_without_a_seed_one_is_drawn_and_told(editor: Editor) -> None:
