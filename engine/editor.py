@@ -219,6 +219,34 @@ class Editor:
         )
         return Job(resolved, rule, sampling, label, seeds)
 
+    def views(self, request: EditRequest) -> list[Window]:
+        """What the model would see, one window after the other, in the result's pixels.
+
+        Empty for "generate". Raises like `steps` if the request has no picture or no mask.
+        """
+        self.prepare(request)
+        if request.task == "generate":
+            return []
+        assert request.image is not None
+        source = Source(request.image)
+        if request.task == "outpaint":
+            return self._extension(request, source)[1]
+        return self._windows(request, self._mask(request, source))
+
+    def _windows(self, request: EditRequest, mask: Mask) -> list[Window]:
+        return windows_for(mask, side=self.side, context=request.options.context)
+
+    def _extension(
+        self, request: EditRequest, source: Source
+    ) -> tuple[tuple[int, int, int, int], list[Window]]:
+        """Margins (left, top, right, bottom) in pixels, and the windows that fill them."""
+        left, right, top, bottom = request.margins(source.width, source.height)
+        if not left + right + top + bottom:
+            raise RequestError('outpaint needs an amount; give a side such as right=256 or "25%"')
+        size = (source.width + left + right, source.height + top + bottom)
+        known = (left, top, left + source.width, top + source.height)
+        return (left, top, right, bottom), march(known, size, side=self.side)
+
     def _mask(self, request: EditRequest, source: Source) -> Mask:
         assert request.mask is not None
         mask = mask_array(request.mask)
@@ -232,7 +260,7 @@ class Editor:
 
     def _edit(self, job: Job, source: Source, mask: Mask) -> Iterator[Step]:
         """Inpaint and edit_class: a frame around the mask, or one for each far-off part of it."""
-        windows = windows_for(mask, side=self.side, context=job.request.options.context)
+        windows = self._windows(job.request, mask)
         boxes = np.array([window.clip(source.width, source.height) for window in windows])
         left, top = (int(edge) for edge in boxes[:, :2].min(axis=0))
         right, bottom = (int(edge) for edge in boxes[:, 2:].max(axis=0))
@@ -241,14 +269,11 @@ class Editor:
 
     def _outpaint(self, job: Job, source: Source) -> Iterator[Step]:
         """Extend the canvas, in overlapping frames where one is not enough."""
-        left, right, top, bottom = job.request.margins(source.width, source.height)
-        if not left + right + top + bottom:
-            raise RequestError('outpaint needs an amount; give a side such as right=256 or "25%"')
-        wide = extend(source, (left, top, right, bottom))
-        known = (left, top, left + source.width, top + source.height)
+        margins, windows = self._extension(job.request, source)
+        wide = extend(source, margins)
+        left, top = margins[:2]
         new = np.ones((wide.height, wide.width), bool)
-        new[top : known[3], left : known[2]] = False
-        windows = march(known, (wide.width, wide.height), side=self.side)
+        new[top : top + source.height, left : left + source.width] = False
         painting = Painting(wide, new, (0, 0, wide.width, wide.height))
         return self._paint(job, painting, windows)
 

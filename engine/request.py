@@ -109,7 +109,16 @@ class EditOptions(_Schema):
     the default rule: ``structure`` keeps the first so many scales of the surroundings (0 makes
     everything new), ``fill`` is what the hole is filled with before encoding, ``closed_loop``
     re-quantises the known area at each scale, ``coverage`` is the masked share of a token's area
-    above which it is regenerated, ``blend`` is how the result meets its surroundings.
+    above which it is regenerated, ``blend`` is how the result meets its surroundings,
+    ``match_colour`` takes the VQVAE's shift of colour on the known rim out of the edit,
+    ``soft_scales`` is how many of the last scales take the expected code vector instead of a drawn
+    one, ``guidance_schedule`` how guidance grows over the scales.
+
+    ``candidates`` draws so many and returns the best ``variations`` of them by score, best first.
+    ``coarse_seeds`` has one seed for each of the first scales: all variations draw those scales
+    with it and the others with their own seed, so (7, 7, 7) is "the idea of seed 7, other
+    details". ``speed`` "fast" is approximate: the picture is run through the transformer once and
+    an edit computes its own positions and a margin only.
     """
 
     seed: Annotated[int, Number, Field(ge=0, le=MAX_SEED)] | None = None
@@ -128,7 +137,15 @@ class EditOptions(_Schema):
     fill: Literal["none", "telea", "navier_stokes", "push_pull", "mean"] | None = None
     closed_loop: bool | None = None
     coverage: Annotated[float, Number, Field(ge=0, lt=1)] | None = None
-    blend: Literal["none", "membrane"] | None = None
+    blend: Literal["none", "membrane", "poisson", "multiband"] | None = None
+    match_colour: bool | None = None
+    soft_scales: Annotated[int, Number, Field(ge=0, le=16)] | None = None
+    guidance_schedule: Literal["linear", "constant", "cosine"] | None = None
+    candidates: Annotated[int, Number, Field(ge=1, le=MAX_VARIATIONS)] | None = None
+    coarse_seeds: Annotated[
+        tuple[Annotated[int, Number, Field(ge=0, le=MAX_SEED)], ...], Field(max_length=16)
+    ] = ()
+    speed: Literal["exact", "fast"] = "exact"
 
     def with_seed(self) -> EditOptions:
         """The same options with a seed, drawn now if there was none."""
@@ -137,13 +154,21 @@ class EditOptions(_Schema):
         return self.model_copy(update={"seed": secrets.randbelow(2**31)})
 
 
+class Region(_Schema):
+    """A part of the picture with a class of its own; ``mask`` and ``label`` as in EditRequest."""
+
+    mask: MaskLike | None = Field(default=None, exclude=True, repr=False)
+    label: Annotated[int | str, Number]
+
+
 class EditRequest(_Schema):
     """One edit: what to do, to which picture, how.
 
     ``image`` is a PIL picture of any mode; ``mask`` is a PIL picture, or an array (H, W), of the
     same size, white (or True) where the picture is to be regenerated. ``label`` is a class name
     or id of the model; None is "no label". ``left`` ... ``bottom`` are pixels or percent of the
-    picture's own side. ``model`` names the model that made a result, or is to make it.
+    picture's own side. ``regions`` of edit_class, instead of ``mask`` and ``label``, are edited one
+    after the other. ``model`` names the model that made a result, or is to make it.
     """
 
     task: Task
@@ -154,6 +179,7 @@ class EditRequest(_Schema):
     right: Margin = 0
     top: Margin = 0
     bottom: Margin = 0
+    regions: tuple[Region, ...] = ()
     model: str | None = None
     options: EditOptions = EditOptions()
 

@@ -34,6 +34,9 @@ BARE = 0.18  # share of pictures that are scenery without an object
 ON_PHOTO, ON_GRADIENT = 0.50, 0.28  # backgrounds of objects; the rest is a plain colour
 CROP = (0.55, 1.0)  # side of the crop of a photo, of the photo's shorter side
 OBJECT = (0.5, 0.95)  # longer side of an object, of the picture's side
+SNAPPED = 0.75  # share of objects upright, in one of a few sizes, in steps of a grid
+SNAPPED_SIZES = (0.55, 0.7, 0.85)
+STEPS = 16  # of the grid, across the picture: the finest token map's side
 TILT = 6.0  # standard deviation of an object's rotation, degrees
 TINT = 0.08  # a photo's channels are each multiplied by 1 +- TINT
 
@@ -125,19 +128,32 @@ class StickerSet:
         return np.full((self.side, self.side, 3), first.round(), dtype=np.uint8)
 
     def _paste(self, background: Picture, icon: Icon, rng: np.random.Generator) -> Picture:
-        """The icon at a random size, tilt and place, wholly inside the picture if it fits."""
+        """The icon somewhere in the picture, wholly inside it if it fits.
+
+        Most are upright, of a few sizes and in steps of whole tokens: a shift by a token is the
+        same token map shifted, so that a small model sees each drawing often enough to learn it.
+        The others have any size, place and tilt, since a photo's objects do.
+        """
         left, top, right, bottom = icon.box
         bitmap = np.asarray(self.bitmaps[icon.row, top:bottom, left:right])
-        longer = self.side * rng.uniform(*OBJECT)
+        snapped = rng.random() < SNAPPED
+        size = choice(SNAPPED_SIZES, rng) if snapped else rng.uniform(*OBJECT)
+        longer = self.side * size
         scale = longer / max(bitmap.shape[:2])
         height, width = (max(round(length * scale), 1) for length in bitmap.shape[:2])
         bitmap = resized(bitmap, width, height)
-        if rng.random() < 0.5:
-            bitmap = bitmap[:, ::-1]
-        tilt = float(np.clip(rng.normal(0, TILT), -2 * TILT, 2 * TILT))
+        tilt = 0.0
+        away_x, away_y = rng.uniform(-1, 1, size=2)  # from the middle, of the room there is
         room_x, room_y = max(self.side - width, 0) / 2, max(self.side - height, 0) / 2
-        shift_x = self.side / 2 - width / 2 + rng.uniform(-room_x, room_x)
-        shift_y = self.side / 2 - height / 2 + rng.uniform(-room_y, room_y)
+        away_x, away_y = away_x * room_x, away_y * room_y
+        if snapped:
+            step = self.side / STEPS
+            away_x, away_y = int(away_x / step) * step, int(away_y / step) * step
+        else:
+            tilt = float(np.clip(rng.normal(0, TILT), -2 * TILT, 2 * TILT))
+            if rng.random() < 0.5:
+                bitmap = bitmap[:, ::-1]
+        shift_x, shift_y = (self.side - width) / 2 + away_x, (self.side - height) / 2 + away_y
         matrix = cv2.getRotationMatrix2D((width / 2, height / 2), tilt, 1.0)
         matrix[:, 2] += (shift_x, shift_y)
         placed = cv2.warpAffine(np.ascontiguousarray(bitmap), matrix, (self.side, self.side))

@@ -55,6 +55,7 @@ class VAROptions(TrainOptions):
     prefix_until: float = 0.5  # of the budget: all scales but the finest
     window_until: float = 0.85  # of the budget: the finest scale through a window
     window: float = 0.5  # side of the window, of the finest scale's side
+    pictures: int = 0  # so many different ones, again and again; 0: each one is new
     tokens_at_once: int = 1400  # of one forward pass; small passes stay in a CPU's cache
 
 
@@ -182,6 +183,8 @@ class VARTrainer(Trainer):
     def backward(self, objective: nn.Module, progress: float) -> dict[str, float]:
         options, group = self.options, self.group
         start = (self.step * group.world + group.rank) * options.batch
+        if options.pictures:
+            start %= max(options.pictures - options.batch + 1, 1)
         ids, labels = self.tokens.rows(start, options.batch)
         generator = torch.Generator().manual_seed(options.seed * 1_000_003 + self.step)
         chance = torch.rand(group.world, options.batch, generator=generator)[group.rank]
@@ -332,6 +335,9 @@ def main(
     batch: int = VAROptions.batch,
     rate: float = VAROptions.rate,
     seed: int = VAROptions.seed,
+    pictures: Annotated[
+        int, typer.Option(help="So many different pictures, again and again; 0: always new ones.")
+    ] = VAROptions.pictures,
     about: Annotated[str, typer.Option(help="A line on the model, saved with it.")] = "",
 ) -> None:
     """Train the transformer; the same command resumes it. The model is saved to OUT/model."""
@@ -340,7 +346,9 @@ def main(
         out,
         vqvae=vqvae,
         budget=Budget(steps=steps, minutes=minutes),
-        options=VAROptions(depth=depth, width=width, batch=batch, rate=rate, seed=seed),
+        options=VAROptions(
+            depth=depth, width=width, batch=batch, rate=rate, seed=seed, pictures=pictures
+        ),
         about=about,
     )
 
