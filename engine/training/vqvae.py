@@ -25,6 +25,7 @@ from engine.model import VQVAE
 from engine.model.autoencoder import channels_last
 from engine.model.quantizer import Quantizer
 from engine.spec import SCALES_DOUBLING, VQVAESpec
+from engine.training.critic import Critic
 from engine.training.data import batches, open_pictures
 from engine.training.run import (
     Budget,
@@ -70,6 +71,8 @@ class VQVAEOptions(TrainOptions):
     quantization: float = 0.5
     commitment: float = 0.25  # of the quantization loss
     revive_after: int = 200  # steps without a hit
+    adversarial: float = 0.0  # weight of the patch discriminator's loss; 0: none
+    adversarial_from: float = 0.6  # of the budget
     start_pictures: int = 2000  # for the principal components and the first codebook
 
 
@@ -123,14 +126,17 @@ class Objective(nn.Module):
     def autocast(self, pictures: Tensor) -> torch.autocast:
         return torch.autocast(pictures.device.type, torch.bfloat16, enabled=self.bf16)
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, dict[str, Tensor], Tensor, Tensor]:
-        """Loss, its parts, hits (K, V) and residuals (N, z) of pictures (B, 3, H, W)."""
+    def forward(
+        self, pictures: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor], Tensor, Tensor, Tensor]:
+        """Of pictures (B, 3, H, W): loss, its parts, hits (K, V), residuals (N, z), decoded."""
         with torch.set_grad_enabled(self.options.joint):
             features = features_of(self.vqvae, pictures, bf16=self.bf16)
             quantized = quantize(self.vqvae.quantize, features, self.options.commitment)
         with self.autocast(pictures):
             decoded = self.vqvae.decoder(self.vqvae.post_quant_conv(quantized.feature_map))
-        difference = decoded.float() - pictures
+        decoded = decoded.float()
+        difference = decoded - pictures
         l1, l2, edges = difference.abs().mean(), difference.square().mean(), sobel(difference)
         loss = (
             l1
@@ -140,7 +146,7 @@ class Objective(nn.Module):
         )
         parts = {"l1": l1, "l2": l2, "gradient": edges, "quantization": quantized.loss}
         detached = {name: part.detach() for name, part in parts.items()}
-        return loss, detached, quantized.hits, quantized.rest
+        return loss, detached, quantized.hits, quantized.rest, decoded
 
 
 def features_of(vqvae: VQVAE, pictures: Tensor, *, bf16: bool) -> Tensor:
@@ -328,6 +334,7 @@ class VQVAETrainer(Trainer):
         self.objective = Objective(vqvae, options, bf16=self.bf16)
         self.codes = Codes(vqvae, options, group)
         self.rest = torch.empty(0)
+        self.critic = Critic(group, bf16=self.bf16) if options.adversarial else None
         self.begin()
         self.stream = batches(
             pictures,
@@ -342,10 +349,17 @@ class VQVAETrainer(Trainer):
         return pictures.to(self.group.device, memory_format=torch.channels_last)
 
     def backward(self, objective: nn.Module, progress: float) -> dict[str, float]:
-        loss, parts, hits, self.rest = objective(self.on_device(next(self.stream)[0]))
-        loss.backward()
-        self.codes.count(hits)
+        options, pictures = self.options, self.on_device(next(self.stream)[0])
+        loss, parts, hits, self.rest, decoded = objective(pictures)
         numbers = {name: float(part) for name, part in parts.items()}
+        critic = self.critic if progress >= options.adversarial_from else None
+        if critic is not None:
+            last = self.vqvae.decoder.conv_out.weight
+            loss = loss + options.adversarial * critic.fooled(decoded, loss, last)
+        loss.backward()
+        if critic is not None:
+            numbers["critic"] = critic.learn(pictures, decoded)
+        self.codes.count(hits)
         return {"loss": float(loss.detach()), **numbers, "psnr": psnr(numbers["l2"])}
 
     def after_update(self) -> dict[str, float]:
@@ -376,7 +390,8 @@ class VQVAETrainer(Trainer):
         return -decibels
 
     def extra_state(self) -> dict[str, Any]:
-        return {"spec": asdict(self.spec), "idle": self.codes.idle}
+        critic = {} if self.critic is None else {"critic": self.critic.state_dict()}
+        return {"spec": asdict(self.spec), "idle": self.codes.idle, **critic}
 
     def load_extra_state(self, state: Mapping[str, Any]) -> None:
         if saved_spec(state, self.checkpoint) != self.spec:
@@ -385,6 +400,8 @@ class VQVAETrainer(Trainer):
                 "choose another --out or the same sizes"
             )
         self.codes.idle = state["idle"]
+        if self.critic is not None and "critic" in state:
+            self.critic.load_state_dict(state["critic"])
 
 
 def train_vqvae(
@@ -436,13 +453,18 @@ def main(
     rate: float = VQVAEOptions.rate,
     workers: int = VQVAEOptions.workers,
     seed: int = VQVAEOptions.seed,
+    adversarial: Annotated[
+        float, typer.Option(help="Weight of a patch discriminator late in training; 0: none.")
+    ] = VQVAEOptions.adversarial,
 ) -> None:
     """Train the VQVAE; the same command resumes it."""
     train_vqvae(
         data,
         out,
         budget=Budget(steps=steps, minutes=minutes),
-        options=VQVAEOptions(batch=batch, rate=rate, workers=workers, seed=seed),
+        options=VQVAEOptions(
+            batch=batch, rate=rate, workers=workers, seed=seed, adversarial=adversarial
+        ),
     )
 
 

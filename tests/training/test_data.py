@@ -57,6 +57,20 @@ def test_no_concept_and_no_photo_is_in_both_splits(sticker_set: Path) -> None:
     assert files[0] and files[1] and not files[0] & files[1]
 
 
+def test_most_objects_are_upright_in_steps_of_the_token_grid(sticker_set: Path) -> None:
+    pictures = StickerSet(sticker_set, side=256, split="train")
+    icon = next(iter(next(iter(pictures.icons.values())).values()))[0]
+    black = np.zeros((256, 256, 3), dtype=np.uint8)
+    corners: Counter[tuple[int, int, int]] = Counter()  # of whole tokens, by size
+    for number in range(200):
+        picture = pictures._paste(black, icon, np.random.default_rng(number))
+        rows, columns = np.nonzero(picture.any(2))
+        size = int(rows.max() - rows.min()) // 4
+        corners[size, int(rows.min()) % 16, int(columns.min()) % 16] += 1
+    assert sum(count for _, count in corners.most_common(3)) > 0.65 * 200
+    assert len(corners) > 20  # the others are anywhere
+
+
 def test_a_picture_depends_on_its_number_only(sticker_set: Path) -> None:
     first, second = (open_pictures(sticker_set, side=32, split="train") for _ in range(2))
     second[3]

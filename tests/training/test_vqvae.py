@@ -29,6 +29,7 @@ from .conftest import TINY
 
 OPTIONS = VQVAEOptions(batch=4, start_pictures=40, held_out=8, revive_after=2, evaluate_every=1000)
 JOINT = replace(OPTIONS, joint=True)
+JUDGED = replace(JOINT, adversarial=0.1, adversarial_from=0.3)
 
 
 def test_principal_components_of_planted_patches_are_found() -> None:
@@ -90,12 +91,15 @@ def test_the_linear_start_reconstructs_far_better_than_random_weights(picture_fo
     assert errors[1] < 0.1 * errors[0]
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one(picture_folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [JOINT, JUDGED], ids=["joint", "adversarial"])
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    options: VQVAEOptions, picture_folder: Path, tmp_path: Path
+) -> None:
     six = Budget(steps=6)
-    whole = train_vqvae(picture_folder, tmp_path / "whole", spec=TINY, budget=six, options=JOINT)
+    whole = train_vqvae(picture_folder, tmp_path / "whole", spec=TINY, budget=six, options=options)
     out = tmp_path / "parts"
-    stop_after(3, picture_folder, out)
-    resumed = train_vqvae(picture_folder, out, spec=TINY, budget=six, options=JOINT)
+    stop_after(3, picture_folder, out, options)
+    resumed = train_vqvae(picture_folder, out, spec=TINY, budget=six, options=options)
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name]), name
     loaded = load_trained_vqvae(out / "checkpoint.pt")
@@ -107,7 +111,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(picture_folder: Path, tmp_pat
     assert list((out / "samples").glob("reconstruction-*.png"))
 
 
-def stop_after(steps: int, data: Path, out: Path) -> None:
+def stop_after(steps: int, data: Path, out: Path, options: VQVAEOptions) -> None:
     """What a SIGTERM after so many steps of a run of six leaves behind."""
 
     class Stopping(VQVAETrainer):
@@ -118,7 +122,7 @@ def stop_after(steps: int, data: Path, out: Path) -> None:
 
     caught: list[int] = []
     with processes() as group:
-        Stopping(data, TINY, out, Budget(steps=6), JOINT, group).run(caught)
+        Stopping(data, TINY, out, Budget(steps=6), options, group).run(caught)
 
 
 def test_training_the_decoder_alone_lowers_the_loss_and_leaves_the_tokens(
