@@ -1,4 +1,4 @@
-"""Guidance, top-k, top-p and the draw.
+"""Guidance, top-k, top-p and the draw; or, instead of a draw, the expected code vector.
 
 Noise is not a generator's state but a function of (seed, frame, scale, position): one uniform
 number a position, turned into a token by inverting the cumulative distribution. Batching, pruning
@@ -7,6 +7,7 @@ and the number of variations therefore cannot change a draw.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,16 +20,36 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How a token is drawn. ``top_k`` 0 and ``top_p`` 1 switch a filter off."""
+    """How a token is drawn. ``top_k`` 0 and ``top_p`` 1 switch a filter off.
+
+    ``schedule`` is how guidance grows over the scales: linear, constant or cosine. The last
+    ``soft_scales`` scales take the expected code vector.
+    """
 
     guidance: float = 0.0
+    schedule: str = "linear"
     top_k: int = 0
     top_p: float = 1.0
     temperature: float = 1.0
+    soft_scales: int = 0
 
     def guidance_at(self, k: int, scales: int) -> float:
-        """Guidance grows linearly from 0 at the first scale (Tian et al., released code)."""
-        return self.guidance * k / max(scales - 1, 1)
+        """Guidance at scale k: constant, or growing from 0 at the first scale to all of it.
+
+        "linear" is g k / (K - 1) (Tian et al., released code), "cosine" half a period, g (1 -
+        cos(pi k / (K - 1))) / 2 (Wang et al. 2024, "Analysis of classifier-free guidance weight
+        schedulers").
+        """
+        if self.schedule == "constant":
+            return self.guidance
+        way = k / max(scales - 1, 1)
+        if self.schedule == "cosine":
+            way = (1 - math.cos(math.pi * way)) / 2
+        return self.guidance * way
+
+    def is_soft(self, k: int, scales: int) -> bool:
+        """Whether scale k takes the expected code vector instead of a drawn one."""
+        return k >= scales - self.soft_scales
 
 
 def _mix(value: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -71,23 +92,40 @@ def draw(logits: Tensor, uniform: Tensor, sampling: Sampling) -> tuple[Tensor, T
     logits serve B / P variations. Top-k first, then top-p among its survivors (the most likely
     token always survives). Returns ids (B, n) and log-probabilities (B, n).
     """
-    pictures, _, size = logits.shape
-    logits = logits.float() / sampling.temperature
+    probabilities, tokens = likely(logits, sampling)  # (P, n, k)
     uniform = uniform.float().to(logits.device)
-    keep = min(sampling.top_k or size, size)
-    values, tokens = torch.topk(logits, keep, dim=-1, sorted=True)  # (P, n, k) descending
-    probabilities = values.softmax(-1)
     cumulative = probabilities.cumsum(-1)
-    if sampling.top_p < 1:
-        inside = cumulative - probabilities < sampling.top_p
-        probabilities = probabilities * inside
-        cumulative = probabilities.cumsum(-1)
-    times = uniform.shape[0] // pictures
+    times = uniform.shape[0] // logits.shape[0]
     total = cumulative[..., -1:].repeat_interleave(times, dim=0)
     goal = (uniform[..., None] * total).to(cumulative.dtype)  # (B, n, 1)
     cumulative = cumulative.repeat_interleave(times, dim=0)
-    place = torch.searchsorted(cumulative, goal, right=True).clamp_(max=keep - 1)
+    place = torch.searchsorted(cumulative, goal, right=True).clamp_(max=tokens.shape[-1] - 1)
     place = torch.minimum(place, (cumulative < total).sum(-1, keepdim=True))
     ids = tokens.repeat_interleave(times, dim=0).gather(-1, place)[..., 0]
     chance = probabilities.repeat_interleave(times, dim=0).gather(-1, place)
     return ids, (chance / total).clamp_min(1e-30).log()[..., 0]
+
+
+def expect(logits: Tensor, codebook: Tensor, sampling: Sampling) -> Tensor:
+    """The mean code vector of the filtered distribution: (P, n, V), (V, z) -> (P, n, z).
+
+    The limit of many draws, so it has no grain; the authors' ``more_smooth`` mixes code vectors by
+    a sharp Gumbel softmax to the same end (Tian et al., released code).
+    """
+    probabilities, tokens = likely(logits, sampling)
+    weights = probabilities / probabilities.sum(-1, keepdim=True)
+    spread = torch.zeros_like(logits, dtype=weights.dtype).scatter_(-1, tokens, weights)
+    return (spread @ codebook.to(weights.dtype)).to(codebook.dtype)
+
+
+def likely(logits: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
+    """The filtered distribution: probabilities, not normalised, and their tokens, (P, n, k)."""
+    size = logits.shape[-1]
+    logits = logits.float() / sampling.temperature
+    keep = min(sampling.top_k or size, size)
+    values, tokens = torch.topk(logits, keep, dim=-1, sorted=True)  # (P, n, k) descending
+    probabilities = values.softmax(-1)
+    if sampling.top_p < 1:
+        cumulative = probabilities.cumsum(-1)
+        probabilities = probabilities * (cumulative - probabilities < sampling.top_p)
+    return probabilities, tokens

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
-from engine.sampling import Sampling, draw, guide, noise, uniforms
+from engine.sampling import Sampling, draw, expect, guide, noise, uniforms
 
 POSITIONS = np.arange(20_000)
 
@@ -83,3 +84,24 @@ def test_guidance_is_a_line_from_the_unconditional_through_the_conditional() -> 
     assert guide(c, u, 0).item() == 2 and guide(c, u, 1.5).item() == 3.5
     assert Sampling(guidance=4).guidance_at(0, 5) == 0
     assert Sampling(guidance=4).guidance_at(4, 5) == 4
+
+
+def test_guidance_follows_its_schedule() -> None:
+    def over_the_scales(schedule: str) -> list[float]:
+        return [Sampling(guidance=4, schedule=schedule).guidance_at(k, 5) for k in range(5)]
+
+    assert over_the_scales("linear") == [0, 1, 2, 3, 4]
+    assert over_the_scales("constant") == [4] * 5
+    assert over_the_scales("cosine") == pytest.approx([0, 2 - 2**0.5, 2, 2 + 2**0.5, 4])
+
+
+def test_the_expected_vector_is_the_mean_of_many_draws() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits, codebook = torch.randn(1, 1, 30, generator=generator), torch.randn(30, 4)
+    sampling = Sampling(top_k=9, top_p=0.8, temperature=1.3)
+    ids, _ = draw(logits.expand(1, 40_000, -1), noise((1,), 0, torch.arange(40_000)), sampling)
+    expected = expect(logits, codebook, sampling)
+    assert expected.shape == (1, 1, 4)
+    torch.testing.assert_close(expected[0, 0], codebook[ids[0]].mean(0), atol=0.02, rtol=0)
+    best = expect(logits, codebook, Sampling(top_k=1))
+    torch.testing.assert_close(best[0, 0], codebook[logits.argmax()])
