@@ -1,13 +1,13 @@
 """The next-scale loop: coarse to fine, keeping what is known and drawing what is not.
 
 The loop itself knows no transformer: it asks a predictor for logits, so that it can be tested
-with planted ones. P pictures give B variations, B a multiple of P; as long as nothing has been
-drawn all variations of a picture are the same, and everything runs at P rows only.
+with planted ones. P pictures give B variations, B a multiple of P; as long as the variations of a
+picture do not differ (nothing was drawn yet, or with one seed for all) everything runs at P rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from engine.model.quantizer import Quantizer
 from engine.model.var import VAR, KVCache
-from engine.sampling import Sampling, draw, guide, noise
+from engine.sampling import Sampling, draw, expect, guide, noise
 
 Keeper = Callable[[int, Tensor], Tensor]
 """(scale k, feature map so far (N, z, S, S)) -> the ids that are kept at k, (N, s * s)."""
@@ -36,26 +36,74 @@ class Predictor(Protocol):
 class ScaleStep:
     """One finished scale: its token map and the feature map up to it.
 
-    Until something has been drawn the variations are the same and N is P, the number of pictures;
-    from then on N is B.
+    Until the variations of a picture differ N is P, the number of pictures; from then on N is B.
     """
 
     index: int
     side: int
-    ids: Tensor  # (N, s * s)
+    ids: Tensor  # (N, s * s); -1 where the expected code vector was taken instead of a token
     feature_map: Tensor  # (N, z, S, S)
     log_likelihood: Tensor  # (B,), natural logarithm, of all tokens drawn so far
     drawn: int  # how many tokens were drawn so far, per variation
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the transformer was given at one call, and the logits that it gave."""
+
+    first: int
+    inputs: Tensor | None
+    rows: Tensor
+    logits: Tensor  # (N, n, V), 2 N where guided, before guidance
+
+    def same(self, first: int, inputs: Tensor | None, rows: Tensor) -> bool:
+        """Whether a call is this one again, to the bit."""
+        if first != self.first or not torch.equal(rows, self.rows):
+            return False
+        if inputs is None or self.inputs is None:
+            return inputs is None and self.inputs is None
+        return torch.equal(inputs, self.inputs)
+
+
+@dataclass(frozen=True)
+class Recall:
+    """A run's calls by scale, as long as its variations were the same, and their K/V cache."""
+
+    seen: Mapping[int, Seen]
+    cache: KVCache
+
+    @property
+    def nbytes(self) -> int:
+        return self.cache.nbytes + sum(call.logits.nbytes for call in self.seen.values())
+
+
+@dataclass(frozen=True)
+class Shortcut:
+    """The fast mode's part of a run: all keys and values of the picture as it was, and the
+    positions of each scale that are computed anew nevertheless."""
+
+    cache: KVCache
+    computed: tuple[Tensor, ...]
 
 
 class TransformerPredictor:
     """VAR behind a K/V cache. Fully kept scales wait, and run together with the next drawn one.
 
     ``label`` None is "no label": the two branches of guidance would be equal, so one is run.
-    Guided runs hold 2 N rows, conditional first.
+    Guided runs hold 2 N rows, conditional first. With a ``recall`` of an earlier run of the same
+    label, calls that come again, from the first on, are not computed again. With a ``shortcut``
+    only its positions are computed (approximate).
     """
 
-    def __init__(self, var: VAR, label: int | None, sampling: Sampling) -> None:
+    def __init__(
+        self,
+        var: VAR,
+        label: int | None,
+        sampling: Sampling,
+        *,
+        recall: Recall | None = None,
+        shortcut: Shortcut | None = None,
+    ) -> None:
         self.var = var
         self.sampling = sampling
         self.guided = label is not None and sampling.guidance > 0
@@ -63,6 +111,10 @@ class TransformerPredictor:
         no_label = var.spec.no_label
         ids = [no_label if label is None else label] + ([no_label] if self.guided else [])
         self.condition = var.condition(torch.tensor(ids, device=device))
+        self.recall = recall
+        self.shortcut = shortcut
+        self.seen: dict[int, Seen] = {}
+        self.shared: KVCache | None = None  # the cache of ``seen``
         self.cache: KVCache | None = None
         self.rows = 0
         self.waiting: list[Tensor] = []
@@ -72,37 +124,77 @@ class TransformerPredictor:
         self.waiting.append(inputs)
 
     def logits(self, k: int, inputs: Tensor, rows: Tensor) -> Tensor:
-        self._grow(inputs.shape[0])
+        count = inputs.shape[0]
         runs = [*self.waiting, inputs]
         if self.first == 0:
             runs = runs[1:]  # the first scale reads the label, no feature map
-        count = inputs.shape[0]
         stacked = torch.cat([r.expand(count, -1, -1) for r in runs], dim=1) if runs else None
-        if stacked is not None and self.guided:
-            stacked = torch.cat([stacked, stacked])
-        bounds = self.var.spec.bounds
-        offset = bounds[k][0] - bounds[self.first][0]
-        condition = self.condition.expand(count)
-        hidden = self.var.run(
-            stacked, condition, first=self.first, last=k, cache=self.cache, rows=rows + offset
-        )
+        again = self.recall.seen.get(k) if self.recall is not None else None
+        if again is not None and again.same(self.first, stacked, rows):
+            logits = again.logits
+            self.seen[k] = again
+            self.rows = count
+        else:
+            self._grow(count)
+            logits = self._compute(k, stacked, rows, count)
+            if self.cache is self.shared:
+                self.seen[k] = Seen(self.first, stacked, rows, logits)
         self.waiting, self.first = [], k + 1
-        logits = self.var.logits(hidden, condition)
         if not self.guided:
             return logits
         conditional, unconditional = logits.chunk(2)
         strength = self.sampling.guidance_at(k, len(self.var.spec.scales))
         return guide(conditional, unconditional, strength)
 
+    def remembered(self) -> Recall | None:
+        """What a later run may recall of this one; to be asked once it is over."""
+        if self.cache is None and self.recall is not None:
+            return self.recall
+        return None if self.shared is None else Recall(self.seen, self.shared)
+
+    def _compute(self, k: int, stacked: Tensor | None, rows: Tensor, count: int) -> Tensor:
+        """Logits (N, n, V), or (2 N, n, V), of scale k; the scales that waited run with it."""
+        if stacked is not None and self.guided:
+            stacked = torch.cat([stacked, stacked])
+        condition = self.condition.expand(count)
+        bounds = self.var.spec.bounds
+        computed = None
+        if self.shortcut is None:
+            rows = rows + (bounds[k][0] - bounds[self.first][0])
+        else:
+            computed = list(self.shortcut.computed[self.first : k + 1])
+            before = sum(each.numel() for each in computed[:-1])
+            rows = torch.searchsorted(computed[-1], rows) + before
+        hidden = self.var.run(
+            stacked, condition, first=self.first, last=k, cache=self.cache, rows=rows,
+            computed=computed,
+        )  # fmt: skip
+        return self.var.logits(hidden, condition)
+
     def _grow(self, count: int) -> None:
         """A cache for ``count`` rows; those that are there are repeated."""
         if self.cache is None:
+            self._begin(self.rows or count)
+        assert self.cache is not None
+        self.cache = self.cache.repeat(count // self.rows)
+        self.rows = count
+
+    def _begin(self, count: int) -> None:
+        """A cache for ``count`` rows with what was recalled."""
+        recall = self.recall
+        self.recall = None
+        if recall is not None and self.seen:
+            length = recall.cache.length if self.shortcut else self.var.spec.bounds[self.first][0]
+            self.cache = recall.cache.copy(length)
+        elif self.shortcut is not None:
+            had = self.shortcut.cache
+            branches = 2 if self.guided else 1
+            self.cache = had.copy(had.length, count * branches // had.store.shape[2])
+        else:
             rows = count * (2 if self.guided else 1)
             weight = self.var.head.weight
             self.cache = KVCache(self.var.spec, rows, device=weight.device, dtype=weight.dtype)
-        elif count > self.rows:
-            self.cache = self.cache.repeat(count // self.rows)
-        self.rows = count
+        self.rows, self.shared = count, self.cache
 
 
 def replay(maps: list[Tensor]) -> Keeper:
@@ -134,30 +226,37 @@ def generate(
     keeper: Keeper | None = None,
     pictures: int = 1,
     frame: int = 0,
+    coarse_seeds: tuple[int, ...] = (),
 ) -> Iterator[ScaleStep]:
     """Yield one step a scale. ``regenerate`` holds a map (s * s,) for each scale, on the CPU.
 
-    ``seeds`` has one seed a variation, B = len(seeds), those of one picture side by side.
+    ``seeds`` has one seed a variation, B = len(seeds), those of one picture side by side. A scale k
+    with a seed of its own, ``coarse_seeds[k]``, is drawn with that by all variations.
     Without a ``keeper`` every map must be all True. Closing the iterator stops before the
     next scale.
     """
     batch = len(seeds)
     feature_map = quantizer.zeros(pictures)
     device = feature_map.device
-    likelihood = torch.zeros(batch, device=device)
+    likelihood = torch.zeros(pictures, device=device)
     drawn = 0
     for k, side in enumerate(quantizer.scales):
         positions = regenerate[k].nonzero()[:, 0]  # on the CPU: no waiting for the device
         rows = positions.to(device)
         inputs = quantizer.next_input(k, feature_map)
+        soft = sampling.is_soft(k, len(quantizer.scales))
         if rows.numel():
             logits = predictor.logits(k, inputs, rows)
-            uniform = noise(seeds, k, positions, frame=frame)
-            chosen, chance = draw(logits, uniform, sampling)
-            likelihood = likelihood + chance.sum(1)
-            drawn += rows.numel()
-            if feature_map.shape[0] < batch:
-                feature_map = feature_map.repeat_interleave(batch // pictures, dim=0)
+            if soft:
+                expected = expect(logits, quantizer.embedding.weight, sampling)  # (N, n, z)
+                chosen = torch.full(expected.shape[:2], -1, device=device)
+            else:
+                keys = seeds if k >= len(coarse_seeds) else (coarse_seeds[k],) * pictures
+                chosen, chance = draw(logits, noise(keys, k, positions, frame=frame), sampling)
+                drawn += rows.numel()
+                times = len(keys) // feature_map.shape[0]
+                feature_map = feature_map.repeat_interleave(times, dim=0)
+                likelihood = likelihood.repeat_interleave(times) + chance.sum(1)
         elif k + 1 < len(quantizer.scales):
             predictor.skip(k, inputs)
         if rows.numel() == side * side:
@@ -167,5 +266,10 @@ def generate(
             ids = keeper(k, feature_map)
             if rows.numel():
                 ids = ids.index_copy(1, rows, chosen)
-        feature_map = quantizer.add(k, feature_map, quantizer.look_up(k, ids))
-        yield ScaleStep(k, side, ids, feature_map, likelihood, drawn)
+        vectors = quantizer.look_up(k, ids.clamp_min(0))
+        if soft and rows.numel():
+            vectors = vectors.flatten(2).index_copy(2, rows, expected.transpose(1, 2))
+            vectors = vectors.unflatten(2, (side, side))
+        feature_map = quantizer.add(k, feature_map, vectors)
+        each = likelihood.repeat_interleave(batch // likelihood.shape[0])
+        yield ScaleStep(k, side, ids, feature_map, each, drawn)

@@ -83,6 +83,7 @@ def run(
     seeds: tuple[int, ...],
     sampling: Sampling,
     features: Tensor | None,
+    coarse_seeds: tuple[int, ...] = (),
 ) -> list[ScaleStep]:
     keeper = None if features is None else closed_loop(vqvae.quantize, features)
     with torch.inference_mode():
@@ -96,6 +97,7 @@ def run(
             sampling=sampling,
             keeper=keeper,
             pictures=1 if features is None else features.shape[0],
+            coarse_seeds=coarse_seeds,
         )
     )
 
@@ -217,3 +219,63 @@ def test_closing_the_loop_stops_it_before_the_next_scale(vqvae: VQVAE) -> None:
     next(steps)
     steps.close()
     assert predictor.asked == [(0, 1)]
+
+
+def test_soft_scales_take_the_expected_vector_and_keep_the_known_area(vqvae: VQVAE) -> None:
+    """Planted logits are certain of token 7, whose vector is then what is expected."""
+    features = vqvae.features(pictures(1))
+    runs = [
+        list(
+            generate(
+                Planted(7), vqvae.quantize, regenerate=some_maps(), seeds=(1, 2),
+                sampling=Sampling(soft_scales=soft), keeper=closed_loop(vqvae.quantize, features),
+            )
+        )
+        for soft in (0, 1, 3)
+    ]  # fmt: skip
+    drawn, last, every = runs
+    for step, soft in zip(drawn, last, strict=True):
+        torch.testing.assert_close(step.feature_map, soft.feature_map)
+    assert (last[-1].ids[0][some_maps()[-1]] == -1).all()
+    assert torch.equal(last[-1].ids[0][~some_maps()[-1]], drawn[-1].ids[0][~some_maps()[-1]])
+    assert [step.drawn for step in last] == [0, 1, 1]
+    assert every[-1].drawn == 0
+    assert len(every[-1].feature_map) == 1, "nothing was drawn, so the variations are one"
+    torch.testing.assert_close(every[-1].feature_map, drawn[-1].feature_map[:1])
+
+
+@pytest.mark.parametrize("label", [None, 2])
+def test_soft_scales_batched_equal_single_ones(
+    var: VAR, vqvae: VQVAE, label: int | None
+) -> None:
+    features = vqvae.features(pictures(1))
+    sampling = Sampling(guidance=2.0, soft_scales=1, schedule="cosine")
+    settings = {"label": label, "maps": some_maps(), "features": features, "sampling": sampling}
+    together = run(var, vqvae, seeds=(3, 4), **settings)
+    for row, seed in enumerate((3, 4)):
+        alone = run(var, vqvae, seeds=(seed,), **settings)
+        torch.testing.assert_close(together[-1].feature_map[row], alone[-1].feature_map[0])
+
+
+@pytest.mark.parametrize("label", [None, 2])
+@pytest.mark.parametrize("edit", [False, True], ids=["generate", "edit"])
+def test_rolling_again_from_a_scale_keeps_the_coarser_ones(
+    var: VAR, vqvae: VQVAE, label: int | None, edit: bool
+) -> None:
+    settings = {
+        "label": label,
+        "maps": some_maps() if edit else ALL,
+        "features": vqvae.features(pictures(1)) if edit else None,
+        "sampling": Sampling(guidance=2.0),
+    }
+    seven = run(var, vqvae, seeds=(7,), **settings)
+    same = run(var, vqvae, seeds=(1, 2), coarse_seeds=(7,) * len(SCALES), **settings)
+    for ours, theirs in zip(same, seven, strict=True):
+        assert len(ours.ids) == 1, "variations that do not differ are computed once"
+        assert torch.equal(ours.ids, theirs.ids)
+        torch.testing.assert_close(ours.log_likelihood, theirs.log_likelihood.expand(2))
+    again = run(var, vqvae, seeds=(1, 2), coarse_seeds=(7, 7), **settings)
+    assert all(torch.equal(a.ids, b.ids) for a, b in zip(again[:2], seven[:2], strict=True))
+    assert not torch.equal(again[2].ids[0], seven[2].ids[0])
+    alone = run(var, vqvae, seeds=(2,), coarse_seeds=(7, 7), **settings)
+    assert torch.equal(again[2].ids[1], alone[2].ids[0])

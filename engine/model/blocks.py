@@ -84,16 +84,18 @@ class SelfAttention(nn.Module):
         self,
         x: Tensor,
         store: tuple[Tensor, Tensor] | None,
-        start: int,
+        place: slice | Tensor,
         segments: list[tuple[int, int, int]],
         rows: Tensor | None,
     ) -> Tensor:
         k, v = self.keys_values(x)
         if store is not None:
             keys, values = store
-            stop = start + x.shape[1]
-            keys[:, start:stop] = k
-            values[:, start:stop] = v
+            if isinstance(place, slice):
+                keys[:, place], values[:, place] = k, v
+            else:
+                keys.index_copy_(1, place, k)
+                values.index_copy_(1, place, v)
             k, v = keys, values
         q = self.queries(x if rows is None else x[:, rows])
         out = attend_by_scale(self.attention, q, k, v, self.scale, segments)  # (B, n, H, D)
@@ -140,17 +142,18 @@ class Block(nn.Module):
         x: Tensor,
         modulation: Modulation,
         store: tuple[Tensor, Tensor] | None,
-        start: int,
+        place: slice | Tensor,
         segments: list[tuple[int, int, int]],
         rows: Tensor | None = None,
     ) -> Tensor:
         """(B, n, C) -> (B, n, C), or (B, len(rows), C): with ``rows`` only these positions get a
-        query and an MLP, while all of them give keys and values (enough in the last block)."""
+        query and an MLP, while all of them give keys and values (enough in the last block), which
+        go to ``place`` in the ``store``."""
         m = modulation
         dtype = self.ffn.fc1.weight.dtype
         normed = modulated_norm(x, m.scale1, m.shift1, dtype)
         if rows is not None:
             x = x[:, rows]
-        x = x + self.attn(normed, store, start, segments, rows) * m.gamma1
+        x = x + self.attn(normed, store, place, segments, rows) * m.gamma1
         normed = modulated_norm(x, m.scale2, m.shift2, dtype)
         return x + cast(Tensor, self.ffn(normed)) * m.gamma2

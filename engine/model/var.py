@@ -8,6 +8,7 @@ by scale, so no mask is ever built. State-dict names are the official ones.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import cast
 
 import torch
@@ -54,15 +55,22 @@ class KVCache:
 
     def repeat(self, times: int) -> KVCache:
         """A cache whose batch rows are each repeated ``times`` times, in place order."""
-        if times == 1:
-            return self
+        return self if times == 1 else self.copy(self.length, times)
+
+    def copy(self, length: int, times: int = 1) -> KVCache:
+        """A cache of its own with the first ``length`` positions, each row ``times`` times."""
         depth, two, batch, *rest = self.store.shape
         out = KVCache.__new__(KVCache)
-        out.length = self.length
+        out.length = length
         out.store = self.store.new_empty(depth, two, batch * times, *rest)
-        filled = self.store[:, :, :, : self.length]
-        out.store[:, :, :, : self.length] = filled.repeat_interleave(times, dim=2)
+        filled = self.store[:, :, :, :length]
+        out.store[:, :, :, :length] = filled.repeat_interleave(times, 2) if times > 1 else filled
         return out
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what is filled."""
+        return self.store[:, :, :, : self.length].numel() * self.store.element_size()
 
 
 class AdaLNBeforeHead(nn.Module):
@@ -136,25 +144,37 @@ class VAR(nn.Module):
         last: int,
         cache: KVCache | None = None,
         rows: Tensor | None = None,
+        computed: list[Tensor] | None = None,
     ) -> Tensor:
         """The transformer over scales first..last (inclusive): hidden states (B, n, C).
 
         ``inputs`` are the pooled feature maps of these scales, (B, n, z), without the 1x1 scale
-        (None if there is nothing else). With ``rows``, positions of the last scale counted within
-        this run, the result holds these positions only.
+        (None if there is nothing else). ``computed`` has, for each of these scales, the positions
+        that are run; the cache must hold the others' keys and values already. With ``rows``,
+        positions counted within what is run, the result holds these only.
         """
         bounds = self.spec.bounds
         start = bounds[first][0]
+        x = self.embed(inputs, condition, first, last)
+        place: slice | Tensor
+        if computed is None:
+            counts = [end - begin for begin, end in bounds[first : last + 1]]
+            place = slice(start, bounds[last][1])
+        else:
+            counts = [each.numel() for each in computed]
+            place = torch.cat([p + bounds[first + i][0] for i, p in enumerate(computed)])
+            x = x[:, place - start]
+        ends = list(accumulate(counts))
         segments = [
-            (bounds[k][0] - start, bounds[k][1] - start, bounds[k][1])
-            for k in range(first, last + 1)
+            (end - count, end, bounds[first + i][1])
+            for i, (count, end) in enumerate(zip(counts, ends, strict=True))
+            if count
         ]
         if cache is None:
             assert first == 0, "without a cache a run starts at the first scale"
         else:
             assert cache.length >= start, "coarser scales have not been run"
-            cache.length = bounds[last][1]
-        x = self.embed(inputs, condition, first, last)
+            cache.length = max(cache.length, bounds[last][1])
         final = len(self.blocks) - 1
         for index, block in enumerate(self.blocks):
             pruned = rows if index == final else None
@@ -162,7 +182,7 @@ class VAR(nn.Module):
             if pruned is not None:
                 spans = [(0, pruned.numel(), bounds[last][1])]
             store = None if cache is None else cache.block(index)
-            x = block(x, condition.blocks[index], store, start, spans, pruned)
+            x = block(x, condition.blocks[index], store, place, spans, pruned)
         return x
 
     def logits(self, hidden: Tensor, condition: Condition) -> Tensor:

@@ -1,0 +1,159 @@
+"""What is remembered: bounded, exact, and it saves the work it is there to save."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from engine import EditOptions
+from engine.editor import Editor
+from engine.memory import Memory, fingerprint
+from tests.pictures import noisy_rgb
+from tests.tiny import SCALES, tiny_editor
+
+MASK = np.zeros((40, 40), bool)
+MASK[:38, 9:] = True
+
+
+def test_the_oldest_make_room_and_what_is_too_large_is_not_held() -> None:
+    memory = Memory(10)
+    memory.put("a", 1, 4)
+    memory.put("b", 2, 4)
+    assert memory.get("a") == 1
+    memory.put("c", 3, 4)
+    assert [memory.get(key) for key in "abc"] == [1, None, 3]
+    memory.put("d", 4, 11)
+    assert memory.get("d") is None and memory.bytes == 8
+    memory.put("a", 5, 10)
+    assert [memory.get(key) for key in "ac"] == [5, None] and memory.bytes == 10
+    memory.clear()
+    assert memory.get("a") is None and memory.bytes == 0
+
+
+def test_a_fingerprint_knows_values_shape_and_type() -> None:
+    zeros = np.zeros((2, 3), np.float32)
+    others = [zeros.reshape(3, 2), zeros.astype(np.float64), zeros + 1, zeros[:, :2]]
+    names = {fingerprint(each) for each in [zeros, *others]}
+    assert len(names) == 5
+    assert fingerprint(np.asfortranarray(zeros)) == fingerprint(zeros)
+
+
+class Counter:
+    """Counts the calls of a method while they pass through it."""
+
+    def __init__(self, owner: Any, name: str) -> None:
+        self.calls, inner = 0, getattr(owner, name)
+
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            self.calls += 1
+            return inner(*args, **kwargs)
+
+        object.__setattr__(owner, name, counted)
+
+    def of(self, work: Callable[[], object]) -> int:
+        before = self.calls
+        work()
+        return self.calls - before
+
+
+def watched() -> tuple[Editor, Counter, Counter]:
+    editor = tiny_editor()
+    return editor, Counter(editor.var, "run"), Counter(editor.vqvae, "features")
+
+
+def edit(editor: Editor, seed: int, coarse: tuple[int, ...] = (), n: int = 1, **more: Any) -> Any:
+    options = EditOptions(
+        seed=seed, coarse_seeds=coarse, variations=n, context="whole", structure=0, **more
+    )
+    return editor.inpaint(noisy_rgb(40, 40), MASK, options=options)
+
+
+def same(a: Any, b: Any) -> bool:
+    pairs = zip(a.images, b.images, strict=True)
+    return all(np.array_equal(np.asarray(x), np.asarray(y)) for x, y in pairs)
+
+
+def test_a_picture_is_encoded_once() -> None:
+    editor, _, features = watched()
+    assert features.of(lambda: edit(editor, 1)) == 1
+    assert features.of(lambda: edit(editor, 2)) == 0
+
+
+def test_rolling_again_computes_only_what_is_finer() -> None:
+    editor, run, _ = watched()
+    all_scales = run.of(lambda: edit(editor, 7))
+    assert all_scales == len(SCALES)
+    assert run.of(lambda: edit(editor, 7)) == 0, "the same again"
+    assert run.of(lambda: edit(editor, 20, (7, 7))) == 0, "the last logits are known too"
+    assert run.of(lambda: edit(editor, 20, (7,), n=3)) == 1
+
+
+@pytest.mark.parametrize("label", [None, "bird"])
+@pytest.mark.parametrize("n", [1, 3])
+def test_what_is_remembered_changes_no_picture(label: str | None, n: int) -> None:
+    """A warm editor and fresh ones, over a walk of re-rolls."""
+    warm = tiny_editor()
+
+    def run(editor: Editor, seed: int, coarse: tuple[int, ...], **more: Any) -> Any:
+        options = EditOptions(
+            seed=seed, coarse_seeds=coarse, variations=n, structure=0, guidance=2, **more
+        )
+        return editor.inpaint(noisy_rgb(40, 40), MASK, label, options)
+
+    walk: list[tuple[int, tuple[int, ...], dict[str, Any]]] = [
+        (7, (), {}), (9, (7,), {}), (9, (7, 7), {}), (11, (9, 9), {}), (7, (), {"top_k": 3}),
+        (7, (7, 7, 7), {}), (7, (), {"soft_scales": 1}), (7, (), {}),
+    ]  # fmt: skip
+    for seed, coarse, more in walk:
+        assert same(run(warm, seed, coarse, **more), run(tiny_editor(), seed, coarse, **more))
+
+
+def test_requests_side_by_side_remember_nothing_wrong() -> None:
+    editor = tiny_editor()
+    editor.memory = Memory(60_000)  # so small that entries come and go
+    work = [(seed, (seed // 2,) * (seed % 4)) for seed in range(12)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda w: edit(editor, *w), work))
+    for (seed, coarse), result in zip(work, together, strict=True):
+        assert same(result, edit(tiny_editor(), seed, coarse))
+    assert editor.memory.bytes <= 60_000
+
+
+def test_a_new_picture_or_label_is_not_taken_for_the_old_one() -> None:
+    editor = tiny_editor()
+    for size, label in ((40, 0), (40, 1), (44, 1), (40, 0)):
+        mask = np.zeros((size, size), bool)
+        mask[8:30, 10:30] = True
+        options = EditOptions(seed=3)
+        ours, fresh = (
+            each.edit_class(noisy_rgb(size, size), mask, label, options)
+            for each in (editor, tiny_editor())
+        )
+        assert same(ours, fresh)
+
+
+def test_a_run_that_is_cancelled_leaves_what_it_had() -> None:
+    from engine import EditRequest
+
+    editor, run, _ = watched()
+    request = EditRequest(
+        task="inpaint", image=noisy_rgb(40, 40), mask=MASK,
+        options=EditOptions(seed=7, structure=0, context="whole"),
+    )  # fmt: skip
+    steps = editor.steps(request)
+    next(steps)
+    steps.close()
+    assert run.of(lambda: edit(editor, 7)) == len(SCALES) - 1
+    assert same(edit(editor, 7), edit(tiny_editor(), 7))
+
+
+def test_it_is_torch_free_of_gradients() -> None:
+    editor = tiny_editor()
+    edit(editor, 1)
+    held = [value for value, _ in editor.memory._held.values() if isinstance(value, torch.Tensor)]
+    assert held and not any(tensor.requires_grad for tensor in held)
