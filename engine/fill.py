@@ -1,6 +1,6 @@
-"""Spreading known values over a hole: classical fills, and the membrane that hides a seam.
+"""Spreading known values over a hole: classical fills.
 
-A picture here is (S, S, 3) float32 in 0..255, a hole or a known area (S, S) bool.
+A picture here is (S, S, 3) float32 in 0..255, a hole (S, S) bool.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from engine.pixels import Mask, to_bytes
 
 Floats = NDArray[Any]
 
-RIM = 12  # width in model pixels of the known rim whose colours the membrane carries inward
-MEMBRANE_REACH = 0.35  # distance, as a part of the frame, at which the membrane has faded to 1/e
 PULL = 4.0  # a coarse cell is trusted fully once a quarter of what it saw was known
 
 
@@ -51,20 +49,3 @@ def push_pull(values: Floats, weight: Floats) -> Floats:
     own = weight[..., None]
     spread: Floats = values * own + finer * (1 - own)
     return spread
-
-
-def membrane(difference: Floats, known: Mask) -> Floats:
-    """The correction that makes a generated hole meet its rim (after Perez et al. 2003, eq. 8).
-
-    ``difference`` (S, S, 3) is the picture minus the model's output where it is known. Its values
-    along the rim are spread over the hole and fade with the distance from it. Zero where known.
-    """
-    if known.all() or not known.any():
-        return np.zeros_like(difference)
-    side = known.shape[0]
-    outward = cv2.distanceTransform(known.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    inward = cv2.distanceTransform((~known).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    weight = np.where(known, np.exp(-outward * (3 / RIM)), 0).astype(np.float32)
-    spread = push_pull(difference.astype(np.float32), weight)
-    fade = np.exp(-inward / (MEMBRANE_REACH * side))[..., None]
-    return np.where(known[..., None], 0, spread * fade).astype(np.float32)

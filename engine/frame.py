@@ -6,16 +6,19 @@ A canvas is an RGB array (H, W, 3) uint8, a mask (H, W) bool, True = regenerate.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.fill import Floats, fill_hole, membrane
+from engine.blending import colour_shift, correction
+from engine.fill import Floats, fill_hole
 from engine.pixels import RGB, Box, Mask, to_bytes
 from engine.windows import Window
+
+TOUCHED = 1 / 512  # masked share from which a model pixel counts as masked
 
 
 def _mirror(begin: int, end: int, limit: int) -> NDArray[np.int64]:
@@ -45,36 +48,62 @@ def _resize(array: Floats, side: int) -> Floats:
     return resized
 
 
+def _share(mask: Mask, window: Window, side: int) -> Floats:
+    """The masked share of every model pixel, (side, side) float32."""
+    share: Floats = _cut(mask, window).astype(np.float32)
+    if side > share.shape[0]:
+        enlarged: Floats = cv2.resize(share, (side, side), interpolation=cv2.INTER_LINEAR)
+        return enlarged
+    return _resize(share, side)
+
+
 @dataclass(frozen=True)
 class Frame:
     """What the model sees: ``pixels`` (side, side, 3) float32 in 0..255 and ``mask`` (side, side)
-    float32, the masked share of every pixel."""
+    float32, the masked share of every pixel.
+
+    ``hidden`` (side, side) bool is what the model shall not believe although this edit leaves it
+    as it is, such as the place of a region that is to be painted next.
+    """
 
     window: Window
     pixels: Floats
     mask: Floats
+    hidden: Mask | None = field(default=None)
 
     @classmethod
-    def cut(cls, canvas: RGB, mask: Mask, window: Window, side: int) -> Frame:
-        """The window of a canvas, resized to the model's side."""
+    def cut(
+        cls, canvas: RGB, mask: Mask, window: Window, side: int, hidden: Mask | None = None
+    ) -> Frame:
+        """The window of a canvas, resized to the model's side; masks are those of the canvas."""
         pixels = _resize(_cut(canvas, window).astype(np.float32), side)
-        share: Floats = _cut(mask, window).astype(np.float32)
-        if side > share.shape[0]:
-            share = cv2.resize(share, (side, side), interpolation=cv2.INTER_LINEAR)
-        else:
-            share = _resize(share, side)
-        return cls(window, np.clip(pixels, 0, 255), share)
+        unseen = None
+        if hidden is not None and hidden.any():
+            unseen = _share(hidden, window, side) > TOUCHED
+        return cls(window, np.clip(pixels, 0, 255), _share(mask, window, side), unseen)
 
     @property
     def hole(self) -> Mask:
-        """Model pixels that hold anything masked."""
-        return self.mask > 1 / 512
+        """Model pixels that hold anything masked or hidden."""
+        hole: Mask = self.mask > TOUCHED
+        return hole if self.hidden is None else hole | self.hidden
+
+    def grown(self, width: int) -> Frame:
+        """The frame with a rim of ``width`` model pixels around its hole hidden as well.
+
+        A mask drawn tight around an object leaves its blurred edge and its shadow outside.
+        """
+        if width == 0:
+            return self
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * width + 1, 2 * width + 1))
+        wide = cv2.dilate(self.hole.astype(np.uint8), disc).astype(bool)
+        return self if wide.all() else replace(self, hidden=wide)
 
     def filled(self, method: str) -> Frame:
         """The frame with its hole filled by a classical method, so that nothing leaks from it."""
         if method == "none":
             return self
-        return Frame(self.window, fill_hole(self.pixels, self.hole, method), self.mask)
+        return replace(self, pixels=fill_hole(self.pixels, self.hole, method))
 
     def composite(
         self,
@@ -83,21 +112,27 @@ class Frame:
         picture: Floats,
         *,
         blend: str = "membrane",
+        match_colour: bool = False,
         feather: int = 0,
         edge: Mask | None = None,
     ) -> None:
         """Put the model's ``picture`` (side, side, 3; 0..255) under the mask, into ``canvas``.
 
-        Pixels outside ``mask`` are not written. ``feather`` fades the edit in over so many canvas
-        pixels, inward from the edge of ``edge`` (the whole mask, where ``mask`` is a part of it).
+        Pixels outside ``mask`` are not written. ``match_colour`` first takes out the colour shift
+        on the hole's known rim, ``blend`` then corrects the rest near it (`engine.blending`).
+        ``feather`` fades the edit in over so many canvas pixels, inward from the edge of ``edge``
+        (the whole mask, where ``mask`` is a part of it).
         """
         height, width = mask.shape
         left, top, right, bottom = self.window.clip(width, height)
         part = mask[top:bottom, left:right]
         if not part.any():
             return
-        if blend == "membrane":
-            picture = picture + membrane(self.pixels - picture, ~self.hole)
+        known = ~self.hole
+        if match_colour and known.any():
+            picture = picture + colour_shift(self.pixels - picture, known)
+        if blend != "none":
+            picture = picture + correction(self.pixels - picture, known, blend)
         full = _resize(np.ascontiguousarray(picture, np.float32), self.window.side)
         full = full[
             top - self.window.top : bottom - self.window.top,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from PIL import Image
@@ -16,22 +18,30 @@ from engine.windows import Window
 class Painting:
     """The canvases of an edit. Until the first frame is done all variations share one.
 
-    ``mask`` (H, W) is all that is to be painted, ``box`` the part of the source that matters;
-    canvases cover that part only. Pixels outside the mask are never written.
+    ``parts`` are masks (H, W) that are painted one after the other; where they overlap, the later
+    one lies on top. ``box`` is the part of the source that matters; canvases cover that part only.
+    Pixels outside all masks are never written.
     """
 
-    def __init__(self, source: Source, mask: Mask, box: Box) -> None:
+    def __init__(self, source: Source, parts: Sequence[Mask], box: Box) -> None:
         left, top, right, bottom = box
         self.source = source
         self.box = box
-        self.mask = mask[top:bottom, left:right]
-        self.left_to_paint = self.mask.copy()
+        self.parts = [mask[top:bottom, left:right] for mask in parts]
         self.canvases = [source.view(box)]
+        self.begin(0)
+
+    def begin(self, part: int) -> None:
+        """Turn to a part. What later parts will cover is hidden from the model until then."""
+        self.part = self.parts[part]
+        self.left_to_paint = self.part.copy()
+        later = self.parts[part + 1 :]
+        self.hidden = np.logical_or.reduce(later) & ~self.part if later else None
 
     def frames(self, window: Window, side: int) -> list[Frame]:
         """What the model sees through ``window`` (in source pixels): one frame a canvas."""
         local = Window(window.left - self.box[0], window.top - self.box[1], window.side)
-        return [Frame.cut(c, self.left_to_paint, local, side) for c in self.canvases]
+        return [Frame.cut(c, self.left_to_paint, local, side, self.hidden) for c in self.canvases]
 
     def apply(self, frames: list[Frame], pictures: list[Floats], rule: Rule) -> None:
         """Paint one finished picture a variation through their common window."""
@@ -56,13 +66,18 @@ class Painting:
             shown.append(whole)
         return shown
 
-    def finish(self) -> list[Image.Image]:
-        """The finished pictures in the source's mode, checked against the source."""
+    def finish(self, chosen: Sequence[int] | None = None) -> list[Image.Image]:
+        """The finished pictures (``chosen`` ones, in that order) in the source's mode.
+
+        Each is checked against the source: no pixel outside the masks may differ.
+        """
         assert not self.left_to_paint.any(), "a part of the mask was never painted"
+        mask = np.logical_or.reduce(self.parts)
         images = []
-        for canvas in self.canvases:
-            image = self.source.patch(self.box, canvas, self.mask)
-            unharmed = same_outside(self.source.image, image, self.box, self.mask)
+        for index in range(len(self.canvases)) if chosen is None else chosen:
+            canvas = self.canvases[index]
+            image = self.source.patch(self.box, canvas, mask)
+            unharmed = same_outside(self.source.image, image, self.box, mask)
             assert unharmed, "a pixel outside the mask changed"
             images.append(image)
         return images
@@ -73,13 +88,15 @@ class Painting:
         painted = []
         for index, picture in enumerate(pictures):
             canvas = self.canvases[index * len(self.canvases) // len(pictures)].copy()
-            frames[index * len(frames) // len(pictures)].composite(
+            frame = frames[index * len(frames) // len(pictures)]
+            frame.grown(rule.grow).composite(
                 canvas,
                 self.left_to_paint,
                 picture,
                 blend=rule.blend,
+                match_colour=rule.match_colour,
                 feather=rule.feather,
-                edge=self.mask,
+                edge=self.part,
             )
             painted.append(canvas)
         return painted

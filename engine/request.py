@@ -109,9 +109,11 @@ class EditOptions(_Schema):
     the default rule: ``structure`` keeps the first so many scales of the surroundings (0 makes
     everything new), ``fill`` is what the hole is filled with before encoding, ``closed_loop``
     re-quantises the known area at each scale, ``coverage`` is the masked share of a token's area
-    above which it is regenerated, ``blend`` is how the result meets its surroundings,
-    ``match_colour`` takes the VQVAE's shift of colour on the known rim out of the edit,
-    ``soft_scales`` is how many of the last scales take the expected code vector instead of a drawn
+    above which it is regenerated, ``grow`` is the width, in pixels of the model's square, of a rim
+    around the hole that is not believed either: it is filled before encoding but stays as it is.
+    ``blend`` is how the result meets its surroundings, ``match_colour`` takes the VQVAE's shift of
+    colour on the known rim out of the edit, ``soft_scales`` is how many of the last scales take
+    the expected code vector instead of a drawn
     one, ``guidance_schedule`` how guidance grows over the scales.
 
     ``candidates`` draws so many and returns the best ``variations`` of them by score, best first.
@@ -137,6 +139,7 @@ class EditOptions(_Schema):
     fill: Literal["none", "telea", "navier_stokes", "push_pull", "mean"] | None = None
     closed_loop: bool | None = None
     coverage: Annotated[float, Number, Field(ge=0, lt=1)] | None = None
+    grow: Annotated[int, Number, Field(ge=0, le=64)] | None = None
     blend: Literal["none", "membrane", "poisson", "multiband"] | None = None
     match_colour: bool | None = None
     soft_scales: Annotated[int, Number, Field(ge=0, le=16)] | None = None

@@ -15,13 +15,18 @@ PREVIEW_SIDE = 768  # longer side of a preview in pixels
 
 @dataclass(frozen=True)
 class Result:
-    """A finished edit: full-resolution pictures, and all that is needed to make them again."""
+    """A finished edit: full-resolution pictures, and all that is needed to make them again.
+
+    ``scores`` says which variations are better (`engine.ranking`), higher is better: comparable
+    among those of one request. Variations come in the order of their seeds, or best first where
+    the request asked for ``candidates``.
+    """
 
     images: tuple[Image.Image, ...]
     seeds: tuple[int, ...]
     seconds: float
     request: EditRequest
-    scores: tuple[float, ...] = ()  # mean log-likelihood of the drawn tokens, higher is likelier
+    scores: tuple[float, ...] = ()
 
     def png(self, index: int = 0) -> bytes:
         """One picture as a PNG that carries the request which makes it again, alone."""
@@ -29,9 +34,14 @@ class Result:
 
     def request_of(self, index: int) -> EditRequest:
         """The request that makes this picture alone."""
-        alone = {"seed": self.seeds[index], "variations": 1}
-        options = self.request.options.model_copy(update=alone)
-        return self.request.model_copy(update={"options": options, "image": None, "mask": None})
+        alone = {"seed": self.seeds[index], "variations": 1, "candidates": None}
+        bare = {
+            "options": self.request.options.model_copy(update=alone),
+            "image": None,
+            "mask": None,
+            "regions": tuple(r.model_copy(update={"mask": None}) for r in self.request.regions),
+        }
+        return self.request.model_copy(update=bare)
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,13 @@ class Rule:
     fill: str
     closed_loop: bool
     coverage: float
+    grow: int
     blend: str
+    match_colour: bool
     feather: int
+    soft_scales: int
     guidance: float
+    guidance_schedule: str
     top_k: int
     top_p: float
 
@@ -60,9 +64,13 @@ def rule_for(
         fill=chosen(options.fill, "none" if paper else "push_pull"),
         closed_loop=chosen(options.closed_loop, not paper),
         coverage=chosen(options.coverage, FINE_COVERAGE),
+        grow=chosen(options.grow, 0),
         blend=chosen(options.blend, "none" if paper else "membrane"),
+        match_colour=chosen(options.match_colour, False),
         feather=chosen(options.feather, 0),
+        soft_scales=chosen(options.soft_scales, 0),
         guidance=chosen(options.guidance, own["guidance"]),
+        guidance_schedule=chosen(options.guidance_schedule, "linear"),
         top_k=chosen(options.top_k, int(own["top_k"])),
         top_p=chosen(options.top_p, own["top_p"]),
     )

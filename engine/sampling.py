@@ -71,9 +71,7 @@ def uniforms(
     return (bits >> np.uint64(11)).astype(np.float64) / float(1 << 53)
 
 
-def noise(
-    seeds: tuple[int, ...], scale: int, positions: Tensor, *, frame: int = 0
-) -> Tensor:
+def noise(seeds: tuple[int, ...], scale: int, positions: Tensor, *, frame: int = 0) -> Tensor:
     """``uniforms`` for several variations: (B, n), float64, for positions on the CPU."""
     index = positions.numpy()
     rows = np.stack([uniforms(seed, scale, index, frame=frame) for seed in seeds])

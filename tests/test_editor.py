@@ -13,7 +13,8 @@ from PIL import Image
 from engine import EditOptions, EditRequest, EngineError, MaskError, RequestError
 from engine.editor import Editor
 from engine.pixels import open_image, read_request
-from engine.request import MAX_SEED
+from engine.regions import painting_order
+from engine.request import MAX_SEED, Region
 from engine.result import Result
 from tests.pictures import MODES, noisy_rgb, picture
 from tests.tiny import LABELS, tiny_editor
@@ -67,7 +68,10 @@ def test_pixels_outside_the_mask_are_the_source_bytes(
         feather=data.draw(st.sampled_from([None, 0, 1, 5, 200])),
         context=data.draw(st.sampled_from(["auto", "whole", 0, 3, 500])),
         rule=data.draw(st.sampled_from(["default", "paper"])),
-        blend=data.draw(st.sampled_from([None, "none", "membrane"])),
+        blend=data.draw(st.sampled_from([None, "none", "membrane", "poisson", "multiband"])),
+        match_colour=data.draw(st.sampled_from([None, True, False])),
+        grow=data.draw(st.sampled_from([None, 0, 3, 64])),
+        soft_scales=data.draw(st.sampled_from([None, 0, 1, 16])),
         fill=data.draw(st.sampled_from([None, "push_pull", "mean", "navier_stokes"])),
         structure=data.draw(st.sampled_from([None, 0, 2])),
     )
@@ -283,3 +287,159 @@ def test_labels_are_found_by_name_id_and_display(editor: Editor) -> None:
 def test_an_empty_mask_picture_is_a_mask_error(editor: Editor) -> None:
     with pytest.raises(MaskError):
         editor.inpaint(noisy_rgb(9, 9), Image.new("L", (9, 9)))
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data(), mode=st.sampled_from(MODES))
+def test_pixels_outside_all_regions_are_the_source_bytes(data: st.DataObject, mode: str) -> None:
+    width, height = data.draw(st.integers(2, 80)), data.draw(st.integers(2, 80))
+    several = [data.draw(masks(width, height)) for _ in range(data.draw(st.integers(1, 3)))]
+    source = picture(mode, width, height)
+    regions = tuple(
+        Region(mask=mask, label=label) for mask, label in zip(several, (0, 1, 2), strict=False)
+    )
+    options = EditOptions(seed=1, variations=2, candidates=data.draw(st.sampled_from([None, 3])))
+    request = EditRequest(task="edit_class", image=source, regions=regions, options=options)
+    try:
+        painting_order(several)
+    except MaskError:
+        with pytest.raises(MaskError, match="wholly under"):
+            EDITOR.run(request)
+        return
+    for image in EDITOR.run(request).images:
+        assert_untouched(source, image, np.logical_or.reduce(several))
+
+
+def test_one_region_is_the_same_edit_as_a_mask_with_its_label(editor: Editor) -> None:
+    source, mask = noisy_rgb(64, 48), box_mask(64, 48, (10, 10, 40, 40))
+    options = EditOptions(seed=4, variations=2)
+    alone = editor.edit_class(source, mask, "boat", options)
+    region = Region(mask=mask, label="boat")
+    request = EditRequest(task="edit_class", image=source, regions=(region,), options=options)
+    result = editor.run(request)
+    assert [i.tobytes() for i in result.images] == [i.tobytes() for i in alone.images]
+    assert result.scores == alone.scores and editor.views(request) == editor.views(alone.request)
+
+
+def two_regions(source: Image.Image, **options: object) -> tuple[EditRequest, list[np.ndarray]]:
+    """A small region that overlaps the corner of a large one, the small one given first."""
+    small = box_mask(*source.size, (30, 5, 50, 20))
+    large = box_mask(*source.size, (5, 10, 45, 40))
+    regions = (Region(mask=small, label="bird"), Region(mask=large, label="hills"))
+    return (
+        EditRequest(
+            task="edit_class", image=source, regions=regions, options=EditOptions(**options)
+        ),
+        [small, large],
+    )
+
+
+def test_the_larger_region_comes_first_and_the_smaller_sees_it_and_lies_on_top(
+    editor: Editor,
+) -> None:
+    source = noisy_rgb(64, 48)
+    request, (small, large) = two_regions(source, seed=3, variations=2)
+    both = editor.run(request)
+    assert len(editor.views(request)) == 2
+    swapped = request.model_copy(update={"regions": request.regions[::-1]})
+    assert editor.run(swapped).images[1].tobytes() == both.images[1].tobytes()
+    hills = editor.edit_class(source, large, "hills", EditOptions(seed=4)).images[0]
+    only_large = large & ~small
+    assert (raw(both.images[1])[only_large] != raw(source)[only_large]).mean() > 0.3
+    assert (raw(both.images[1])[small] != raw(hills)[small]).mean() > 0.3
+
+
+def test_a_region_does_not_see_what_a_later_one_will_replace(editor: Editor) -> None:
+    """The later region's old pixels are another picture; outside it nothing may differ."""
+    source = noisy_rgb(64, 48)
+    small, large = box_mask(64, 48, (46, 5, 60, 20)), box_mask(64, 48, (5, 10, 45, 40))
+    other = np.array(source)
+    other[small] = 255 - other[small]
+    regions = (Region(mask=large, label="hills"), Region(mask=small, label="bird"))
+    images = [
+        editor.run(
+            EditRequest(
+                task="edit_class", image=image, regions=regions, options=EditOptions(seed=1)
+            )
+        ).images[0]
+        for image in (source, Image.fromarray(other))
+    ]
+    assert np.array_equal(raw(images[0])[large], raw(images[1])[large])
+
+
+def test_regions_count_their_steps_together_and_can_be_made_again(editor: Editor) -> None:
+    request, _ = two_regions(noisy_rgb(64, 48), seed=3, variations=2)
+    steps = list(editor.steps(request))
+    assert [step.index for step in steps] == list(range(steps[0].of))
+    assert steps[-1].frames == 2 and len(steps) == 2 * len(editor.scales)
+    result = steps[-1].result
+    assert result is not None
+    stored = EditRequest(**json.loads(read_request(open_image(result.png(1))) or ""))
+    assert [region.label for region in stored.regions] == ["bird", "hills"]
+    assert [region.mask for region in result.request_of(1).regions] == [None, None]
+    again = stored.model_copy(update={"image": request.image, "regions": request.regions})
+    assert editor.run(again).images[0].tobytes() == result.images[1].tobytes()
+
+
+def bad_regions() -> list[tuple[str, dict[str, object]]]:
+    mask = np.ones((10, 20), bool)
+    bird = Region(mask=mask, label="bird")
+    return [
+        ("belong to edit_class", {"task": "inpaint", "regions": (bird,)}),
+        ("not both", {"regions": (bird,), "mask": mask}),
+        ("not both", {"regions": (bird,), "label": "bird"}),
+        ("region 2 needs a mask", {"regions": (bird, Region(label="boat"))}),
+        ("near ones: 'bird'", {"regions": (Region(mask=mask, label="brid"),)}),
+        ("mask of region 2 is 10x20", {"regions": (bird, Region(mask=mask.T, label="boat"))}),
+        ("mask is empty", {"regions": (Region(mask=~mask, label="boat"),)}),
+        ("region 1 lies wholly under", {"regions": (bird, Region(mask=mask, label="boat"))}),
+    ]
+
+
+@pytest.mark.parametrize(("message", "fields"), bad_regions(), ids=lambda v: str(v)[:24])
+def test_a_mistake_in_a_region_is_told_in_one_line(
+    editor: Editor, message: str, fields: dict[str, object]
+) -> None:
+    with pytest.raises(EngineError, match=message) as caught:
+        editor.run(EditRequest(**{"task": "edit_class", "image": noisy_rgb(20, 10), **fields}))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("task", ["inpaint", "generate"])
+def test_candidates_give_the_best_first_each_one_that_its_seed_makes_alone(
+    editor: Editor, task: str
+) -> None:
+    source, mask = noisy_rgb(60, 40), box_mask(60, 40, (5, 5, 30, 35))
+    fields = {"task": task, "label": "bird"}
+    if task == "inpaint":
+        fields |= {"image": source, "mask": mask}
+    every = editor.run(EditRequest(**fields, options=EditOptions(seed=5, variations=6)))
+    best = editor.run(
+        EditRequest(**fields, options=EditOptions(seed=5, variations=2, candidates=6))
+    )
+    assert every.seeds == (5, 6, 7, 8, 9, 10) and len(best.images) == 2
+    order = sorted(range(6), key=lambda i: -every.scores[i])[:2]
+    assert best.seeds == tuple(every.seeds[i] for i in order)
+    assert best.scores == tuple(every.scores[i] for i in order)
+    for index, place in enumerate(order):
+        assert best.images[index].tobytes() == every.images[place].tobytes()
+    alone = best.request_of(1)
+    assert alone.options.candidates is None and alone.options.seed == best.seeds[1]
+    again = alone.model_copy(update={k: fields[k] for k in ("image", "mask") if k in fields})
+    assert editor.run(again).images[0].tobytes() == best.images[1].tobytes()
+
+
+def test_candidates_are_drawn_behind_the_scenes(editor: Editor) -> None:
+    """Progress and previews are those of the variations that were asked for; closing cancels."""
+    source, mask = noisy_rgb(60, 40), box_mask(60, 40, (5, 5, 30, 35))
+    request = EditRequest(
+        task="inpaint", image=source, mask=mask, options=EditOptions(variations=2, candidates=4)
+    )
+    steps = list(editor.steps(request))
+    assert [len(step.previews()) for step in steps][-2:] == [2, 2]
+    assert len(steps) == len(editor.scales)
+    running = editor.steps(request)
+    next(running)
+    running.close()
+    with pytest.raises(RequestError, match="candidates: 1 are too few for 3 variations"):
+        editor.generate("bird", EditOptions(variations=3, candidates=1))

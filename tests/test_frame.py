@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
-from engine.fill import fill_hole, membrane, push_pull
+from engine.blending import colour_shift, correction, harmonic
+from engine.fill import fill_hole, push_pull
 from engine.frame import Frame, fade_in
 from engine.windows import Window
 
@@ -48,7 +50,7 @@ def test_compositing_writes_under_the_mask_only() -> None:
     canvas = np.random.default_rng(1).integers(0, 256, (40, 40, 3), dtype=np.uint8)
     mask = np.zeros((40, 40), bool)
     mask[5:20, 8:30] = True
-    for blend in ("none", "membrane"):
+    for blend in ("none", "membrane", "poisson", "multiband"):
         for feather in (0, 4):
             after = canvas.copy()
             frame = Frame.cut(canvas, mask, Window(0, 0, 40), 32)
@@ -86,11 +88,86 @@ def test_push_pull_spreads_a_constant_exactly() -> None:
     assert np.allclose(push_pull(values, weight), (1, 2, 3), atol=1e-4)
 
 
-def test_the_membrane_makes_the_hole_meet_its_rim() -> None:
+@pytest.mark.parametrize("blend", ["membrane", "poisson", "multiband"])
+def test_every_blend_makes_the_hole_meet_its_rim(blend: str) -> None:
     """A model that is 30 too dark everywhere: the correction at the rim must undo it."""
     known = ~hole_in(64)
-    correction = membrane(np.full((64, 64, 3), 30, np.float32), known)
-    assert np.all(correction[known] == 0)
-    rim = correction[64 // 4, 64 // 4 : 64 // 2]
+    added = correction(np.full((64, 64, 3), 30, np.float32), known, blend)
+    assert np.all(added[known] == 0)
+    rim = added[64 // 4, 64 // 4 : 64 // 2]
     assert np.all(abs(rim - 30) < 3)
-    assert correction[~known].min() > 0
+    assert added[~known].min() > 0
+
+
+@pytest.mark.parametrize("blend", ["membrane", "poisson", "multiband"])
+def test_nothing_known_or_nothing_missing_needs_no_correction(blend: str) -> None:
+    difference = np.random.default_rng(0).normal(0, 9, (16, 16, 3)).astype(np.float32)
+    for known in (np.zeros((16, 16), bool), np.ones((16, 16), bool)):
+        assert not correction(difference, known, blend).any()
+
+
+@pytest.mark.parametrize("side", [16, 37, 256])
+def test_poisson_finds_the_harmonic_function_that_it_sees_around_the_hole(side: int) -> None:
+    """x^2 - y^2 and a ramp solve Laplace's equation, also in its discrete form."""
+    y, x = np.mgrid[:side, :side].astype(np.float32) / side
+    truth = np.stack([x * x - y * y, x, 1 - y], axis=2) * 100
+    known = ~hole_in(side)
+    found = harmonic(np.where(known[..., None], truth, 0).astype(np.float32), known)
+    assert abs(found - truth).max() < 0.5
+
+
+def test_poisson_runs_flat_into_the_border_of_the_frame() -> None:
+    known = np.zeros((64, 64), bool)
+    known[:, :10] = True
+    values = np.where(known[..., None], 20, -500) * np.ones(3, np.float32)
+    assert np.allclose(harmonic(values.astype(np.float32), known), 20, atol=0.1)
+
+
+def test_a_multiband_blend_carries_broad_differences_further_than_fine_ones() -> None:
+    known = np.zeros((128, 128), bool)
+    known[:, :64] = True
+    y = np.arange(128)
+    broad, fine = (np.sin(2 * np.pi * y / wave)[:, None, None] * 20 for wave in (128, 8))
+    reach = []
+    for wave in (broad, fine):
+        difference = np.broadcast_to(wave, (128, 128, 3)) * known[..., None]
+        added = correction(difference.astype(np.float32), known, "multiband")
+        reach.append(abs(added[:, 76]).max() / abs(added[:, 64]).max())
+    assert reach[0] > 0.4 and reach[1] < 0.2
+
+
+def test_the_shift_of_colour_is_read_off_the_known_rim_and_taken_out_everywhere() -> None:
+    canvas = np.random.default_rng(1).integers(60, 190, (64, 64, 3), dtype=np.uint8)
+    mask = hole_in(64)
+    frame = Frame.cut(canvas, mask, Window(0, 0, 64), 64)
+    shift = np.array([8, -5, 3], np.float32)
+    assert np.allclose(colour_shift(np.broadcast_to(shift, (64, 64, 3)), ~mask), shift, atol=1e-3)
+    after = canvas.copy()
+    frame.composite(after, mask, frame.pixels - shift, blend="none", match_colour=True)
+    assert np.array_equal(after, canvas)
+
+
+def test_a_grown_hole_hides_the_rim_but_is_not_painted() -> None:
+    canvas = np.full((64, 64, 3), 200, np.uint8)
+    mask = hole_in(64)
+    disc = np.ones((7, 7), np.uint8)
+    halo = cv2.dilate(mask.astype(np.uint8), disc).astype(bool) & ~mask
+    canvas[mask] = canvas[halo] = 0  # an object, and a rim of it that the mask misses
+    frame = Frame.cut(canvas, mask, Window(0, 0, 64), 64)
+    assert frame.filled("push_pull").pixels[mask].max() < 100, "the rim leaks into the fill"
+    grown = frame.grown(5)
+    assert np.allclose(grown.filled("push_pull").pixels[mask | halo], 200, atol=1)
+    assert np.array_equal(grown.mask, frame.mask)
+    after = canvas.copy()
+    grown.composite(after, mask, np.full((64, 64, 3), 200.0))
+    assert np.array_equal(after[~mask], canvas[~mask]) and np.all(after[mask] == 200)
+
+
+def test_what_is_hidden_is_filled_and_not_painted() -> None:
+    canvas = np.full((32, 32, 3), 100, np.uint8)
+    mask, later = hole_in(32), np.zeros((32, 32), bool)
+    later[20:28, 20:28] = True
+    canvas[later] = 255
+    frame = Frame.cut(canvas, mask, Window(0, 0, 32), 32, later)
+    assert np.array_equal(frame.hole, mask | later)
+    assert np.allclose(frame.filled("push_pull").pixels, 100, atol=1)

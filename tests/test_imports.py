@@ -15,9 +15,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # The house, floor by floor: a module imports from its own floor and from those above it here.
 FLOORS = (
-    ("errors", "spec"),
+    ("errors", "spec", "memory"),
     ("pixels", "request"),
-    ("windows", "fill", "frame", "masks", "rules"),
+    ("windows", "fill", "blending", "frame", "masks", "rules", "regions", "ranking"),
     ("model",),
     ("sampling",),
     ("generation",),

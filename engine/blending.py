@@ -1,0 +1,111 @@
+"""How a generated hole meets its surroundings: a correction that is added inside the hole only.
+
+A difference is the picture minus the model's output, (S, S, 3) float32, meaningful where known;
+``known`` is (S, S) bool. Corrections are zero where known, so nothing outside a mask can change.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from engine.fill import Floats, push_pull
+from engine.pixels import Mask
+
+RIM = 12  # width in model pixels of the known rim whose colours count
+REACH = 0.35  # distance, as a part of the frame, at which a smooth correction has faded to 1/e
+BANDS = 6  # of the multi-band blend; each one's wavelength is twice that of the one before
+BAND_REACH = 2.0  # a band of details of 2^k pixels has faded to 1/e after so many times 2^k pixels
+SWEEPS = 24  # Gauss-Seidel sweeps a level; the coarser level has settled all that is smooth
+
+
+def correction(difference: Floats, known: Mask, blend: str) -> Floats:
+    """What to add to the model's output: ``blend`` is none, membrane, poisson or multiband."""
+    if blend == "none" or known.all() or not known.any():
+        return np.zeros_like(difference, np.float32)
+    if blend == "poisson":
+        smooth = harmonic(difference.astype(np.float32), known)
+    elif blend == "multiband":
+        smooth = multiband(difference.astype(np.float32), known)
+    else:
+        smooth = membrane(difference.astype(np.float32), known)
+    return np.where(known[..., None], 0, smooth).astype(np.float32)
+
+
+def rim_weight(known: Mask) -> Floats:
+    """How much a known pixel says about the hole: 1 at its edge, e^-3 a rim's width away."""
+    outward = cv2.distanceTransform(known.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    weight: Floats = np.where(known, np.exp(-(outward - 1) * (3 / RIM)), 0).astype(np.float32)
+    return weight
+
+
+def colour_shift(difference: Floats, known: Mask) -> Floats:
+    """The mean difference along the known rim, (3,): the autoencoder's shift of colour there."""
+    weight = rim_weight(known)[..., None]
+    total = float(weight.sum())
+    shift: Floats = (difference * weight).sum(axis=(0, 1)) / max(total, 1e-6)
+    return shift.astype(np.float32)
+
+
+def _inward(known: Mask) -> Floats:
+    distance: Floats = cv2.distanceTransform(
+        (~known).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE
+    )
+    return distance
+
+
+def membrane(difference: Floats, known: Mask) -> Floats:
+    """The rim's differences, averaged over its width, spread over the hole, fading inward.
+
+    After Perez et al. 2003, eq. 8, but unlike the exact solution it neither carries single noisy
+    pixels of the rim across the hole nor reaches its far middle.
+    """
+    spread = push_pull(difference, rim_weight(known))
+    fade = np.exp(-_inward(known) / (REACH * known.shape[0]))[..., None]
+    faded: Floats = spread * fade
+    return faded
+
+
+def harmonic(values: Floats, known: Mask) -> Floats:
+    """The membrane of Perez et al. 2003, eq. 8: Laplace's equation inside, ``values`` where known.
+
+    Something must be known. Known pixels that touch the hole are met exactly; at the frame's own
+    border the correction runs flat. Cascadic multigrid (Bornemann and Deuflhard 1996): solve at half the size, then smooth.
+    """
+    side = known.shape[0]
+    inside = ~known
+    guess = np.broadcast_to(values[known].mean(axis=0), values.shape)
+    half = (side + 1) // 2
+    weight = known.astype(np.float32)
+    share = cv2.resize(weight, (half, half), interpolation=cv2.INTER_AREA)
+    enough = share >= 0.5
+    if side > 2 and enough.any() and not enough.all():
+        mixed = cv2.resize(values * weight[..., None], (half, half), interpolation=cv2.INTER_AREA)
+        coarse = harmonic(mixed / np.maximum(share, 1e-6)[..., None], enough)
+        guess = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_LINEAR)
+    solution: Floats = np.where(known[..., None], values, guess).astype(np.float32)
+    cross = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.float32) / 4
+    parity = np.indices(known.shape).sum(axis=0) % 2
+    for _ in range(SWEEPS):
+        for colour in (0, 1):
+            mean = cv2.filter2D(solution, -1, cross, borderType=cv2.BORDER_REPLICATE)
+            np.copyto(solution, mean, where=(inside & (parity == colour))[..., None])
+    return solution
+
+
+def multiband(difference: Floats, known: Mask) -> Floats:
+    """Every band of the rim's differences fades over its own wavelength.
+
+    After Burt and Adelson 1983; their two pictures both change at the seam, here one must not, so
+    the transition of each band lies inside the hole.
+    """
+    inward = _inward(known)
+    weight = known.astype(np.float32)
+    finer = np.where(known[..., None], difference, push_pull(difference, weight))
+    total: Floats = np.zeros_like(finer)
+    for band in range(BANDS):
+        coarser = cv2.GaussianBlur(finer, (0, 0), 2.0**band, borderType=cv2.BORDER_REPLICATE)
+        total += (finer - coarser) * np.exp(-inward / (BAND_REACH * 2.0**band))[..., None]
+        finer = coarser
+    total += finer * np.exp(-inward / (REACH * known.shape[0]))[..., None]
+    return total

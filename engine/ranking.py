@@ -1,0 +1,54 @@
+"""How good a variation is without knowing the truth, to show the best ones first.
+
+Two signs of a bad one: an edge along the mask that the picture has not elsewhere, and tokens that
+the model itself finds unlikely. Pictures are (S, S, 3) floats in 0..255, masks (S, S) bool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from engine.fill import Floats
+from engine.pixels import Mask
+
+SEAM_WEIGHT = 1.0  # nats of mean log-likelihood that a seam e times as strong costs
+NEIGHBOURHOOD = 8  # width in pixels, on either side of the edge, of what a seam is compared with
+CALM = 2.0  # added to both gradients (of 255), so that flat neighbourhoods do not exaggerate
+
+
+def seam(known: Floats, picture: Floats, hole: Mask) -> float:
+    """The gradient across the hole's edge, as a multiple of that of its neighbourhood.
+
+    ``known`` is what was there, ``picture`` the model's output before any blending. 1 is an edge
+    like any other place nearby; 1 where there is no edge.
+    """
+    pasted = np.where(hole[..., None], picture, known)
+    kernel = np.ones((2 * NEIGHBOURHOOD + 1,) * 2, np.uint8)
+    inside = hole.astype(np.uint8)
+    near = (cv2.dilate(inside, kernel) > 0) & (cv2.erode(inside, kernel) == 0)
+    across, beside = [], []
+    for axis in (0, 1):
+        steps = np.abs(np.diff(pasted, axis=axis)).mean(axis=-1)
+        crossing = np.diff(inside, axis=axis) != 0
+        first, last = (slice(None, -1), slice(1, None))
+        pair = (first, last) if axis == 0 else ((slice(None), first), (slice(None), last))
+        band = near[pair[0]] & near[pair[1]] & ~crossing
+        across.append(steps[crossing])
+        beside.append(steps[band])
+    edge, rest = np.concatenate(across), np.concatenate(beside)
+    if not edge.size or not rest.size:
+        return 1.0
+    return float((edge.mean() + CALM) / (rest.mean() + CALM))
+
+
+def score(likelihood: float, seams: Sequence[float]) -> float:
+    """Higher is better: mean log-likelihood of the drawn tokens, less the log of the mean seam."""
+    return likelihood - SEAM_WEIGHT * float(np.log(np.mean(seams))) if seams else likelihood
+
+
+def best_first(scores: Sequence[float]) -> list[int]:
+    """Indices by falling score; equal ones in their own order."""
+    return sorted(range(len(scores)), key=lambda index: -scores[index])
