@@ -70,7 +70,8 @@ def harmonic(values: Floats, known: Mask) -> Floats:
     """The membrane of Perez et al. 2003, eq. 8: Laplace's equation inside, ``values`` where known.
 
     Something must be known. Known pixels that touch the hole are met exactly; at the frame's own
-    border the correction runs flat. Cascadic multigrid (Bornemann and Deuflhard 1996): solve at half the size, then smooth.
+    border the correction runs flat. Cascadic multigrid (Bornemann and Deuflhard 1996): solve at
+    half the size, then smooth.
     """
     side = known.shape[0]
     inside = ~known
