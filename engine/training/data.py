@@ -44,12 +44,19 @@ SPLITS = {"train": 0, "val": 1}
 
 
 class Pictures(Protocol):
-    """An endless split of a data set."""
+    """An endless split of a data set.
+
+    `names` are the labels of a model trained on it: the classes, then finer names if there are any.
+    """
 
     classes: tuple[str, ...]
+    names: tuple[str, ...]
 
     def __getitem__(self, index: int) -> tuple[Picture, int]:
         """Picture number `index` and its class id."""
+
+    def fine_label(self, index: int) -> int:
+        """The id, in `names`, of the finest name that picture number `index` has."""
 
 
 def keyed_generator(seed: int, *key: int) -> np.random.Generator:
@@ -91,6 +98,13 @@ class StickerSet:
             if fields["split"] == split:
                 icon = Icon(**fields)
                 self.icons.setdefault(icon.label, {}).setdefault(icon.concept, []).append(icon)
+        trained = {i["concept"]: i["label"] for i in index["icons"] if i["split"] == "train"}
+        self.fine = {  # concept -> name; a concept that is called like a class says which it is in
+            concept: f"{concept} ({label})" if concept in self.classes else concept
+            for concept, label in sorted(trained.items())
+        }
+        self.names = (*self.classes, *self.fine.values())
+        self.name_ids = {name: number for number, name in enumerate(self.names)}
         self.scenery: dict[str, list[Photo]] = {}
         for photo in self.photos:
             if photo.label:
@@ -102,16 +116,27 @@ class StickerSet:
             return np.asarray(picture.convert("RGB"))
 
     def __getitem__(self, index: int) -> tuple[Picture, int]:
+        rng, label, subject = self._subject(index)
+        if isinstance(subject, Photo):
+            picture = self._photo(subject, rng, smallest=0.7)
+        else:
+            picture = self._paste(self._background(rng), subject, rng)
+        return picture, self.name_ids[label]
+
+    def fine_label(self, index: int) -> int:
+        _, label, subject = self._subject(index)
+        name = label if isinstance(subject, Photo) else self.fine.get(subject.concept, label)
+        return self.name_ids[name]
+
+    def _subject(self, index: int) -> tuple[np.random.Generator, str, Photo | Icon]:
+        """Class and photo or icon of a picture, and the noise for the rest of it."""
         rng = keyed_generator(self.seed, SPLITS[self.split], index)
         if rng.random() < BARE:
             label = choice(list(self.scenery), rng)
-            photo = choice(self.scenery[label], rng)
-            return self._photo(photo, rng, smallest=0.7), self.classes.index(label)
+            return rng, label, choice(self.scenery[label], rng)
         label = choice(list(self.icons), rng)
         concept = choice(list(self.icons[label]), rng)
-        icon = choice(self.icons[label][concept], rng)
-        picture = self._paste(self._background(rng), icon, rng)
-        return picture, self.classes.index(label)
+        return rng, label, choice(self.icons[label][concept], rng)
 
     def _photo(self, photo: Photo, rng: np.random.Generator, *, smallest: float) -> Picture:
         crop = random_crop(self._load(photo.file), self.side, rng, smallest=smallest)
@@ -179,7 +204,7 @@ class PictureFolder:
                 f"no training pictures in {folder}: expected one subfolder a class with "
                 f"{', '.join(sorted(PICTURE_SUFFIXES))} files inside"
             )
-        self.classes = tuple(found)
+        self.classes = self.names = tuple(found)
         self.side, self.split, self.seed = side, split, seed
         validation = held_out(
             {
@@ -218,6 +243,10 @@ class PictureFolder:
         name = choice(list(self.files), rng)
         picture = self._load(choice(self.files[name], rng))
         return random_crop(picture, self.side, rng), self.classes.index(name)
+
+    def fine_label(self, index: int) -> int:
+        rng = keyed_generator(self.seed, SPLITS[self.split], index)
+        return self.classes.index(choice(list(self.files), rng))
 
 
 def choice(options: Sequence[T], rng: np.random.Generator) -> T:

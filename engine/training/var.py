@@ -51,6 +51,7 @@ class VAROptions(TrainOptions):
     evaluate_every: int = 400
     held_out: int = 128
     label_drop: float = 0.1  # share of pictures trained without their label
+    fine_labels: float = 0.6  # share of pictures trained with their finest name, not their class
     label_smoothing: float = 0.0
     prefix_until: float = 0.5  # of the budget: all scales but the finest
     window_until: float = 0.85  # of the budget: the finest scale through a window
@@ -152,14 +153,14 @@ class VARTrainer(Trainer):
         side, tokens = vqvae.spec.side, out / "tokens"
         train = open_pictures(data, side=side, split="train", seed=options.seed)
         held_out = open_pictures(data, side=side, split="val", seed=options.seed)
-        self.classes = train.classes
+        self.names = train.names
         self.tokens = TokenStore(tokens, train, self.vqvae, name=f"train-{options.seed}")
         self.held_out = TokenStore(tokens, held_out, self.vqvae, name=f"val-{options.seed}")
         self.spec = VARSpec(
             depth=options.depth,
             width=options.width,
             scales=vqvae.spec.scales,
-            num_classes=len(self.classes),
+            num_classes=len(self.names),
             codebook_size=vqvae.spec.codebook_size,
             latent_channels=vqvae.spec.latent_channels,
         )
@@ -187,8 +188,10 @@ class VARTrainer(Trainer):
             start %= max(options.pictures - options.batch + 1, 1)
         ids, labels = self.tokens.rows(start, options.batch)
         generator = torch.Generator().manual_seed(options.seed * 1_000_003 + self.step)
-        chance = torch.rand(group.world, options.batch, generator=generator)[group.rank]
-        labels = torch.where(chance < options.label_drop, self.spec.no_label, labels)
+        chance = torch.rand(2, group.world, options.batch, generator=generator)[:, group.rank]
+        fine = [self.tokens.pictures.fine_label(start + i) for i in range(options.batch)]
+        labels = torch.where(chance[0] < options.fine_labels, torch.tensor(fine), labels)
+        labels = torch.where(chance[1] < options.label_drop, self.spec.no_label, labels)
         self.scales, windowed = self.phase(progress)
         side = self.spec.scales[self.scales - 1]
         window = None
@@ -254,8 +257,8 @@ class VARTrainer(Trainer):
 
     def sample_sheet(self) -> list[Tensor]:
         """Two variations of a dozen classes: two rows of pictures, (SHEET, 3, H, W) each."""
-        every = max(len(self.classes) // SHEET, 1)
-        labels = range(0, len(self.classes), every)[:SHEET]
+        every = max(len(self.names) // SHEET, 1)
+        labels = range(0, len(self.names), every)[:SHEET]
         columns = torch.stack([self.sample(label, (0, 1)) for label in labels], dim=1)
         return list(columns)
 
@@ -279,10 +282,10 @@ class VARTrainer(Trainer):
     # --- checkpoints --------------------------------------------------------------------------
 
     def extra_state(self) -> dict[str, Any]:
-        return {"spec": asdict(self.spec), "classes": list(self.classes)}
+        return {"spec": asdict(self.spec), "classes": list(self.names)}
 
     def load_extra_state(self, state: Mapping[str, Any]) -> None:
-        if state.get("classes") != list(self.classes) or state.get("spec") != asdict(self.spec):
+        if state.get("classes") != list(self.names) or state.get("spec") != asdict(self.spec):
             raise CheckpointError(
                 f"{self.checkpoint} holds another model; choose another --out, or the same "
                 "sizes, data and VQVAE"

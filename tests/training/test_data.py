@@ -1,3 +1,5 @@
+import json
+import shutil
 from collections import Counter
 from itertools import islice
 from pathlib import Path
@@ -69,6 +71,32 @@ def test_most_objects_are_upright_in_steps_of_the_token_grid(sticker_set: Path) 
         corners[size, int(rows.min()) % 16, int(columns.min()) % 16] += 1
     assert sum(count for _, count in corners.most_common(3)) > 0.65 * 200
     assert len(corners) > 20  # the others are anywhere
+
+
+def test_names_are_classes_then_the_concepts_of_the_training_split(sticker_set: Path) -> None:
+    train, val = (StickerSet(sticker_set, side=32, split=s) for s in ("train", "val"))
+    assert train.names == val.names
+    assert train.names == ("ball", "disc", "hills", *(f"concept {i}" for i in range(6)))
+    fine = Counter(train.names[train.fine_label(index)] for index in range(300))
+    assert set(fine) == set(train.names[2:])  # scenery has no finer name
+    for index in range(20):
+        name, label = train.names[train.fine_label(index)], train.classes[train[index][1]]
+        assert name == label or label == ("disc" if int(name[-1]) % 2 else "ball")
+    assert {val.fine_label(index) for index in range(100)} == {0, 1, 2}  # unseen concepts
+
+
+def test_a_concept_called_like_a_class_says_which_class_it_is_in(
+    sticker_set: Path, tmp_path: Path
+) -> None:
+    copied = tmp_path / "set"
+    shutil.copytree(sticker_set, copied)
+    index = json.loads((copied / "index.json").read_text())
+    for icon in index["icons"]:
+        if icon["concept"] == "concept 0":
+            icon["concept"] = "hills"
+    (copied / "index.json").write_text(json.dumps(index))
+    names = StickerSet(copied, side=32, split="train").names
+    assert "hills (ball)" in names and len(set(names)) == len(names)
 
 
 def test_a_picture_depends_on_its_number_only(sticker_set: Path) -> None:
