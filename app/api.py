@@ -1,8 +1,8 @@
 """The HTTP endpoints: the same requests as the window's, for scripts.
 
-Call them with ``gradio_client``. Pictures are files; options are one JSON object with the fields
-of ``engine.EditOptions``. They return PNG files with the request inside, and a JSON object with
-the seeds, the seconds and the request.
+Call them with ``gradio_client``, or as tools of an MCP server (``python app.py --mcp``). Pictures
+are files; options are one JSON object with the fields of ``engine.EditOptions``. They return PNG
+files with the request inside, and a JSON object with the seeds, scores, seconds and the request.
 """
 
 from __future__ import annotations
@@ -13,18 +13,21 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
-from gradio.data_classes import FileData
+from gradio.data_classes import FileData, ListFiles
 
+from app.forms import edit_request
 from app.models import facts
 from app.outbox import new_folder
-from app.runs import edit_request
-from engine.errors import EngineError, ImageError, RequestError
-from engine.request import SIDES
+from engine.errors import EngineError, ImageError, MaskError, RequestError
+from engine.request import SIDES, Region
 
 log = logging.getLogger("varpaint")
 
 if TYPE_CHECKING:
     from app.handlers import Handlers
+    from engine.result import Result
+
+WAITING = 24  # calls that wait in our own line; the rest in Gradio's
 
 
 def picture_input(label: str) -> gr.File:
@@ -37,12 +40,27 @@ def picture_input(label: str) -> gr.File:
     return field
 
 
+def pictures_input(label: str) -> gr.File:
+    """A list of picture files by HTTP."""
+    field = gr.File(label=label, file_count="multiple")
+    field.preprocess = _paths  # type: ignore[method-assign,assignment]
+    return field
+
+
 def _path(payload: Any) -> str | None:
     if payload is None:
         return None
     if not isinstance(payload, FileData):
         raise _error(ImageError("expected a picture file; send it with handle_file(path)"))
     return payload.path
+
+
+def _paths(payload: Any) -> list[str]:
+    if payload is None:
+        return []
+    if not isinstance(payload, ListFiles):
+        raise _error(MaskError("expected a list of picture files; send each with handle_file(path)"))
+    return [file.path for file in payload]
 
 
 def _error(error: EngineError) -> gr.Error:
@@ -57,6 +75,7 @@ def add_endpoints(handlers: Handlers) -> None:
         label = gr.JSON(label="label")
         left, right, top, bottom = (gr.JSON(label=side) for side in SIDES)
         model, options = gr.JSON(label="model"), gr.JSON(label="options")
+        masks, labels = pictures_input("masks"), gr.JSON(label="labels")
         files = gr.File(label="images", file_count="multiple")
         report = gr.JSON(label="report")
         known = gr.JSON(label="models")
@@ -68,8 +87,7 @@ def add_endpoints(handlers: Handlers) -> None:
             inputs,
             outputs,
             api_name=name,
-            concurrency_id="model" if name != "models" else None,
-            concurrency_limit=1 if name != "models" else None,
+            concurrency_limit=WAITING,
             show_progress="hidden",
         )
 
@@ -80,13 +98,18 @@ def add_endpoints(handlers: Handlers) -> None:
         [files, report],
         "outpaint",
     )
-    add(doors.edit_class, [image, mask, label, options, model], [files, report], "edit_class")
+    add(
+        doors.edit_class,
+        [image, mask, label, options, model, masks, labels],
+        [files, report],
+        "edit_class",
+    )
     add(doors.generate, [label, options, model], [files, report], "generate")
     add(doors.models, [], [known], "models")
 
 
 class Endpoints:
-    """What each endpoint does."""
+    """What each endpoint does. The docstrings are what the API's page and MCP clients read."""
 
     def __init__(self, handlers: Handlers) -> None:
         self._models = handlers.models
@@ -94,8 +117,16 @@ class Endpoints:
     def inpaint(
         self, image: Any, mask: Any, label: Any = None, options: Any = None, model: Any = None
     ) -> tuple[list[str], dict[str, Any]]:
-        """Regenerate the white part of a mask. The mask is a picture of the image's size; label
-        is a class name or null; options is an object such as {"seed": 7, "variations": 4}."""
+        """
+        Regenerate the white part of a mask in a picture; all other pixels stay as they are.
+
+        Args:
+            image: The picture file.
+            mask: A picture file of the same size, white where the picture is to be made anew.
+            label: A class name of the model, or null to follow the surroundings.
+            options: An object of edit options, such as {"seed": 7, "variations": 4}, or null.
+            model: A model's name, or null for the one that is loaded.
+        """
         return self._run("inpaint", image, mask, label, options, model)
 
     def outpaint(
@@ -109,24 +140,64 @@ class Endpoints:
         options: Any = None,
         model: Any = None,
     ) -> tuple[list[str], dict[str, Any]]:
-        """Extend a picture by pixels (256) or percent ("25%") on each side."""
+        """
+        Extend a picture beyond its edges.
+
+        Args:
+            image: The picture file.
+            left: How much to add on the left, in pixels (256) or percent ("25%").
+            right: How much to add on the right.
+            top: How much to add at the top.
+            bottom: How much to add at the bottom.
+            label: A class name of the model, or null to follow the surroundings.
+            options: An object of edit options, such as {"seed": 7, "variations": 4}, or null.
+            model: A model's name, or null for the one that is loaded.
+        """
         margins = {"left": left, "right": right, "top": top, "bottom": bottom}
-        return self._run("outpaint", image, None, label, options, model, margins)
+        return self._run("outpaint", image, None, label, options, model, margins=margins)
 
     def edit_class(
-        self, image: Any, mask: Any, label: Any, options: Any = None, model: Any = None
+        self,
+        image: Any,
+        mask: Any = None,
+        label: Any = None,
+        options: Any = None,
+        model: Any = None,
+        masks: Any = None,
+        labels: Any = None,
     ) -> tuple[list[str], dict[str, Any]]:
-        """Turn the white part of a mask into something of a class, such as "bird"."""
-        return self._run("edit_class", image, mask, label, options, model)
+        """
+        Turn the white part of a mask into something of a class, such as "bird"; or several parts,
+        each into a class of its own.
+
+        Args:
+            image: The picture file.
+            mask: A picture file of the same size, white where the class is to appear, or null.
+            label: The class name that belongs to the mask, or null.
+            options: An object of edit options, such as {"seed": 7, "variations": 4}, or null.
+            model: A model's name, or null for the one that is loaded.
+            masks: Instead of one mask, a list of mask files, one for each region.
+            labels: The class names of those regions, a list as long as masks.
+        """
+        return self._run("edit_class", image, mask, label, options, model, (masks, labels))
 
     def generate(
-        self, label: Any, options: Any = None, model: Any = None
+        self, label: Any = None, options: Any = None, model: Any = None
     ) -> tuple[list[str], dict[str, Any]]:
-        """Make a new picture of a class."""
+        """
+        Make a new picture of a class.
+
+        Args:
+            label: A class name of the model.
+            options: An object of edit options, such as {"seed": 7, "variations": 4}, or null.
+            model: A model's name, or null for the one that is loaded.
+        """
         return self._run("generate", None, None, label, options, model)
 
     def models(self) -> dict[str, Any]:
-        """The models that can be asked for, and the loaded one's classes."""
+        """
+        Tell which models can be asked for, and the class names of the loaded one.
+        """
         try:
             editor = self._models.editor(None)
             offers = [vars(offer) for offer in self._models.offers()]
@@ -142,6 +213,7 @@ class Endpoints:
         label: Any,
         options: Any,
         model: Any,
+        regions: tuple[Any, Any] = (None, None),
         margins: dict[str, Any] | None = None,
     ) -> tuple[list[str], dict[str, Any]]:
         from engine.pixels import open_image  # imports torch; the page need not wait for it
@@ -156,17 +228,13 @@ class Endpoints:
                 image=open_image(image) if image is not None else None,
                 mask=open_image(mask) if mask is not None else None,
                 label=label,
+                regions=_regions(*regions),
                 model=model,
                 margins=margins,
                 options=options,
             )
             with self._models.alone():
-                editor = self._models.editor(request.model)
-                result = None
-                for step in editor.steps(request):
-                    result = step.result
-            if result is None:
-                raise RequestError("the edit ended without a result; run it again")
+                result: Result = self._models.editor(request.model).run(request)
             folder, files = new_folder(), []
             for index, seed in enumerate(result.seeds):
                 path = folder / f"{task}-{seed}.png"
@@ -180,7 +248,24 @@ class Endpoints:
             raise gr.Error(words, print_exception=False) from None
         report = {
             "seeds": list(result.seeds),
+            "scores": list(result.scores),
             "seconds": result.seconds,
             "request": result.request.model_dump(exclude_none=True),
         }
         return files, report
+
+
+def _regions(masks: Any, labels: Any) -> tuple[Region, ...]:
+    """Regions from a list of mask files and one of class names."""
+    from engine.pixels import open_image
+
+    files, names = masks or [], labels or []
+    if not isinstance(names, list):
+        raise RequestError(f"labels: expected a list, got {type(names).__name__}")
+    if len(files) != len(names):
+        raise RequestError(
+            f"expected a label for each mask, got {len(files)} masks and {len(names)} labels"
+        )
+    return tuple(
+        Region(mask=open_image(file), label=name) for file, name in zip(files, names, strict=True)
+    )

@@ -14,12 +14,15 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from app import canvas, markup, screens
+from app import canvas, forms, markup, project, screens
+from app.forms import NEED_LABEL, read_painted
 from app.models import Models, Offer
 from app.outbox import new_folder
-from app.runs import NEED_LABEL, Runs, read_painted
+from app.runs import Runs
 from app.screens import Screen, hint
-from app.session import Session
+from app.session import Moment, Session, Variation
+from app.store import Store
+from app.vault import Vault
 from engine.errors import EngineError, ImageError, MaskError, RequestError
 from engine.request import SIDES
 
@@ -61,21 +64,38 @@ class Handlers:
 
     def __init__(self, models: Models) -> None:
         self.models = models
-        self.runs = Runs(models)
+        self.vault = Vault()
+        self.store = Store()
+        self.runs = Runs(models, self.store)
 
     # ---- the window opens -------------------------------------------------------------------
 
-    def opened(self, task: str) -> Iterator[Screen]:
-        """Offer the models and, as soon as one is loaded, its classes."""
+    def opened(self, recalled: Any = None) -> Iterator[Screen]:
+        """A new page: what it recalls of an earlier one comes back (see varpaint.recall in
+        assets/script.js). Offer the models and, as soon as one is loaded, its classes."""
+        recalled = recalled if isinstance(recalled, dict) else {}
+        fields = forms.kept_fields(recalled.get("fields"))
+        task, label, model = (fields.pop(name, None) for name in ("task", "label", "model"))
+        task = task or "inpaint"
+        session = self.store.begun(str(recalled.get("key") or ""), Session(vault=self.vault))
+        session = forms.recalled_mask(session, recalled.get("mask"), recalled.get("version"))
+        screen: Screen = {"session": session, "key": markup.key(session.key), "task": task,
+                          **fields, **self._task_screen(task)}  # fmt: skip
+        if session.current is not None or session.outcome is not None:
+            session = session.remounted()
+            screen |= {**screens.of_session(session), **screens.of_result(session)}
         if not self.models.ready():
             text = "The model is loading; you can open a picture already."
-            yield {"status": markup.status(text, "busy")}
-        editor = self.models.editor(None)
+            screen["status"] = markup.status(text, "busy")
+        yield screen
+        model = model if model and self._offer(model) else None
+        editor = self.models.editor(model)
         yield {
             **self._model_screen(editor.name),
-            "label": self._label_update(task, None, editor.labels),
-            "status": markup.status(hint(Session(), task)),
+            "label": self._label_update(task, label, editor.labels),
+            "status": markup.status(hint(session, task)),
         }
+        yield from self.runs.resume(str(recalled.get("key") or ""), session)
 
     def model_changed(self, model: str | None, task: str, label: str | None) -> Iterator[Screen]:
         """Load another model; its classes replace the old one's."""
@@ -106,7 +126,14 @@ class Handlers:
             detail += f", {offer.bytes / 1e6:.0f} MB"
         about = editor.about or (offer.about if offer else "")
         note = markup.model_note(offer.title if offer else name, about, detail)
-        return {"model": gr.update(choices=choices, value=name), "model-note": note}
+        count = len(editor.scales)
+        keeps = [(f"first {k} of {count} scales", k) for k in range(1, count)]
+        more = gr.update(choices=keeps, value=max(1, min(count - 1, round(count / 3))))
+        return {
+            "model": gr.update(choices=choices, value=name),
+            "model-note": note,
+            "more-scales": more,
+        }
 
     def _label_update(self, task: str, label: str | None, labels: list[str]) -> Any:
         none = "Choose a class …" if task in NEED_LABEL else "No class: follow the surroundings"
@@ -119,35 +146,106 @@ class Handlers:
         self, task: str, label: str | None, model: str | None, session: Session
     ) -> Iterator[Screen]:
         """Show what the task needs."""
-        screen: Screen = {
-            "sides": gr.update(visible=task == "outpaint"),
-            "status": markup.status(hint(session, task)),
-        }
+        screen = {**self._task_screen(task), "status": markup.status(hint(session, task))}
         if self.models.ready():
             labels = self.models.editor(model).labels
             screen["label"] = self._label_update(task, label, labels)
         yield screen
 
+    def _task_screen(self, task: str) -> Screen:
+        return {
+            "sides": gr.update(visible=task == "outpaint"),
+            "region-box": gr.update(visible=task == "edit_class"),
+        }
+
     # ---- pictures come in -------------------------------------------------------------------
 
     def open_picture(self, file: str | None, task: str, session: Session) -> Iterator[Screen]:
-        """A file from the button, a drop, a paste or an example becomes the picture."""
+        """A file from the button, a drop, a paste or an example becomes the picture. A project
+        brings its history, a PNG saved by varpaint its settings."""
         if file is None:
-            raise ImageError("no file arrived; open a PNG, JPEG or WebP")
-        yield from self._take(_open(file), Path(file).name, task, session)
-
-    def _take(self, image: Image.Image, name: str, task: str, session: Session) -> Iterator[Screen]:
-        session = session.opened(image, name)
-        if task == "generate":
-            task = "inpaint"
+            raise ImageError("no file arrived; open a PNG, JPEG, WebP or a project")
+        path = Path(file)
+        if project.is_project(path):
+            yield from self._open_project(path, session)
+            return
+        image, data = _open(file)
+        session = session.opened(image, path.name, data)
         width, height = image.size
-        detail = f"{width} × {height}"
+        fields, text = self._settings_of(image)
+        task = fields.pop("task", "inpaint" if task == "generate" else task)
         yield {
             **screens.of_session(session),
             **screens.of_result(session),
+            **fields,
             "task": task,
             "open": None,
-            "status": markup.status(hint(session, task), "idle", detail),
+            "status": markup.status(
+                text or hint(session, task), "idle", f"{width} × {height}"
+            ),
+        }
+
+    def _settings_of(self, image: Image.Image) -> tuple[Screen, str]:
+        """The fields that made this picture, if it says so, and a word about them."""
+        from engine.pixels import read_request  # imports torch
+
+        text = read_request(image)
+        request = forms.parsed(text) if text is not None else None
+        if request is None or request.task == "generate":
+            return {}, ""
+        fields = forms.fields_of(request)
+        if self.models.ready():
+            labels = self.models.editor(None).labels
+            fields["label"] = self._label_update(request.task, fields["label"], labels)
+        else:
+            del fields["label"]
+        return fields, "Opened with the settings that made it."
+
+    def _open_project(self, path: Path, session: Session) -> Iterator[Screen]:
+        yield {"status": markup.status("Opening the project …", "busy")}
+        loaded, fields = project.load(path, session)
+        fields = forms.kept_fields(fields)
+        fields.pop("model", None)
+        task = fields.pop("task", "inpaint")
+        label = fields.pop("label", None)
+        screen: Screen = {}
+        if self.models.ready():
+            labels = self.models.editor(None).labels
+            screen["label"] = self._label_update(task, label, labels)
+        count = len(loaded.moments)
+        steps = "1 step" if count == 1 else f"{count} steps"
+        yield {
+            **screens.of_session(loaded),
+            **screens.of_result(loaded),
+            **fields,
+            **screen,
+            **self._task_screen(task),
+            "task": task,
+            "open": None,
+            "status": markup.status(f"The project is open, {steps}.", "done"),
+        }
+
+    def save_project(
+        self,
+        canvas_layers: list[str],
+        session: Session,
+        task: str,
+        label: str | None,
+        model: str | None,
+        **fields: Any,
+    ) -> Iterator[Screen]:
+        """History, masks, requests and results in one file, to go on with another day."""
+        if session.current is not None:
+            session = session.masked(read_painted(canvas_layers, session, required=False))
+        fields |= {"task": task, "label": label, "model": model}
+        yield {"status": markup.status("Writing the project …", "busy")}
+        path = new_folder() / f"{session.name}{project.SUFFIX}"
+        project.save(path, session, fields)
+        detail = f"{path.stat().st_size / 1e6:.1f} MB"
+        yield {
+            "session": session,
+            "file": str(path),
+            "status": markup.status("The project is saved.", "done", detail),
         }
 
     # ---- the mask ---------------------------------------------------------------------------
@@ -164,10 +262,10 @@ class Handlers:
         """Paint the mask of the last run again."""
         outcome = session.outcome
         moment = session.picture
-        if outcome is None or outcome.base < 0:
+        if outcome is None or outcome.base is None:
             raise MaskError("there is no earlier mask; paint one and press Run")
-        mask = session.moments[outcome.base].mask
-        size = canvas.proxy_size(moment.image.size)
+        mask = outcome.base.mask
+        size = canvas.proxy_size(moment.size)
         if mask is None:
             raise MaskError("the last run had no mask")
         if mask.size != size:
@@ -196,10 +294,45 @@ class Handlers:
     def _mask_screen(self, session: Session, text: str) -> Screen:
         return {**screens.of_session(session), "status": markup.status(text)}
 
+    # ---- regions ----------------------------------------------------------------------------
+
+    def add_region(
+        self, canvas_layers: list[str], label: str | None, session: Session
+    ) -> Iterator[Screen]:
+        """What is painted becomes a region of the chosen class; the next one can be painted."""
+        if not label:
+            raise RequestError("choose a class first: it says what the region becomes")
+        mask = read_painted(canvas_layers, session, required=True)
+        assert mask is not None
+        session = session.marked(mask, label)
+        count = len(session.picture.regions)
+        text = f"Region {count}: {label}. Paint the next one, or press Run."
+        yield self._mask_screen(session, text)
+
+    def remove_region(
+        self, index: int, canvas_layers: list[str], session: Session
+    ) -> Iterator[Screen]:
+        """Let go of a region; what is painted stays."""
+        session = session.masked(read_painted(canvas_layers, session, required=False))
+        yield self._mask_screen(session.unmarked(index), "The region is gone.")
+
+    # ---- results ----------------------------------------------------------------------------
+
     def choose(self, index: int, session: Session) -> Iterator[Screen]:
         """A click on a variation."""
         session = session.chose(index)
         yield {"session": session, **screens.of_result(session, gallery=False)}
+
+    def keep(self, session: Session) -> Iterator[Screen]:
+        """The chosen variation stays when the next run replaces the others; or no longer."""
+        session = session.toggled()
+        kept = session.outcome in session.kept
+        text = "Kept beyond the next run." if kept else "No longer kept."
+        yield {
+            "session": session,
+            **screens.of_result(session),
+            "status": markup.status(text, "done"),
+        }
 
     def use(self, task: str, session: Session) -> Iterator[Screen]:
         """The chosen variation becomes the picture."""
@@ -231,31 +364,21 @@ class Handlers:
 
     def again(self, session: Session) -> Iterator[Screen]:
         """Keep the last seed, to change something else about the same picture."""
-        if session.outcome is None:
-            raise RequestError("there is no result yet; press Run first")
-        yield {"seed": gr.update(value=str(session.outcome.seed))}
+        yield {"seed": str(session.result.seed)}
 
     def download(self, form: str, session: Session) -> Iterator[Screen]:
         """The chosen variation, or else the picture, at full resolution; PNG holds the request."""
         if form not in FORMATS:
             raise RequestError(f"unknown format {form!r}; known: {', '.join(FORMATS)}")
         yield {"status": markup.status("Writing the file …", "busy")}
-        outcome, current = session.outcome, session.current
-        suffix = FORMATS[form]
-        if outcome is not None and (current is None or current.image is not outcome.image):
-            image, request = outcome.image, outcome.request
-        elif current is not None:
-            image, request = current.image, current.request
-        else:
-            raise ImageError("there is no picture yet; open one or generate one")
+        chosen = _to_save(session)
+        request = chosen.request
         seed = f"-{request.task}-{request.options.seed}" if request is not None else ""
+        suffix, image = FORMATS[form], chosen.image
         path = new_folder() / f"{session.name}{seed}{suffix}"
-        if form == "PNG" and outcome is not None and image is outcome.image:
-            path.write_bytes(outcome.result.png(outcome.chosen))
-        else:
-            from engine.pixels import encode_image  # imports torch
+        from engine.pixels import encode_image  # imports torch
 
-            path.write_bytes(encode_image(image, suffix, request.to_json() if request else None))
+        path.write_bytes(encode_image(image, suffix, request.to_json() if request else None))
         megabytes = path.stat().st_size / 1e6
         detail = f"{image.width} × {image.height}, {megabytes:.1f} MB"
         yield {"file": str(path), "status": markup.status("Saved.", "done", detail)}
@@ -275,8 +398,6 @@ class Handlers:
             "status": markup.status(text),
         }
 
-    # ---- screens ----------------------------------------------------------------------------
-
 
 def aspect_margins(width: int, height: int, ratio: float) -> tuple[int, int, int, int]:
     """(left, right, top, bottom) that extend width x height to ``ratio``, never cropping."""
@@ -286,11 +407,21 @@ def aspect_margins(width: int, height: int, ratio: float) -> tuple[int, int, int
     return 0, 0, (high - height) // 2, (high - height + 1) // 2
 
 
-def _open(file: str) -> Image.Image:
-    """A picture file, with messages that name it as the user does."""
+def _to_save(session: Session) -> Moment | Variation:
+    """The chosen variation, or the picture where that is it already or there is none."""
+    outcome, current = session.outcome, session.current
+    if outcome is not None and (current is None or current.held is not outcome.held):
+        return outcome
+    if current is None:
+        raise ImageError("there is no picture yet; open one or generate one")
+    return current
+
+
+def _open(file: str) -> tuple[Image.Image, bytes]:
+    """A picture file and its bytes, with messages that name it as the user does."""
     from engine.pixels import open_image  # imports torch; the page need not wait for it
 
     try:
-        return open_image(file)
+        return open_image(file), Path(file).read_bytes()
     except ImageError as error:
         raise ImageError(str(error).replace(file, Path(file).name)) from None

@@ -7,36 +7,42 @@ stale ones of the other, hence its concurrency limit of 1.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from PIL import Image, ImageOps
 
-from app import canvas, markup
+from app import canvas, markup, screens
 from app.api import add_endpoints
+from app.forms import MARGINS, OPTIONS
 from app.handlers import ASPECTS, FORMATS, Handlers, in_words
 from app.models import Models
+from app.project import SUFFIX
+from app.rail import rail
 from app.screens import Screen, hint
 from app.session import TASK_TITLES, Session
+from app.tools import Tools
 from engine.request import MAX_VARIATIONS, SIDES
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 EXAMPLES = ASSETS / "examples"
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
+SCRIPTS = ("script.js", "overlay.js", "tools.js", "memory.js")  # in this order
 DAY = 86400
-OPTIONS = (
-    "seed", "variations", "guidance", "top-k", "top-p", "temperature", "context", "feather",
-    "structure", "rule",
-)  # fmt: skip
-MARGINS = tuple(f"extend-{side}" for side in SIDES)
+RUNS = 24  # runs that wait in our own line, which tells them their place; the rest in Gradio's
 KEYWORDS = frozenset((*MARGINS, *OPTIONS))
 FORM = ("session", "task", "label", "model", *MARGINS, *OPTIONS)
+FIELDS = ("task", "label", "model", *MARGINS, *OPTIONS)  # what a page keeps for its return
 SHOWN = (  # what handlers change; every event updates all of them, mostly by nothing
-    "session", "version", "ticket", "facts", "file", "status", "run", "cancel", "task", "label",
-    "model", "model-note", "sides", *MARGINS, "seed", "last-seed", "open", "import-mask", "undo",
-    "redo", "preview", "compare", "results", "use-result", "download", "history",
+    "session", "key", "version", "ticket", "facts", "file", "status", "run", "cancel", "task",
+    "label", "model", "model-note", "sides", "region-box", "regions", *MARGINS, *OPTIONS,
+    "last-seed", "open", "import-mask", "undo", "redo", "shape", "sight", "preview", "compare",
+    "results", "result-note", "result-row", "keep", "more", "more-scales", "use-result",
+    "download", "save-project", "history",
 )  # fmt: skip
 
 
@@ -61,13 +67,16 @@ class Page:
 
     def __init__(self, handlers: Handlers) -> None:
         self.handlers = handlers
+        self.tools = Tools(handlers.models)
         self.parts: dict[str, Any] = {}
 
     # ---- what is on the page ----------------------------------------------------------------
 
     def draw(self) -> None:
         parts = self.parts
-        parts["session"] = gr.State(Session())
+        parts["session"] = gr.State(Session(vault=self.handlers.vault))
+        parts["key"] = gr.HTML("", elem_id="key", visible="hidden")
+        parts["recall"] = gr.JSON(visible=False)
         parts["version"] = gr.State(0)
         parts["ticket"] = gr.State("")
         with gr.Row(elem_id="head"):
@@ -96,6 +105,9 @@ class Page:
         choices = [(title, name) for name, title in TASK_TITLES.items()]
         self._add("task", gr.Radio, choices, value="inpaint", show_label=False, container=False)
         self._add("label", gr.Dropdown, [], label="Class (optional)")
+        with gr.Column(elem_id="region-box", visible=False) as self.parts["region-box"]:
+            self._add("region-add", gr.Button, "Add as a region", size="sm")
+            self._add("regions", gr.HTML, "", js_on_load=markup.REGION_CLICKS)
         with gr.Group(elem_id="sides", visible=False) as self.parts["sides"]:
             gr.HTML("<h4>Extend by <em>pixels or %</em></h4>")
             with gr.Row(elem_id="cross"):
@@ -149,11 +161,39 @@ class Page:
             self._add("rule", gr.Dropdown, [("varpaint", "default"), ("VAR paper", "paper")],
                       value="default", label="Rule", min_width=100,
                       info="The editing rule.")  # fmt: skip
+        with gr.Row():
+            self._add("candidates", gr.Textbox, "", label="Best of", placeholder="off",
+                      max_lines=1, min_width=100,
+                      info="Draws so many, shows the best.")  # fmt: skip
+            self._add("speed", gr.Dropdown, [("Exact", "exact"), ("Fast", "fast")],
+                      value="exact", label="Speed", min_width=100,
+                      info="Fast approximates small edits.")  # fmt: skip
+        with gr.Row():
+            blends = [("Automatic", "auto"), ("None", "none"), ("Membrane", "membrane"),
+                      ("Poisson", "poisson"), ("Multiband", "multiband")]  # fmt: skip
+            self._add("blend", gr.Dropdown, blends, value="auto", label="Blend", min_width=100,
+                      info="How it meets its surroundings.")  # fmt: skip
+            yes_no = [("Automatic", "auto"), ("Yes", "yes"), ("No", "no")]
+            self._add("match-colour", gr.Dropdown, yes_no, value="auto", label="Match colour",
+                      min_width=100, info="Takes a colour cast at the rim out.")  # fmt: skip
+        with gr.Row():
+            self._add("soft-scales", gr.Textbox, "", label="Soft scales", **automatic,
+                      info="Last scales averaged, not drawn.")  # fmt: skip
+            schedules = [("Automatic", "auto"), ("Linear", "linear"), ("Constant", "constant"),
+                         ("Cosine", "cosine")]  # fmt: skip
+            self._add("guidance-schedule", gr.Dropdown, schedules, value="auto", min_width=100,
+                      label="Guidance over scales",
+                      info="How its strength grows.")  # fmt: skip
+        self._add("coarse-seeds", gr.Textbox, "", label="Seeds of the first scales", max_lines=1,
+                  placeholder="none of their own",
+                  info="One a scale, as “more like this” fills in: 7, 7, 7.")  # fmt: skip
 
     def _draw_stage(self) -> None:
         with gr.Row(elem_id="tools"):
             self._add("open", gr.UploadButton, "Open", size="sm", min_width=0,
-                      file_types=list(PICTURES), type="filepath")  # fmt: skip
+                      file_types=[*PICTURES, SUFFIX], type="filepath")  # fmt: skip
+            self._add("save-project", gr.Button, "Save project", size="sm", min_width=0,
+                      interactive=False)  # fmt: skip
             self._add("undo", gr.Button, "Undo", size="sm", min_width=0, interactive=False)
             self._add("redo", gr.Button, "Redo", size="sm", min_width=0, interactive=False)
             gr.HTML("<span></span>", elem_classes="gap")
@@ -165,6 +205,12 @@ class Page:
             self._add("import-mask", gr.UploadButton, "Import", size="sm", min_width=0,
                       file_types=list(PICTURES), type="filepath")  # fmt: skip
             self._add("export-mask", gr.Button, "Export", size="sm", min_width=0)
+        gr.HTML(rail(), elem_id="hand")
+        for name in ("pick", "stroke-back", "painted"):  # what assets/tools.js has to say
+            self._add(name, gr.Textbox, "", visible="hidden", show_label=False, max_lines=1)
+        parts = self.parts
+        parts["shape"] = gr.HTML("", elem_id="shape-box", visible="hidden")
+        parts["sight"] = gr.HTML("", elem_id="sight-box", visible="hidden")
         self.stage = gr.Column(elem_id="easel")
         self._add("examples", gr.Gallery, _example_thumbs(), format="png", show_label=False,
                   allow_preview=False, columns=6, height="auto", object_fit="cover",
@@ -177,6 +223,12 @@ class Page:
         self._add("results", gr.Gallery, visible=False, format="png", show_label=False,
                   allow_preview=False, columns=6, height="auto", object_fit="cover",
                   interactive=False, buttons=[], container=False)  # fmt: skip
+        self._add("result-note", gr.HTML, "")
+        with gr.Row(elem_id="result-row", visible=False) as self.parts["result-row"]:
+            self._add("keep", gr.Button, "Keep", size="sm", min_width=60)
+            self._add("more", gr.Button, "More like this", size="sm", min_width=110)
+            self._add("more-scales", gr.Dropdown, [], show_label=False, container=False,
+                      min_width=120, filterable=False)  # fmt: skip
         with gr.Row(elem_id="take"):
             self._add("use-result", gr.Button, "Use this", variant="primary", size="sm",
                       interactive=False, scale=2, min_width=80)  # fmt: skip
@@ -192,7 +244,15 @@ class Page:
 
     def wire(self, window: gr.Blocks) -> None:
         do, parts = self.handlers, self.parts
-        self.on(window.load, do.opened, ["task"])
+        self.on(window.load, do.opened, ["recall"], js="varpaint.recall")
+        names = json.dumps(FIELDS)
+        gr.on(
+            [parts[name].change for name in FIELDS],
+            None,
+            [parts[name] for name in FIELDS],
+            None,
+            js=f"(...values) => varpaint.keep({names}, values)",
+        )
         self.on(parts["model"].input, do.model_changed, ["model", "task", "label"])
         self.on(parts["task"].change, do.task_changed, ["task", "label", "model", "session"])
         self.on(parts["open"].upload, do.open_picture, ["open", "task", "session"])
@@ -207,10 +267,26 @@ class Page:
         self.pick(parts["history"].select, do.jump, ["session"])
         saved = self.on(parts["download"].click, do.download, ["format", "session"])
         saved.success(None, parts["file"], None, js="varpaint.save")
+        self.on(parts["keep"].click, do.keep, ["session"])
+        again = self.on(parts["more"].click, do.runs.prepare, ["ticket", "session"], queue=False)
+        self.on(
+            again.then, do.runs.more,
+            ["ticket", "more-scales", "session", "model", "variations", "candidates"],
+            concurrency_limit=RUNS,
+        )  # fmt: skip
         for ratio in ASPECTS:
             button = parts[f"aspect-{ratio.replace(':', '-')}"]
             self.on(button.click, _fixed(do.aspect, ratio), ["session"])
         self.pick(parts["examples"].select, self._open_example, ["task", "session"])
+        self.on(parts["pick"].input, self.tools.pick, ["pick", "session"], trigger_mode="multiple")
+        self.on(
+            partial(gr.on, [
+                parts["painted"].input, parts["task"].change, parts["model"].change,
+                parts["context"].change, *(parts[name].change for name in MARGINS),
+            ]),
+            self.tools.sight, ["painted", "session", "task", "model", "context", *MARGINS],
+            trigger_mode="always_last",
+        )  # fmt: skip
         parts["theme"].click(None, js="varpaint.theme")
         parts["help"].click(None, js="varpaint.help")
         with self.stage:
@@ -228,8 +304,9 @@ class Page:
         moment = session.current
         value, brush, classes = None, 18, ["blank"]
         if moment is not None:
-            brush = canvas.brush_radius(moment.image.size)
-            value = canvas.editor_value(canvas.proxy(moment.image), moment.mask)
+            brush = canvas.brush_radius(moment.size)
+            shown = screens.tinted(canvas.proxy(moment.image), moment.regions)
+            value = canvas.editor_value(shown, moment.mask)
             classes = ["filled", "masked"] if value["layers"] else ["filled"]
         editor = canvas.mask_editor(
             value,
@@ -254,11 +331,19 @@ class Page:
         started = self.on(parts["run"].click, do.runs.prepare, ["ticket", "session"], queue=False)
         self.on(
             started.then, do.runs.run, ["ticket", "canvas", *FORM], here=here,
-            concurrency_id="model", concurrency_limit=1,
+            concurrency_limit=RUNS,
         )  # fmt: skip
+        back = self.tools.paint_back
+        self.on(parts["stroke-back"].input, back, ["stroke-back", "canvas", "session"], here=here,
+                trigger_mode="multiple")  # fmt: skip
         for how in ("clear", "invert", "grow", "shrink"):
             button = parts[f"mask-{how}"]
             self.on(button.click, _fixed(do.change_mask, how), ["canvas", "session"], here=here)
+        self.on(parts["region-add"].click, do.add_region, ["canvas", "label", "session"], here=here)
+        self.pick(parts["regions"].click, do.remove_region, ["canvas", "session"], here=here)
+        fields = ["canvas", "session", *FIELDS]
+        written = self.on(parts["save-project"].click, do.save_project, fields, here=here)
+        written.success(None, parts["file"], None, js="varpaint.save")
         export = parts["export-mask"].click
         asked = self.on(export, do.export_mask, ["canvas", "session"], here=here)
         asked.success(None, parts["file"], None, js="varpaint.save")
@@ -284,7 +369,7 @@ class Page:
             given = dict(zip(inputs, values, strict=True))
             keywords = {name: given.pop(name) for name in inputs if name in KEYWORDS}
             for screen in safe(*given.values(), **keywords):
-                yield in_order(screen)
+                yield self._in_order(screen)
 
         return event(
             call,
@@ -300,18 +385,22 @@ class Page:
         event: Callable[..., Any],
         handler: Callable[..., Iterator[Screen]],
         inputs: Sequence[str],
+        *,
+        here: dict[str, Any] | None = None,
     ) -> None:
-        """The same for a click on a picture of a gallery: its index comes first."""
+        """The same for a click on one of several, such as a gallery's pictures: its index comes
+        first."""
+        parts = here or self.parts
         safe = in_words(handler)
 
         def call(event: gr.SelectData, *values: Any) -> Iterator[list[Any]]:
-            for screen in safe(event.index, *values):
-                yield in_order(screen)
+            for screen in safe(int(event.index), *values):
+                yield self._in_order(screen)
 
         call.__annotations__["event"] = gr.SelectData
         event(
             call,
-            [self.parts[name] for name in inputs],
+            [parts[name] for name in inputs],
             [self.parts[name] for name in SHOWN],
             show_progress="hidden",
             api_visibility="private",
@@ -319,11 +408,13 @@ class Page:
         )
 
 
-def in_order(screen: Screen) -> list[Any]:
-    """A screen as the list of updates that Gradio expects."""
-    unknown = screen.keys() - set(SHOWN)
-    assert not unknown, f"elements that no handler may change: {unknown}"
-    return [screen.get(name, gr.skip()) for name in SHOWN]
+    def _in_order(self, screen: Screen) -> list[Any]:
+        """A screen as the list of updates that Gradio expects; its session is remembered."""
+        unknown = screen.keys() - set(SHOWN)
+        assert not unknown, f"elements that no handler may change: {unknown}"
+        if "session" in screen:
+            self.handlers.store.put(screen["session"])
+        return [screen.get(name, gr.skip()) for name in SHOWN]
 
 
 def _fixed(handler: Callable[..., Iterator[Screen]], first: Any) -> Callable[..., Iterator[Screen]]:
@@ -356,17 +447,17 @@ def launch_options() -> dict[str, Any]:
     """Style, script and the safe side of Gradio's switches, for ``Blocks.launch``."""
     from app.theme import theme
 
-    script = (ASSETS / "script.js").read_text()
+    scripts = [(ASSETS / name).read_text() for name in SCRIPTS]
     return {
         "theme": theme(),
-        "css_paths": [ASSETS / "style.css"],
-        "head": f"<script>{script}</script>",
+        "css_paths": [ASSETS / "style.css", ASSETS / "work.css"],
+        "head": "".join(f"<script>{script}</script>" for script in scripts),
         "footer_links": [],
         "run_history": False,
         "enable_monitoring": False,
         "strict_cors": True,
         "allowed_paths": [],
-        "max_file_size": "64mb",
+        "max_file_size": "512mb",  # of a project; pictures have a limit of their own
         "show_error": True,
         "favicon_path": str(ASSETS / "icon.svg"),
     }

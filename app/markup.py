@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from collections.abc import Sequence
 from html import escape
 from typing import Literal
@@ -15,31 +16,65 @@ from PIL import Image
 
 Tone = Literal["idle", "busy", "done", "error"]
 
-HOTKEYS: tuple[tuple[tuple[str, ...], str], ...] = (
-    (("B",), "Brush"),
-    (("E",), "Eraser"),
-    (("[", "]"), "Smaller, larger brush"),
-    (("Space",), "Pan while held"),
-    (("0",), "Fit the picture; wheel zooms"),
-    (("X",), "Clear the mask"),
-    (("I",), "Invert the mask"),
-    (("Ctrl", "Z"), "Undo a stroke, then an edit"),
-    (("Ctrl", "Shift", "Z"), "Redo"),
-    (("Ctrl", "Enter"), "Run"),
-    (("Esc",), "Cancel the run"),
-    (("1", "…", "9"), "Choose a variation"),
-    (("U",), "Use the chosen variation"),
-    (("C",), "Before the edit, while held"),
-    (("Ctrl", "V"), "Paste a picture"),
-    (("Ctrl", "S"), "Download"),
-    (("?",), "This list"),
-)
+REGION_COLOURS = (  # apart from each other and from the mask's pink; for light and dark pictures
+    (0, 168, 232), (255, 159, 28), (46, 196, 102), (155, 93, 229), (241, 229, 63), (0, 119, 73),
+    (255, 109, 77), (90, 75, 216), (132, 204, 22), (180, 83, 9), (20, 184, 166), (148, 163, 184),
+)  # fmt: skip
+
+REGION_CLICKS = """
+element.addEventListener("click", (event) => {
+  const button = event.target.closest("button[data-index]");
+  if (button) trigger("click", { index: Number(button.dataset.index), value: null });
+});
+"""
+
+HOTKEYS: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
+    ("Tools", (
+        (("B",), "Brush"),
+        (("E",), "Eraser"),
+        (("[", "]"), "Smaller, larger brush"),
+        (("R",), "Rectangle"),
+        (("L",), "Lasso"),
+        (("W",), "Select a thing: click or box"),
+        (("Shift",), "Adds, Alt takes away, while drawn"),
+        (("O",), "Paint the original back"),
+    )),
+    ("Mask", (
+        (("X",), "Clear: begin a new mask"),
+        (("I",), "Invert"),
+        (("G",), "Grow"),
+        (("S",), "Shrink"),
+    )),
+    ("View", (
+        (("Space",), "Pan while held; H stays"),
+        (("0",), "Fit the picture; wheel zooms"),
+        (("F",), "What the model sees"),
+        (("C",), "Before the edit, while held"),
+    )),
+    ("Edit", (
+        (("Ctrl", "Enter"), "Run"),
+        (("Esc",), "Cancel the run"),
+        (("Ctrl", "Z"), "Undo a stroke, then an edit"),
+        (("Ctrl", "Shift", "Z"), "Redo"),
+        (("1", "…", "9"), "Choose a variation"),
+        (("U",), "Use the chosen variation"),
+    )),
+    ("Files", (
+        (("Ctrl", "V"), "Paste a picture"),
+        (("Drop",), "Open; with Shift, as the mask"),
+        (("Ctrl", "S"), "Download"),
+        (("?",), "This list"),
+    )),
+)  # fmt: skip
 
 
-def status(text: str, tone: Tone = "idle", detail: str = "") -> str:
-    """The status line: one sentence, and a number or two at its end."""
+def status(text: str, tone: Tone = "idle", detail: str = "", part: float | None = None) -> str:
+    """The status line: one sentence, a number or two at its end, and how much is done (0 to 1)."""
     end = f'<span class="detail">{escape(detail)}</span>' if detail else ""
-    return f'<div class="line {tone}" role="status"><i></i><span>{escape(text)}</span>{end}</div>'
+    bar = f'<u class="bar"><u style="width:{100 * part:.1f}%"></u></u>' if part is not None else ""
+    return (
+        f'<div class="line {tone}" role="status"><i></i><span>{escape(text)}</span>{end}{bar}</div>'
+    )
 
 
 def data_url(image: Image.Image, side: int = 1024) -> str:
@@ -113,6 +148,42 @@ def facts(width: int, height: int, version: int) -> str:
     )
 
 
+def shape(number: int, version: int, url: str, *, take: bool) -> str:
+    """A shape that the page's script puts on the mask, or takes off it; not shown."""
+    return (
+        f'<span id="shape" data-id="{number}" data-version="{version}" '
+        f'data-take="{int(take)}" data-url="{escape(url)}"></span>'
+    )
+
+
+def sight(version: int, frames: Sequence[tuple[int, int, int]]) -> str:
+    """The squares that the model would see: (left, top, side) in the picture's pixels; the
+    page's script draws them."""
+    squares = json.dumps([list(frame) for frame in frames])
+    return f'<span id="sight" data-version="{version}" data-frames="{squares}"></span>'
+
+
+def note(text: str) -> str:
+    """A line of small print."""
+    return f'<p class="small">{escape(text)}</p>'
+
+
+def regions(marks: Sequence[tuple[str, int]]) -> str:
+    """The regions that wait: colour, class, and a button that takes it away (by its index)."""
+    rows = "".join(
+        f'<li><i style="background:rgb{REGION_COLOURS[colour]}"></i><span>{escape(label)}</span>'
+        f'<button type="button" data-index="{index}" aria-label="Remove region {index + 1}">'
+        "✕</button></li>"
+        for index, (label, colour) in enumerate(marks)
+    )
+    return f'<ol class="regions">{rows}</ol>' if rows else ""
+
+
+def key(key: str) -> str:
+    """What the page's script keeps, to find its work again after a refresh."""
+    return f'<span data-key="{escape(key)}"></span>'
+
+
 def model_note(title: str, about: str, detail: str) -> str:
     text = f"{escape(about)} <em>{escape(detail)}</em>"
     return f'<div class="note" title="{escape(f"{title}. {about}")}">{text}</div>'
@@ -132,11 +203,16 @@ def head() -> str:
 
 def hotkeys() -> str:
     """The dialog that ? opens; hidden until then."""
-    rows = "".join(
-        f"<div><dt>{''.join(f'<kbd>{key}</kbd>' for key in keys)}</dt><dd>{what}</dd></div>"
-        for keys, what in HOTKEYS
+    groups = "".join(
+        f"<section><h3>{title}</h3><dl>"
+        + "".join(
+            f"<div><dt>{''.join(f'<kbd>{key}</kbd>' for key in keys)}</dt><dd>{what}</dd></div>"
+            for keys, what in rows
+        )
+        + "</dl></section>"
+        for title, rows in HOTKEYS
     )
     return (
         '<dialog id="hotkeys" aria-label="Hotkeys"><form method="dialog"><h2>Hotkeys</h2>'
-        f"<dl>{rows}</dl><button>Close</button></form></dialog>"
+        f'<div class="groups">{groups}</div><button>Close</button></form></dialog>'
     )

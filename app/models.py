@@ -6,11 +6,12 @@ The engine is imported inside functions: torch takes seconds, and the page is up
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from app.line import Line
 from engine.errors import EngineError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Models:
         self.device = device
         self._editors: dict[str, Editor] = {}
         self._loading = threading.RLock()
-        self._working = threading.Lock()
+        self.line = Line()
 
     def start(self) -> None:
         """Begin to load the first model; returns at once. A failure is told to who asks first."""
@@ -73,10 +74,15 @@ class Models:
         return self.chosen in self._editors
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Held while a model works: one edit at a time, whichever door it came through."""
-        with self._working:
-            yield
+    def alone(
+        self,
+        cancelled: threading.Event | None = None,
+        ahead: Callable[[int], None] | None = None,
+    ) -> Iterator[bool]:
+        """Held while a model works: one edit at a time, whichever door it came through. As
+        ``Line.turn``."""
+        with self.line.turn(cancelled, ahead) as mine:
+            yield mine
 
     def offers(self) -> list[Offer]:
         """Every known model, those on disk first; the loaded ones are always among them."""

@@ -1,7 +1,8 @@
-"""Runs: from the form to a request, and a request to its result, scale by scale.
+"""Runs: a request to its result, scale by scale, in the line before the model.
 
 The model works in a thread of its own; the generator that feeds the page only passes its news on.
-So a window that goes away, or a cancelled run, never keeps the model from the next one.
+So a window that goes away, or a cancelled run, never keeps the model from the next one. A page that
+is opened again soon enough takes up the run that it left.
 """
 
 from __future__ import annotations
@@ -14,78 +15,50 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
-from PIL import Image
 
-from app import canvas, markup, screens
+from app import forms, markup, screens
+from app.clock import Clock
 from app.models import Models
 from app.screens import Screen
-from app.session import Session
-from engine.errors import MaskError, RequestError
-from engine.request import SIDES, EditOptions, EditRequest
+from app.session import Moment, Session
+from app.store import Store
+from engine.errors import RequestError
+from engine.request import MAX_SEED, EditRequest
 
-NEED_MASK = ("inpaint", "edit_class")
-NEED_LABEL = ("edit_class", "generate")
-
-
-def edit_request(
-    task: str,
-    *,
-    image: Image.Image | None = None,
-    mask: Image.Image | None = None,
-    label: int | str | None = None,
-    model: str | None = None,
-    margins: dict[str, Any] | None = None,
-    options: dict[str, Any] | None = None,
-) -> EditRequest:
-    """A request from what a form or a script gave; empty fields mean the default."""
-    given = {k: v for k, v in (options or {}).items() if v is not None and v != ""}
-    sides = {k: v for k, v in (margins or {}).items() if v is not None and v != ""}
-    return EditRequest(
-        task=task,
-        image=image,
-        mask=mask,
-        label=label if label != "" else None,
-        model=model or None,
-        options=EditOptions(**given),
-        **sides,
-    )
-
-
-def read_painted(
-    canvas_layers: list[str], session: Session, *, required: bool
-) -> Image.Image | None:
-    """The mask on the canvas; MaskError if there must be one and is none."""
-    size = canvas.proxy_size(session.picture.image.size)
-    mask = canvas.read_mask(canvas_layers, size)
-    if mask is None and required:
-        raise MaskError("the mask is empty; paint over the part that should change")
-    return mask
+GRACE = 20.0  # seconds that a run goes on without a page to show it
+TAKE_OVER = 3.0  # seconds that a page waits for its forerunner to let go of its run
 
 
 @dataclass
 class Job:
     """One run of one window: its cancellation, and its way to the page."""
 
+    key: str
     begun: threading.Event = field(default_factory=threading.Event)
     cancelled: threading.Event = field(default_factory=threading.Event)
+    left: threading.Event = field(default_factory=threading.Event)
     news: queue.Queue[Any] = field(default_factory=queue.Queue)
+    base: Moment | None = None
+    ending: threading.Timer | None = None
 
 
 class Runs:
     """The runs of all windows, by ticket."""
 
-    def __init__(self, models: Models) -> None:
+    def __init__(self, models: Models, store: Store) -> None:
         self._models = models
+        self._store = store
         self._jobs: dict[str, Job] = {}
 
     def prepare(self, ticket: str, session: Session) -> Iterator[Screen]:
         """The click on Run, before the queue: from here on Cancel works."""
         self._stop(ticket)
         ticket = secrets.token_hex(8)
-        self._jobs[ticket] = Job()
+        self._jobs[ticket] = Job(session.key)
         yield {
             "ticket": ticket,
             "run": gr.update(interactive=False),
+            "more": gr.update(interactive=False),
             "cancel": gr.update(interactive=True),
             "status": markup.status("Waiting for the model …", "busy"),
         }
@@ -95,6 +68,8 @@ class Runs:
         job = self._jobs.pop(ticket, None)
         if job is not None:
             job.cancelled.set()
+            job.news.put(("end", None))  # its page may wait in line
+            self._models.line.wake()
         return job
 
     def cancel(self, ticket: str, session: Session) -> Iterator[Screen]:
@@ -117,7 +92,7 @@ class Runs:
     def _cancelled(self, session: Session) -> Screen:
         return {
             **screens.idle(),
-            **screens.of_result(session),
+            **screens.of_result(self._store.latest(session)),
             "status": markup.status("Cancelled. The picture is as it was."),
         }
 
@@ -137,82 +112,143 @@ class Runs:
             return
         job.begun.set()
         try:
-            request, session = self._request(canvas_layers, session, task, label, model, fields)
+            session = forms.with_mask(canvas_layers, session, task)
+            request = forms.request_of(session.current, task, label, model, fields)
+        except Exception:
+            self._jobs.pop(ticket, None)
+            raise
+        yield from self._show(ticket, job, session, request)
+
+    def more(
+        self,
+        ticket: str,
+        scales: int | str,
+        session: Session,
+        model: str | None,
+        **fields: Any,
+    ) -> Iterator[Screen]:
+        """Draw the chosen variation again from scale ``scales`` on: its idea, other details."""
+        job = self._jobs.get(ticket)
+        if job is None:
+            return
+        job.begun.set()
+        try:
+            request = self._again(session, int(scales), fields)
+            base = session.result.base
+        except Exception:
+            self._jobs.pop(ticket, None)
+            raise
+        yield from self._show(ticket, job, session, request, base)
+
+    def _again(self, session: Session, scales: int, fields: dict[str, Any]) -> EditRequest:
+        """The chosen variation's request, with the seeds of its first scales."""
+        chosen = session.result
+        label = chosen.request.label
+        if chosen.request.regions and chosen.base is not None and chosen.base.held_mask:
+            label = chosen.request.regions[-1].label
+        options = {
+            **chosen.request.options.model_dump(),
+            "seed": secrets.randbelow(min(2**31, MAX_SEED)),
+            "variations": fields.get("variations") or 1,
+            "candidates": fields.get("candidates") or None,
+            "coarse-seeds": chosen.coarse_seeds(scales),
+        }
+        sides = forms.SIDE_FIELDS.items()
+        margins = {field: getattr(chosen.request, side) for side, field in sides}
+        return forms.request_of(
+            chosen.base, chosen.request.task, label, chosen.request.model, {**options, **margins}
+        )
+
+    def resume(self, key: str, session: Session) -> Iterator[Screen]:
+        """A page that was opened again: show the run that it left, if it still goes on."""
+        for ticket, job in list(self._jobs.items()):
+            if not key or job.key != key or not job.begun.is_set():
+                continue
+            if not job.left.wait(TAKE_OVER) or job.cancelled.is_set():
+                continue  # shown elsewhere, or over
+            job.left.clear()
+            if job.ending is not None:
+                job.ending.cancel()
+            job.key = session.key
             yield {
-                "session": session,
-                "preview": gr.update(value=markup.waiting("Looking …"), visible=True),
-                "compare": gr.update(visible=False),
-                "status": markup.status("Looking at the picture …", "busy"),
+                "ticket": ticket,
+                "run": gr.update(interactive=False),
+                "more": gr.update(interactive=False),
+                "cancel": gr.update(interactive=True),
             }
-            worker = threading.Thread(target=self._work, args=(request, job), daemon=True)
-            worker.start()
+            yield from self._listen(ticket, job, session)
+
+    def _show(
+        self,
+        ticket: str,
+        job: Job,
+        session: Session,
+        request: EditRequest,
+        base: Moment | None = None,
+    ) -> Iterator[Screen]:
+        job.base = base or session.current
+        worker = threading.Thread(target=self._work, args=(request, job), daemon=True)
+        worker.start()
+        yield {
+            "session": session,
+            "preview": gr.update(value=markup.waiting("Looking …"), visible=True),
+            "compare": gr.update(visible=False),
+            "status": markup.status("Looking at the picture …", "busy"),
+        }
+        yield from self._listen(ticket, job, session)
+
+    def _listen(self, ticket: str, job: Job, session: Session) -> Iterator[Screen]:
+        """Pass a run's news on to the page. Left half-way, the run goes on for a while."""
+        try:
             while True:
                 kind, news = job.news.get()
                 if job.cancelled.is_set():
+                    self._jobs.pop(ticket, None)
                     yield self._cancelled(session)
                     return
-                if kind == "error":
-                    raise news
                 if kind == "step":
                     yield news
+                    continue
+                self._jobs.pop(ticket, None)
+                if kind == "error":
+                    yield screens.of_result(self._store.latest(session))
+                    raise news
                 if kind == "result":
-                    yield screens.of_finished(session.ran(*news))
-                    return
-        except Exception:
-            yield screens.of_result(session)
+                    latest = self._store.latest(session)
+                    yield screens.of_finished(latest.ran(*news, base=job.base))
+                return
+        except GeneratorExit:
+            self._leave(ticket, job)
             raise
-        finally:
-            job.cancelled.set()
-            self._jobs.pop(ticket, None)
 
-    def _request(
-        self,
-        canvas_layers: list[str],
-        session: Session,
-        task: str,
-        label: str | None,
-        model: str | None,
-        fields: dict[str, Any],
-    ) -> tuple[EditRequest, Session]:
-        """The request that the form spells, and the session with its mask remembered."""
-        margins = {side: fields.pop(f"extend-{side}", None) for side in SIDES}
-        options = {name.replace("-", "_"): value for name, value in fields.items()}
-        if options.get("structure") == "auto":
-            del options["structure"]
-        image = mask = None
-        if task != "generate":
-            image = session.picture.image
-            painted = read_painted(canvas_layers, session, required=task in NEED_MASK)
-            session = session.masked(painted)
-            if task in NEED_MASK and painted is not None:
-                mask = canvas.full_size(painted, image.size)
-        if task in NEED_LABEL and not label:
-            raise RequestError("choose a class first: it says what is to appear")
-        request = edit_request(
-            task,
-            image=image,
-            mask=mask,
-            label=label,
-            model=model,
-            margins=margins if task == "outpaint" else None,
-            options=options,
-        )
-        return request, session
+    def _leave(self, ticket: str, job: Job) -> None:
+        """The page is gone: wait for it to come back, then cancel."""
+        job.ending = threading.Timer(GRACE, self._stop, [ticket])
+        job.ending.daemon = True
+        job.ending.start()
+        job.left.set()
 
     def _work(self, request: EditRequest, job: Job) -> None:
         """The worker: one edit at a time, news for the page after every scale."""
+
+        def waits(ahead: int) -> None:
+            before = "1 run is" if ahead == 1 else f"{ahead} runs are"
+            text = markup.status(f"In line: {before} before yours.", "busy")
+            job.news.put(("step", {"status": text}))
+
         try:
-            with self._models.alone():
-                if job.cancelled.is_set():
+            with self._models.alone(job.cancelled, waits) as mine:
+                if not mine:
                     return
                 editor = self._models.editor(request.model)
                 steps = editor.steps(request)
+                clock = Clock(editor.scales)
                 grown: list[str] = []
                 try:
                     for step in steps:
                         if job.cancelled.is_set():
                             return
-                        screen = screens.of_step(step, editor.scales, grown)
+                        screen = screens.of_step(step, editor.scales, grown, clock)
                         if step.result is not None:
                             news = (step.result, tuple(editor.scales), tuple(grown))
                             job.news.put(("result", news))

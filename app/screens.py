@@ -5,18 +5,25 @@ A screen is a dict from element names to updates; what is not in it stays as it 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
+import cv2
 import gradio as gr
+import numpy as np
 from PIL import Image
 
-from app import canvas, markup
-from app.session import Outcome, Session
+from app import canvas, clock, markup
+from app.clock import Clock
+from app.session import Marked, Session, Variation
+from app.vault import Held
 
 Screen = dict[str, Any]
 
 RESULT_SIDE = 1280  # pixels of the pictures in the before/after slider
 THUMB_SIDE = 192
+TINT = 0.45  # how much of a region's colour lies over the picture
 LADDER_SIDE = 96  # pixels of the small pictures of each scale
 HINTS = {
     "inpaint": "Paint over what should change, then press Run.",
@@ -33,27 +40,37 @@ def hint(session: Session, task: str) -> str:
     return HINTS[task]
 
 
+_thumbs: WeakKeyDictionary[Held, Image.Image] = WeakKeyDictionary()
+
+
 def idle() -> Screen:
     """The buttons when nothing runs."""
-    return {"run": gr.update(interactive=True), "cancel": gr.update(interactive=False)}
+    return {
+        "run": gr.update(interactive=True),
+        "more": gr.update(interactive=True),
+        "cancel": gr.update(interactive=False),
+    }
 
 
 def of_session(session: Session) -> Screen:
     """Everything that follows from the session, the results apart."""
     moment = session.current
     has_picture = moment is not None
-    facts = ""
+    facts = regions = ""
     if moment is not None:
-        width, height = moment.image.size
+        width, height = moment.size
         facts = markup.facts(width, height, session.version)
-    thumbs = [(thumb(m.image), m.caption) for m in session.moments]
+        regions = markup.regions([(region.label, region.colour) for region in moment.regions])
+    thumbs = [(thumb(m.held), m.caption) for m in session.moments]
     return {
         "session": session,
         "version": session.version,
         "facts": facts,
+        "regions": regions,
         "undo": gr.update(interactive=session.can_undo),
         "redo": gr.update(interactive=session.can_redo),
         "download": gr.update(interactive=has_picture or session.outcome is not None),
+        "save-project": gr.update(interactive=has_picture or session.outcome is not None),
         "history": gr.update(
             value=thumbs, selected_index=session.at if has_picture else None,
             visible=len(thumbs) > 1,
@@ -69,12 +86,21 @@ def of_result(session: Session, *, gallery: bool = True) -> Screen:
             "preview": gr.update(value=markup.empty(), visible=True),
             "compare": gr.update(value=None, visible=False),
             "results": gr.update(value=None, visible=False),
+            "result-row": gr.update(visible=False),
+            "result-note": "",
             "use-result": gr.update(interactive=False),
         }
     after = canvas.proxy(outcome.image, RESULT_SIDE)
-    before = _before(session, outcome, after.size)
-    screen: Screen = {"use-result": gr.update(interactive=True)}
-    ladder = markup.grown(outcome.scales, outcome.grown)
+    before = _before(outcome, after.size)
+    kept = outcome in session.kept
+    screen: Screen = {
+        "use-result": gr.update(interactive=True),
+        "result-row": gr.update(visible=True),
+        "keep": gr.update(value="Kept" if kept else "Keep", variant="primary" if kept else
+                          "secondary"),
+        "result-note": note(outcome),
+    }  # fmt: skip
+    ladder = markup.grown(outcome.run.scales, outcome.run.grown)
     if before is None:
         screen["preview"] = gr.update(value=markup.alone(after, ladder), visible=True)
         screen["compare"] = gr.update(value=None, visible=False)
@@ -82,23 +108,39 @@ def of_result(session: Session, *, gallery: bool = True) -> Screen:
         screen["preview"] = gr.update(value=ladder, visible=True)
         screen["compare"] = gr.update(value=(before, after), visible=True)
     if gallery:
-        items = [
-            (thumb(image), f"{seed}")
-            for image, seed in zip(outcome.result.images, outcome.result.seeds, strict=True)
-        ]
+        items = [(thumb(v.held), caption(v, kept=v in session.kept)) for v in session.shown]
         screen["results"] = gr.update(
-            value=items, selected_index=outcome.chosen, visible=True
+            value=items, selected_index=session.shown.index(outcome), visible=True
         )
     return screen
 
 
-def _before(
-    session: Session, outcome: Outcome, size: tuple[int, int]
-) -> Image.Image | None:
+def caption(variation: Variation, *, kept: bool) -> str:
+    """What stands on a variation's thumbnail."""
+    score = f" · {variation.score:.2f}" if variation.score is not None else ""
+    return f"{'★ ' if kept else ''}{variation.seed}{score}"
+
+
+def note(variation: Variation) -> str:
+    """The chosen variation in words: its seed, score and time."""
+    run, options = variation.run, variation.request.options
+    parts = [f"Seed {variation.seed}"]
+    if options.coarse_seeds:
+        count = len(options.coarse_seeds)
+        scales = "first scale" if count == 1 else f"first {count} scales"
+        parts.append(f"{scales} of seed {options.coarse_seeds[-1]}")
+    if variation.score is not None:
+        parts.append(f"score {variation.score:.2f}")
+    time = f"{run.seconds / run.count:.1f} s"
+    parts.append(time if run.count == 1 else f"{time} of {run.seconds:.1f} s for {run.count}")
+    return markup.note(" · ".join(parts))
+
+
+def _before(outcome: Variation, size: tuple[int, int]) -> Image.Image | None:
     """The picture before the edit, at the size of the one after it; None for nothing."""
-    if outcome.base < 0 or outcome.request.task == "generate":
+    if outcome.base is None or outcome.request.task == "generate":
         return None
-    image = session.moments[outcome.base].image
+    image = outcome.base.image
     if not any(outcome.extension):
         return canvas.proxy(image, RESULT_SIDE)
     left, top, right, bottom = outcome.extension
@@ -111,11 +153,14 @@ def _before(
     return sheet
 
 
-def thumb(image: Image.Image) -> Image.Image:
-    return canvas.proxy(image, THUMB_SIDE)
+def thumb(held: Held) -> Image.Image:
+    """The picture small; made once, so that a long history is not read from disk again."""
+    if held not in _thumbs:
+        _thumbs[held] = canvas.proxy(held.image, THUMB_SIDE)
+    return _thumbs[held]
 
 
-def of_step(step: Any, scales: tuple[int, ...], grown: list[str]) -> Screen:
+def of_step(step: Any, scales: tuple[int, ...], grown: list[str], clock_: Clock) -> Screen:
     """What a step shows; ``grown`` collects small pictures of the frame's scales."""
     done = list(scales).index(step.scale) + 1 if step.scale in scales else step.index + 1
     images = step.previews()
@@ -125,24 +170,38 @@ def of_step(step: Any, scales: tuple[int, ...], grown: list[str]) -> Screen:
     text = f"Scale {done} of {len(scales)}"
     if step.frames > 1:
         text = f"Frame {step.frame + 1} of {step.frames}, " + text.lower()
-    percent = f"{100 * (step.index + 1) / step.of:.0f} %"
+    part = clock_.done(step.scale, step.frame, step.frames)
+    left = clock_.left(part)
+    detail = f"{100 * part:.0f} %" if left is None else f"about {clock.in_words(left)} left"
     return {
         "preview": gr.update(value=markup.preview(images, scales, grown), visible=True),
-        "status": markup.status(text, "busy", percent),
+        "status": markup.status(text, "busy", detail, part),
     }
 
 
 def of_finished(session: Session) -> Screen:
-    outcome = session.outcome
-    assert outcome is not None
-    seeds = outcome.result.seeds
-    count = len(seeds)
-    text = "Done: use it, or run again." if count == 1 else "Done: pick one, then use it."
-    detail = f"{outcome.result.seconds:.1f} s"
+    """The end of a run."""
+    outcome = session.result
+    run = outcome.run
+    text = "Done: use it, or run again." if run.count == 1 else "Done: pick one, then use it."
     return {
         **of_session(session),
         **of_result(session),
         **idle(),
-        "last-seed": gr.update(value=f"Keep seed {seeds[0]}", visible=True),
-        "status": markup.status(text, "done", detail),
+        "last-seed": gr.update(value=f"Keep seed {outcome.seed}", visible=True),
+        "status": markup.status(text, "done", f"{run.seconds:.1f} s"),
     }
+
+
+def tinted(shown: Image.Image, regions: Sequence[Marked]) -> Image.Image:
+    """The picture as the canvas shows it, with each region in its colour and a lighter edge."""
+    if not regions:
+        return shown
+    pixels = np.asarray(shown).astype(np.float32)
+    for region in regions:
+        colour = np.array(markup.REGION_COLOURS[region.colour], np.float32)
+        inside = np.asarray(region.mask) >= 128
+        rim = inside & (cv2.erode(inside.astype(np.uint8), np.ones((5, 5), np.uint8)) == 0)
+        pixels[inside] += (colour - pixels[inside]) * TINT
+        pixels[rim] = colour
+    return Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))

@@ -1,22 +1,23 @@
-"""One browser window's work: an immutable history of pictures, and the last run's variations.
+"""One browser window's work: an immutable history of pictures, and the variations of its runs.
 
-Knows pictures and requests; knows neither Gradio nor files nor the engine's nets. Every method
-returns a new ``Session``, so a handler that fails half-way leaves the old one untouched.
+Knows pictures and requests; knows neither Gradio nor the engine's nets. Every method returns a new
+``Session``, so a handler that fails half-way leaves the old one untouched, and a window that was
+opened twice is two sessions from then on. Pictures lie in the ``Vault``, so a history may be long.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from PIL import Image
 
-from engine.errors import ImageError, RequestError
+from app.vault import Held, HeldBytes, Vault
+from engine.errors import ImageError, MaskError, RequestError
 from engine.request import EditRequest
 
-MEMORY_LIMIT = 1 << 30  # bytes of pictures that one session may keep; the oldest go first
+MAX_REGIONS = 12  # colours that can still be told apart
 TASK_TITLES = {
     "inpaint": "Inpaint",
     "outpaint": "Outpaint",
@@ -35,9 +36,24 @@ class ResultLike(Protocol):
     @property
     def seconds(self) -> float: ...
     @property
+    def scores(self) -> Sequence[float]: ...
+    @property
     def request(self) -> EditRequest: ...
-    def png(self, index: int) -> bytes: ...
     def request_of(self, index: int) -> EditRequest: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Marked:
+    """A region of the picture that waits for its class: what was painted, (H, W) of the canvas's
+    proxy, mode L; and the colour that it is shown in, an index."""
+
+    held: Held
+    label: str
+    colour: int
+
+    @property
+    def mask(self) -> Image.Image:
+        return self.held.image
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,46 +61,77 @@ class Moment:
     """The picture at one point of the history, at full resolution and in its own mode.
 
     ``mask`` is what was last painted over it, (H, W) of the canvas's proxy, mode L. ``request``
-    made the picture out of the moment before; None if it was opened.
+    made the picture out of the moment before; None if it was opened, and then ``source`` is the
+    opened file's bytes where they are known.
     """
 
-    image: Image.Image
+    held: Held
     caption: str
-    mask: Image.Image | None = None
+    held_mask: Held | None = None
     request: EditRequest | None = None
+    regions: tuple[Marked, ...] = ()
+    source: HeldBytes | None = None
 
-    @cached_property
-    def bytes(self) -> int:
-        """Memory of the picture, roughly."""
-        width, height = self.image.size
-        return width * height * len(self.image.getbands()) * (4 if self.image.mode in "IF" else 1)
+    @property
+    def image(self) -> Image.Image:
+        return self.held.image
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.held.size
+
+    @property
+    def mask(self) -> Image.Image | None:
+        return self.held_mask.image if self.held_mask is not None else None
+
+    def same(self, other: Moment | None) -> bool:
+        """Whether it is the same picture; its mask may differ."""
+        return other is not None and self.held is other.held
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
-    """The variations of the last run. ``base`` is the moment they were made from, -1 for none;
-    ``extension`` is what was added (left, top, right, bottom) in pixels, ``grown`` small pictures
-    of each scale as data URLs."""
+class Run:
+    """What the variations of one run have in common.
 
-    result: ResultLike
-    base: int
-    chosen: int = 0
+    ``base`` is the moment they were made from, with the mask and the regions of then, None for
+    nothing; ``extension`` is what was added (left, top, right, bottom) in pixels, ``grown`` small
+    pictures of each scale as data URLs, ``seconds`` what it took for all ``count`` together.
+    """
+
+    base: Moment | None
+    seconds: float
+    count: int
     extension: tuple[int, int, int, int] = (0, 0, 0, 0)
     scales: tuple[int, ...] = ()
     grown: tuple[str, ...] = ()
 
+
+@dataclass(frozen=True, eq=False)
+class Variation:
+    """One picture of a run. ``request`` makes it alone; ``score`` is higher for better."""
+
+    held: Held
+    seed: int
+    request: EditRequest
+    run: Run
+    score: float | None = None
+
     @property
     def image(self) -> Image.Image:
-        return self.result.images[self.chosen]
+        return self.held.image
 
     @property
-    def seed(self) -> int:
-        return int(self.result.seeds[self.chosen])
+    def base(self) -> Moment | None:
+        return self.run.base
 
     @property
-    def request(self) -> EditRequest:
-        """The request that makes the chosen variation alone."""
-        return self.result.request_of(self.chosen)
+    def extension(self) -> tuple[int, int, int, int]:
+        return self.run.extension
+
+    def coarse_seeds(self, count: int) -> tuple[int, ...]:
+        """The seeds that drew its first ``count`` scales."""
+        given = self.request.options.coarse_seeds
+        return (*given, *[self.seed] * count)[:count]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,14 +139,21 @@ class Session:
     """The history of a window and where it stands.
 
     ``version`` counts how often the canvas had to change; it changes with every new picture on
-    the canvas and with nothing else.
+    the canvas and with nothing else. ``kept`` are variations that stay when the next run replaces
+    the others. ``key`` is the secret by which the window's page finds it again.
     """
 
     name: str = "picture"
     moments: tuple[Moment, ...] = ()
     at: int = -1
-    outcome: Outcome | None = None
+    results: tuple[Variation, ...] = ()
+    kept: tuple[Variation, ...] = ()
+    chosen: int = 0
     version: int = 0
+    key: str = ""
+    vault: Vault = field(default_factory=Vault, repr=False)
+
+    # ---- where it stands --------------------------------------------------------------------
 
     @property
     def current(self) -> Moment | None:
@@ -120,53 +174,140 @@ class Session:
     def can_redo(self) -> bool:
         return self.at + 1 < len(self.moments)
 
-    def opened(self, image: Image.Image, name: str) -> Session:
+    @property
+    def shown(self) -> tuple[Variation, ...]:
+        """The last run's variations, and after them those kept from earlier ones."""
+        return (*self.results, *(v for v in self.kept if v not in self.results))
+
+    @property
+    def outcome(self) -> Variation | None:
+        """The variation that is chosen, None before the first run."""
+        shown = self.shown
+        return shown[min(self.chosen, len(shown) - 1)] if shown else None
+
+    @property
+    def result(self) -> Variation:
+        """The variation that is chosen; RequestError if there is none."""
+        if self.outcome is None:
+            raise RequestError("there is no result yet; press Run first")
+        return self.outcome
+
+    # ---- the picture ------------------------------------------------------------------------
+
+    def opened(self, image: Image.Image, name: str, source: bytes | None = None) -> Session:
         """With a newly opened picture. It goes on the history, so opening can be undone."""
-        moment = Moment(image, f"Opened {name}")
-        return replace(self._push(self.at, moment), name=_stem(name), outcome=None)
+        held_bytes = self.vault.hold_bytes(source) if source is not None else None
+        moment = Moment(self.vault.hold(image), f"Opened {name}", source=held_bytes)
+        return replace(self._push(self.at, moment), name=stem(name), results=(), chosen=0)
+
+    def edited(self, image: Image.Image, caption: str) -> Session:
+        """With the picture changed by hand, as a step of the history."""
+        return self._push(self.at, Moment(self.vault.hold(image), caption))
 
     def masked(self, mask: Image.Image | None) -> Session:
         """Remember what is painted over the current picture."""
-        if self.current is None:
+        current = self.current
+        if current is None:
             return self
+        if mask is None:
+            return self._changed(replace(current, held_mask=None))
+        return self._changed(replace(current, held_mask=self.vault.hold(mask)))
+
+    def _changed(self, moment: Moment) -> Session:
         moments = list(self.moments)
-        moments[self.at] = replace(self.current, mask=mask)
+        moments[self.at] = moment
         return replace(self, moments=tuple(moments))
 
     def remounted(self) -> Session:
         """The same, but to be put on the canvas anew, with the mask that is remembered."""
         return replace(self, version=self.version + 1)
 
+    # ---- regions ----------------------------------------------------------------------------
+
+    def marked(self, mask: Image.Image, label: str) -> Session:
+        """With a region for a class; the mask is free for the next one."""
+        current = self.picture
+        if len(current.regions) >= MAX_REGIONS:
+            raise MaskError(f"{MAX_REGIONS} regions are the most; press Run, then go on")
+        taken = {region.colour for region in current.regions}
+        colour = next(index for index in range(MAX_REGIONS) if index not in taken)
+        regions = (*current.regions, Marked(self.vault.hold(mask), label, colour))
+        return self._changed(replace(current, regions=regions, held_mask=None)).remounted()
+
+    def unmarked(self, index: int) -> Session:
+        """Without that region."""
+        regions = self.picture.regions
+        if not 0 <= index < len(regions):
+            raise MaskError(f"no region {index + 1}; there are {len(regions)}")
+        left = (*regions[:index], *regions[index + 1 :])
+        return self._changed(replace(self.picture, regions=left)).remounted()
+
+    # ---- results ----------------------------------------------------------------------------
+
     def ran(
-        self, result: ResultLike, scales: tuple[int, ...] = (), grown: tuple[str, ...] = ()
+        self,
+        result: ResultLike,
+        scales: tuple[int, ...] = (),
+        grown: tuple[str, ...] = (),
+        base: Moment | None = None,
     ) -> Session:
-        """With the variations of a run on the current picture; the first is chosen."""
+        """With the variations of a run on ``base`` (the current picture if None); the first is
+        chosen."""
+        base = base or self.current
         extension = (0, 0, 0, 0)
-        if result.request.task == "outpaint" and self.current is not None:
-            left, right, top, bottom = result.request.margins(*self.current.image.size)
+        if result.request.task == "outpaint" and base is not None:
+            left, right, top, bottom = result.request.margins(*base.size)
             extension = (left, top, right, bottom)
-        return replace(self, outcome=Outcome(result, self.at, 0, extension, scales, grown))
+        run = Run(base, result.seconds, len(result.images), extension, scales, grown)
+        scores = result.scores or [None] * len(result.images)
+        variations = tuple(
+            Variation(self.vault.hold(image), int(seed), result.request_of(index), run, score)
+            for index, (image, seed, score) in enumerate(
+                zip(result.images, result.seeds, scores, strict=True)
+            )
+        )
+        return replace(self, results=variations, chosen=0)
 
     def chose(self, index: int) -> Session:
         """With another variation chosen."""
-        outcome = self._outcome()
-        if not 0 <= index < len(outcome.result.images):
-            raise RequestError(
-                f"no variation {index + 1}; this run made {len(outcome.result.images)}"
-            )
-        return replace(self, outcome=replace(outcome, chosen=index))
+        shown = self.shown
+        if not 0 <= index < len(shown):
+            raise RequestError(f"no variation {index + 1}; there are {len(shown)}")
+        return replace(self, chosen=index)
+
+    def toggled(self) -> Session:
+        """Keep the chosen variation beyond the next run, or no longer."""
+        variation = self.result
+        if variation not in self.kept:
+            return replace(self, kept=(*self.kept, variation))
+        kept = tuple(v for v in self.kept if v is not variation)
+        return replace(self, kept=kept, chosen=self.chosen if variation in self.results else 0)
 
     def used(self) -> Session:
         """The chosen variation becomes the picture; what was redoable is gone.
 
-        The result stays, so another variation can be used instead: it replaces the first one.
+        The results stay, so another variation of the same run can be used instead: it replaces
+        the first one. A kept one from another picture goes on top of what there is now.
         """
-        outcome = self._outcome()
-        task = TASK_TITLES[outcome.request.task]
-        label = f" {outcome.request.label}" if outcome.request.label is not None else ""
-        caption = f"{task}{label}, seed {outcome.seed}"
-        moment = Moment(outcome.image, caption, request=outcome.request)
-        return self._push(outcome.base, moment)
+        variation = self.result
+        task = TASK_TITLES[variation.request.task]
+        label = f" {variation.request.label}" if variation.request.label is not None else ""
+        if variation.request.regions:
+            label = " " + ", ".join(str(region.label) for region in variation.request.regions)
+        moment = Moment(
+            variation.held, f"{task}{label}, seed {variation.seed}", request=variation.request
+        )
+        at = self.at
+        siblings = [v.held for v in self.shown if v.run is variation.run]
+        if at > 0 and self.moments[at].held in siblings:
+            before = self.moments[at - 1]
+            at -= before.same(variation.base)
+        elif variation.base is not None and variation in self.results:
+            found = [i for i, m in enumerate(self.moments) if m.same(variation.base)]
+            at = found[0] if found else at
+        return self._push(at, moment)
+
+    # ---- the history ------------------------------------------------------------------------
 
     def undone(self) -> Session:
         if not self.can_undo:
@@ -184,27 +325,13 @@ class Session:
             raise RequestError(f"no step {index + 1} in a history of {len(self.moments)}")
         return replace(self, at=index, version=self.version + 1)
 
-    def _outcome(self) -> Outcome:
-        if self.outcome is None:
-            raise RequestError("there is no result yet; press Run first")
-        return self.outcome
-
     def _push(self, base: int, moment: Moment) -> Session:
-        """Put a moment after ``base``, forget what came later, stay within the memory limit."""
+        """Put a moment after ``base``; forget what came later."""
         moments = (*self.moments[: base + 1], moment)
-        spare = 0
-        while len(moments) - spare > 1 and sum(m.bytes for m in moments[spare:]) > MEMORY_LIMIT:
-            spare += 1
-        outcome = self.outcome
-        if outcome is not None and spare:
-            outcome = replace(outcome, base=outcome.base - spare) if outcome.base >= spare else None
-        kept = moments[spare:]
-        return replace(
-            self, moments=kept, at=len(kept) - 1, outcome=outcome, version=self.version + 1
-        )
+        return replace(self, moments=moments, at=base + 1, version=self.version + 1)
 
 
-def _stem(name: str) -> str:
+def stem(name: str) -> str:
     """A file name's stem, fit to be part of another file's name."""
     stem = name.replace("\\", "/").rsplit("/", 1)[-1].rsplit(".", 1)[0]
     safe = "".join(c if c.isalnum() or c in "-_ " else "_" for c in stem).strip()

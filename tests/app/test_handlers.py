@@ -68,8 +68,8 @@ def test_a_run_shows_every_scale_and_ends_with_a_result(
     assert any("Scale 2 of 3" in text for text in texts)
     assert "Done" in texts[-1]
     after = screens[-1]["session"]
-    assert after.outcome.result.seeds == (7, 8)
-    assert len(after.outcome.grown) == 3
+    assert [v.seed for v in after.results] == [7, 8]
+    assert len(after.result.run.grown) == 3
 
 
 def test_pixels_outside_the_mask_are_the_photos(

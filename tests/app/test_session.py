@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from app import session as module
 from app.session import Session
-from engine.errors import RequestError
+from app.vault import Vault
+from engine.errors import MaskError, RequestError
 from engine.request import EditOptions, EditRequest
 from engine.result import Result
 
@@ -115,20 +115,61 @@ def test_an_extension_remembers_how_much_was_added() -> None:
     assert session.outcome is not None and session.outcome.extension == (0, 0, 50, 0)
 
 
-def test_the_oldest_pictures_go_when_memory_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MEMORY_LIMIT", 3 * 8 * 6 * 3)
-    session = Session().opened(picture("red"), "a.jpg")
+def test_undo_is_unlimited_because_pictures_go_to_disk_when_memory_runs_out() -> None:
+    session = Session(vault=Vault(limit=3 * 8 * 6 * 4)).opened(picture("red"), "a.jpg")
     for name in ("green", "blue", "white", "black"):
         session = session.ran(result(name)).used()
-    assert len(session.moments) == 3
-    assert colour(session) == (0, 0, 0)
-    assert session.outcome is not None and session.outcome.base == 1
-    assert colour(session.chose(0).used()) == (0, 0, 0)
+    assert len(session.moments) == 5
+    assert session.vault.used <= session.vault.limit
+    seen = [colour(session)]
+    while session.can_undo:
+        session = session.undone()
+        seen.append(colour(session))
+    assert seen == [(0, 0, 0), (255, 255, 255), BLUE, GREEN, RED]
 
 
-def test_one_picture_beyond_the_limit_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MEMORY_LIMIT", 1)
-    assert colour(Session().opened(picture("red"), "a.jpg")) == RED
+def test_the_variations_of_the_last_run_count_as_memory() -> None:
+    session = Session().opened(picture("red"), "a.jpg")
+    before = session.vault.used
+    session = session.ran(result("green", "blue"))
+    assert session.vault.used == before + 2 * 8 * 6 * 4
+
+
+def test_a_kept_variation_outlives_the_next_run_and_can_be_used() -> None:
+    session = Session().opened(picture("red"), "a.jpg").ran(result("green", "blue")).chose(1)
+    session = session.toggled().ran(result("white"))
+    assert [v.image.getpixel((0, 0)) for v in session.shown] == [(255, 255, 255), BLUE]
+    session = session.used().chose(1).used()
+    assert [m.image.getpixel((0, 0)) for m in session.moments] == [RED, (255, 255, 255), BLUE]
+    assert session.toggled().kept == ()
+
+
+def test_a_variation_of_an_earlier_picture_does_not_take_later_steps_away() -> None:
+    session = Session().opened(picture("red"), "a.jpg").ran(result("green")).toggled().used()
+    session = session.ran(result("blue")).used().chose(1).used()
+    assert [m.image.getpixel((0, 0)) for m in session.moments] == [RED, GREEN, BLUE, GREEN]
+
+
+def test_the_seeds_of_a_variation_nest_from_one_re_roll_to_the_next() -> None:
+    session = Session().opened(picture("red"), "a.jpg").ran(result("green"))
+    assert session.result.coarse_seeds(3) == (7, 7, 7)
+    options = EditOptions(seed=9, coarse_seeds=(7, 7))
+    again = Result((picture("blue"),), (9,), 0.1, EditRequest(task="inpaint", options=options))
+    assert session.ran(again).result.coarse_seeds(4) == (7, 7, 9, 9)
+    assert session.ran(again).result.coarse_seeds(1) == (7,)
+
+
+def test_regions_belong_to_their_picture_and_come_back_with_undo() -> None:
+    mask = Image.new("L", (8, 6), 255)
+    session = Session().opened(picture("red"), "a.jpg").marked(mask, "bird").marked(mask, "cat")
+    assert [(r.label, r.colour) for r in session.picture.regions] == [("bird", 0), ("cat", 1)]
+    assert session.picture.mask is None
+    used = session.ran(result("green")).used()
+    assert used.picture.regions == ()
+    session = used.undone().unmarked(0).marked(mask, "fox")
+    assert [(r.label, r.colour) for r in session.picture.regions] == [("cat", 1), ("fox", 0)]
+    with pytest.raises(MaskError, match="no region 3"):
+        session.unmarked(2)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,201 @@
+"""From the form to a request, and from a request back to the form."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from typing import Any
+
+from PIL import Image
+
+from app import canvas
+from app.session import Moment, Session
+from engine.errors import EngineError, ImageError, MaskError, RequestError
+from engine.request import SIDES, TASKS, EditOptions, EditRequest, Region
+
+NEED_MASK = ("inpaint", "edit_class")
+NEED_LABEL = ("edit_class", "generate")
+SIDE_FIELDS = {side: f"extend-{side}" for side in SIDES}
+CHOICES = {  # fields that choose, and what they show for "the default of this task"
+    "structure": "auto",
+    "blend": "auto",
+    "match-colour": "auto",
+    "guidance-schedule": "auto",
+}
+TEXTS = ("seed", "guidance", "top-k", "top-p", "temperature", "feather", "soft-scales",
+         "candidates", "coarse-seeds")  # fmt: skip
+OPTIONS = (
+    "seed", "variations", "guidance", "guidance-schedule", "top-k", "top-p", "temperature",
+    "context", "feather", "blend", "match-colour", "structure", "soft-scales", "candidates",
+    "coarse-seeds", "speed", "rule",
+)  # fmt: skip
+MAX_RECALLED = 16 << 20  # characters of a mask that a page sends back
+MARGINS = tuple(SIDE_FIELDS.values())
+
+
+def edit_request(
+    task: str,
+    *,
+    image: Image.Image | None = None,
+    mask: Image.Image | None = None,
+    label: int | str | None = None,
+    regions: tuple[Region, ...] = (),
+    model: str | None = None,
+    margins: dict[str, Any] | None = None,
+    options: dict[str, Any] | None = None,
+) -> EditRequest:
+    """A request from what a form or a script gave; empty fields mean the default."""
+    given = {k: v for k, v in (options or {}).items() if v is not None and v != ""}
+    sides = {k: v for k, v in (margins or {}).items() if v is not None and v != ""}
+    return EditRequest(
+        task=task,
+        image=image,
+        mask=mask,
+        label=label if label != "" else None,
+        regions=regions,
+        model=model or None,
+        options=EditOptions(**given),
+        **sides,
+    )
+
+
+def read_painted(
+    canvas_layers: list[str], session: Session, *, required: bool
+) -> Image.Image | None:
+    """The mask on the canvas; MaskError if there must be one and is none."""
+    size = canvas.proxy_size(session.picture.size)
+    mask = canvas.read_mask(canvas_layers, size)
+    if mask is None and required:
+        raise MaskError("the mask is empty; paint over the part that should change")
+    return mask
+
+
+def recalled_mask(session: Session, data: Any, version: Any) -> Session:
+    """The session with the mask that its page kept (a data URL), if it belongs to the picture
+    that is shown; else as it is."""
+    moment = session.current
+    if moment is None or version != session.version or not isinstance(data, str):
+        return session
+    head, _, body = data.partition(",")
+    if head != "data:image/png;base64" or len(body) > MAX_RECALLED:
+        return session
+    try:
+        stream = io.BytesIO(base64.b64decode(body, validate=True))
+        return session.masked(canvas.read_mask([stream], canvas.proxy_size(moment.size)))
+    except (ValueError, MaskError):
+        return session
+
+
+def with_mask(canvas_layers: list[str], session: Session, task: str) -> Session:
+    """The session with what is painted now remembered, as far as the task needs it."""
+    if task == "generate":
+        return session
+    marked = task == "edit_class" and bool(session.picture.regions)
+    required = task in NEED_MASK and not marked
+    return session.masked(read_painted(canvas_layers, session, required=required))
+
+
+def request_of(
+    moment: Moment | None,
+    task: str,
+    label: int | str | None,
+    model: str | None,
+    fields: dict[str, Any],
+) -> EditRequest:
+    """The request that the form spells for the picture of ``moment``, its mask and regions.
+
+    ``fields`` are margins and options by the names of the page's elements.
+    """
+    margins = {side: fields.get(field) for side, field in SIDE_FIELDS.items()}
+    options = {
+        name.replace("-", "_"): value
+        for name, value in fields.items()
+        if name not in MARGINS and value != CHOICES.get(name, "")
+    }
+    coarse = options.get("coarse_seeds")
+    if isinstance(coarse, str):
+        options["coarse_seeds"] = tuple(coarse.replace(",", " ").split())
+    if moment is None and task != "generate":
+        raise ImageError("there is no picture yet; open one or click an example")
+    image = mask = None
+    regions: tuple[Region, ...] = ()
+    if moment is not None and task != "generate":
+        image, painted = moment.image, moment.mask
+        if task in NEED_MASK and painted is not None:
+            mask = canvas.full_size(painted, image.size)
+        if task == "edit_class" and moment.regions:
+            if mask is not None and label in (None, ""):
+                raise RequestError("choose a class for what is painted, or clear the mask")
+            regions = tuple(
+                Region(mask=canvas.full_size(region.mask, image.size), label=region.label)
+                for region in moment.regions
+            )
+            if mask is not None:
+                regions = (*regions, Region(mask=mask, label=label))
+            mask = label = None
+    if task in NEED_LABEL and label in (None, "") and not regions:
+        raise RequestError("choose a class first: it says what is to appear")
+    return edit_request(
+        task,
+        image=image,
+        mask=mask,
+        label=label,
+        regions=regions,
+        model=model,
+        margins=margins if task == "outpaint" else None,
+        options=options,
+    )
+
+
+# ---- back to the form ---------------------------------------------------------------------------
+
+
+def fields_of(request: EditRequest) -> dict[str, Any]:
+    """The form's fields that spell this request: values by the names of the page's elements."""
+    options = request.options.model_dump()
+    fields: dict[str, Any] = {
+        "task": request.task,
+        "label": "" if request.label is None else request.label,
+    }
+    for side, field in SIDE_FIELDS.items():
+        fields[field] = str(getattr(request, side) or "")
+    for name in OPTIONS:
+        value = options[name.replace("-", "_")]
+        if name == "coarse-seeds":
+            fields[name] = ", ".join(map(str, value))
+        elif value is None:
+            fields[name] = CHOICES.get(name, "")
+        elif isinstance(value, bool):
+            fields[name] = "yes" if value else "no"
+        elif name == "variations":
+            fields[name] = value
+        else:
+            fields[name] = f"{value:g}" if isinstance(value, float) else str(value)
+    return fields
+
+
+def kept_fields(given: Any) -> dict[str, Any]:
+    """The fields that a page kept for itself, as far as they spell a request."""
+    if not isinstance(given, dict):
+        return {}
+    names = {"task", "label", "model", *MARGINS, *OPTIONS}
+    fields = {k: v for k, v in given.items() if k in names and isinstance(v, str | int | float)}
+    if fields.get("task") not in TASKS:
+        fields.pop("task", None)
+    for name in OPTIONS:
+        if name in TEXTS or name not in fields or fields[name] == CHOICES.get(name, ""):
+            continue  # a text may be half written, a choice must be one
+        try:
+            EditOptions(**{name.replace("-", "_"): fields[name]})
+        except EngineError:
+            del fields[name]
+    return fields
+
+
+def parsed(text: str) -> EditRequest | None:
+    """The request that a saved picture carries; None where this version cannot read it."""
+    try:
+        return EditRequest(**json.loads(text))
+    except (EngineError, ValueError, TypeError, RecursionError):
+        return None

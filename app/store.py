@@ -1,0 +1,62 @@
+"""The sessions of windows that may come back: after a refresh, or when the connection is back.
+
+A window's page carries a secret key. Whoever opens the page with a key gets a session of their own
+that begins as the one of that key, under a new key: the same work opened in two windows never
+mixes.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+from threading import Lock
+
+from app.session import Session
+
+KEPT = 64  # sessions; those unused longest go first
+AGE = 24 * 3600.0  # seconds that a session is kept after its last change
+
+
+class Store:
+    """Sessions by key."""
+
+    def __init__(
+        self, kept: int = KEPT, age: float = AGE, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._kept, self._age, self._now = kept, age, now
+        self._sessions: OrderedDict[str, tuple[Session, float]] = OrderedDict()
+        self._lock = Lock()
+
+    def put(self, session: Session) -> None:
+        """Remember a session as it is now; one without a key is not remembered."""
+        if not session.key:
+            return
+        with self._lock:
+            self._sessions[session.key] = session, self._now()
+            self._sessions.move_to_end(session.key)
+            while len(self._sessions) > self._kept:
+                self._sessions.popitem(last=False)
+            while self._sessions:
+                key, (_, then) = next(iter(self._sessions.items()))
+                if self._now() - then <= self._age:
+                    break
+                del self._sessions[key]
+
+    def latest(self, session: Session) -> Session:
+        """A window's session as it is now, which may be newer than the one given."""
+        with self._lock:
+            found = self._sessions.get(session.key)
+        return found[0] if found is not None else session
+
+    def begun(self, key: str, fresh: Session) -> Session:
+        """A session for a page that was just opened: the one of ``key`` gone on with under a key
+        of its own, or ``fresh``."""
+        with self._lock:
+            found = self._sessions.get(key) if key else None
+        session = found[0] if found is not None else fresh
+        session = replace(session, key=secrets.token_urlsafe(18))
+        self.put(session)
+        return session
