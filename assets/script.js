@@ -42,20 +42,38 @@
       input.value = "";
     }
   }, true);
+  /* Over a picture there are two places to drop: as the picture, or as its mask (also with Shift). */
+  const asMask = (event) => {
+    const zone = event.target?.closest?.("#drop [data-as]") ?? null;
+    return Boolean($("#canvas.filled")) && (event.shiftKey || zone?.dataset.as === "mask");
+  };
+  function dropping(on) {
+    document.body.classList.toggle("dropping", on);
+    const easel = $("#easel");
+    if (on && easel && !$("#drop")) {
+      const zones = document.createElement("div");
+      zones.id = "drop";
+      zones.innerHTML = '<b data-as="picture">Drop to open</b><b data-as="mask">Drop as the mask</b>';
+      easel.append(zones);
+    }
+  }
   window.addEventListener("dragover", (event) => {
     if (![...event.dataTransfer.types].includes("Files")) return;
     event.preventDefault();
-    document.body.classList.add("dropping");
+    dropping(true);
+    const mask = asMask(event);
+    document.querySelectorAll("#drop b").forEach((zone) => zone.classList.toggle("on", (zone.dataset.as === "mask") === mask));
   }, true);
   window.addEventListener("dragleave", (event) => {
-    if (!event.relatedTarget) document.body.classList.remove("dropping");
+    if (!event.relatedTarget) dropping(false);
   }, true);
   window.addEventListener("drop", (event) => {
-    document.body.classList.remove("dropping");
     const file = [...(event.dataTransfer?.files ?? [])].find(isPicture);
+    const button = asMask(event) ? "#import-mask" : "#open";
+    dropping(false);
     if (!file) return;
     stop(event);
-    open(file, event.shiftKey ? "#import-mask" : "#open");
+    open(file, button);
   }, true);
   window.addEventListener("paste", (event) => {
     const file = [...(event.clipboardData?.files ?? [])].find(isPicture);
@@ -83,47 +101,38 @@
   };
   varpaint.help = () => $("#hotkeys")?.showModal();
 
-  // ---- the canvas's own tools ---------------------------------------------------------------
+  // ---- keys ---------------------------------------------------------------------------------
   const tool = (label) => $(`#canvas button[aria-label="${label}"]`);
   const press = (selector) => {
     const button = $(selector);
     if (button && !button.disabled) button.click();
     return Boolean(button && !button.disabled);
   };
-  const brush = () => window.editor?.tools?.get("brush");
-
-  function resize(factor) {
-    const now = brush();
-    if (!now) return;
-    const size = (value) => Math.min(250, Math.max(1, factor > 1 ? Math.ceil(value * factor) : Math.floor(value * factor)));
-    const state = now.state ?? now.brush_state ?? {};
-    varpaint.size = size(varpaint.size ?? state.brush_size ?? 18);
-    now.set_brush_size(varpaint.size);
-    now.set_eraser_size(varpaint.size);
-  }
 
   /* Space pans while it is held, then the tool before it comes back. */
-  let before = null;
   function pan(on) {
-    if (on === Boolean(before)) return;
-    if (on) {
-      before = window.editor?.current_tool === "erase" ? "Erase" : "Brush";
-      tool("Pan")?.click();
-    } else {
-      tool(before)?.click();
-      before = null;
-    }
+    if (on === Boolean(varpaint.panning)) return;
+    varpaint.panning = on;
+    varpaint.applyTool();
   }
 
   const plain = {
-    b: () => tool("Brush")?.click(),
-    e: () => tool("Erase")?.click(),
-    "[": () => resize(1 / 1.25),
-    "]": () => resize(1.25),
+    b: () => varpaint.choose("brush"),
+    e: () => varpaint.choose("eraser"),
+    r: () => varpaint.choose("rectangle"),
+    l: () => varpaint.choose("lasso"),
+    w: () => varpaint.choose("object"),
+    o: () => varpaint.choose("original"),
+    h: () => varpaint.choose("pan"),
+    f: () => varpaint.toggleFrames(),
+    "[": () => varpaint.resizeBrush(1 / 1.25),
+    "]": () => varpaint.resizeBrush(1.25),
+    g: () => press("#mask-grow"),
+    s: () => press("#mask-shrink"),
     x: () => press("#mask-clear"),
     i: () => press("#mask-invert"),
     u: () => press("#use-result"),
-    0: () => window.editor?.tools?.get("zoom")?.set_zoom("fit"),
+    0: () => varpaint.fitPicture(),
     " ": () => pan(true),
     c: () => $("#compare")?.classList.add("before"),
     "?": () => varpaint.help(),
@@ -142,7 +151,7 @@
       event.target.blur?.();
       press("#run");
     } else if (key === "escape" && !typing(event.target)) {
-      press("#cancel");
+      if (!varpaint.dropGesture()) press("#cancel");
     } else if (typing(event.target)) {
       return;
     } else if (control && key === "z") {
@@ -167,138 +176,6 @@
       plain[event.key === "?" ? "?" : key]();
     }
   }, true);
-
-  // ---- over the canvas: the area that an extension adds -------------------------------------
-  const amount = (id, side) => {
-    const field = $(`#extend-${id} input, #extend-${id} textarea`);
-    const text = (field?.value ?? "").trim();
-    const number = parseFloat(text);
-    if (!(number > 0) || !field.offsetParent) return 0;
-    return text.endsWith("%") ? Math.round((number / 100) * side) : number;
-  };
-
-  function pictureBox() {
-    const editor = window.editor;
-    const canvas = $("#canvas .pixi-target canvas");
-    const container = editor?.image_container;
-    if (!canvas || !container) return null;
-    const rect = canvas.getBoundingClientRect();
-    const home = $("#easel").getBoundingClientRect();
-    const scale = editor.scale_value ?? container.scale.x;
-    return {
-      left: rect.left - home.left + container.position.x,
-      top: rect.top - home.top + container.position.y,
-      width: (editor.dimensions_value?.width ?? editor.width) * scale,
-      height: (editor.dimensions_value?.height ?? editor.height) * scale,
-    };
-  }
-
-  /* Zoom out so that the new area is in view; once for every change of the amounts. */
-  let fitted = "";
-  function fit(add, width, height, box) {
-    const key = JSON.stringify([add, width, height]);
-    if (key === fitted) return;
-    fitted = key;
-    const editor = window.editor;
-    const target = $("#canvas .pixi-target canvas")?.getBoundingClientRect();
-    if (!editor?.set_image_properties || !target) return;
-    const pad = 56;
-    const shown = box.width / (editor.scale_value || 1);
-    const unit = shown / width; // canvas pixels per picture pixel
-    const wide = (width + add.left + add.right) * unit, high = (height + add.top + add.bottom) * unit;
-    const scale = Math.min((target.width - pad) / wide, (target.height - pad) / high, 1);
-    editor.set_image_properties({
-      scale,
-      position: {
-        x: (target.width - wide * scale) / 2 + add.left * unit * scale,
-        y: (target.height - high * scale) / 2 + add.top * unit * scale,
-      },
-      animate: false,
-    });
-    editor.wake_render_loop?.();
-  }
-
-  /* While a run grows a picture, show its first variation in place. */
-  let growing = null;
-  function grow(add, width, height) {
-    const live = $("#cancel:not(:disabled)") && $("#task input[value=generate]")?.checked === false
-      ? $("#preview .grow .cells img") : null;
-    const box = live && width ? pictureBox() : null;
-    if (!box) {
-      growing?.remove();
-      growing = null;
-      return;
-    }
-    if (!growing) {
-      growing = document.createElement("img");
-      growing.className = "grow";
-      growing.alt = "";
-      $("#easel").append(growing);
-    }
-    if (growing.src !== live.src) growing.src = live.src;
-    const x = box.width / width, y = box.height / height;
-    Object.assign(growing.style, {
-      left: `${box.left - add.left * x}px`, top: `${box.top - add.top * y}px`,
-      width: `${box.width + (add.left + add.right) * x}px`, height: `${box.height + (add.top + add.bottom) * y}px`,
-    });
-  }
-
-  let drawn = "";
-  function draw() {
-    const easel = $("#easel");
-    const facts = $("#facts");
-    if (!easel) return;
-    let over = $("#over");
-    if (!over) {
-      over = document.createElement("div");
-      over.id = "over";
-      easel.append(over);
-    }
-    const width = Number(facts?.dataset.width ?? 0);
-    const height = Number(facts?.dataset.height ?? 0);
-    const add = width ? {
-      left: amount("left", width), right: amount("right", width),
-      top: amount("top", height), bottom: amount("bottom", height),
-    } : null;
-    const extends_ = add && (add.left || add.right || add.top || add.bottom);
-    const box = extends_ ? pictureBox() : null;
-    if (box) fit(add, width, height, box);
-    else if (!extends_) {
-      if (fitted) plain[0]();
-      fitted = "";
-    }
-    grow(add ?? {}, width, height);
-    const key = box ? JSON.stringify([add, box, width]) : "";
-    if (key === drawn) return;
-    drawn = key;
-    over.replaceChildren();
-    if (!box) return;
-    const x = box.width / width, y = box.height / height;
-    const outer = {
-      left: box.left - add.left * x, top: box.top - add.top * y,
-      right: box.left + box.width + add.right * x, bottom: box.top + box.height + add.bottom * y,
-    };
-    const put = (l, t, r, b) => {
-      if (r - l < 0.5 || b - t < 0.5) return;
-      const part = document.createElement("div");
-      part.className = "new";
-      Object.assign(part.style, { left: `${l}px`, top: `${t}px`, width: `${r - l}px`, height: `${b - t}px` });
-      over.append(part);
-    };
-    put(outer.left, outer.top, box.left, outer.bottom);
-    put(box.left + box.width, outer.top, outer.right, outer.bottom);
-    put(box.left, outer.top, box.left + box.width, box.top);
-    put(box.left, box.top + box.height, box.left + box.width, outer.bottom);
-    const size = document.createElement("div");
-    size.className = "size";
-    size.textContent = `${width + add.left + add.right} × ${height + add.top + add.bottom}`;
-    const home = easel.getBoundingClientRect();
-    Object.assign(size.style, {
-      left: `${(Math.max(0, outer.left) + Math.min(home.width, outer.right)) / 2}px`,
-      top: `${Math.min(home.height - 28, Math.max(6, outer.bottom - 26))}px`,
-    });
-    over.append(size);
-  }
 
   // ---- when the canvas can be painted on ----------------------------------------------------
   /* Given a new value, the editor loads the picture and its layers up to twice, and what is painted
@@ -357,8 +234,8 @@
     if (editor?.outline_graphics) editor.outline_graphics.filters = []; // slow without a GPU
     canvas.dataset.ready = version;
     $("#easel").classList.remove("settling");
-    fitted = "";
-    varpaint.size = undefined;
+    varpaint.refit();
+    varpaint.mounted();
   }
 
   // ---- once a frame: overlays, and whether the canvas can be painted on ------------------------
@@ -385,7 +262,8 @@
   function tick() {
     ready();
     paintGround();
-    draw();
+    varpaint.draw();
+    varpaint.tickTools();
     if (ticks++ % 60 === 0) title();
     if (wanted && document.body.classList.contains("dark") !== (wanted === "dark")) {
       document.body.classList.toggle("dark", wanted === "dark");

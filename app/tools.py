@@ -1,0 +1,171 @@
+"""The canvas's tools that need the server: pick a thing, paint the original back, and what the
+model will see.
+
+The page's script (assets/tools.js) sends what the hand did as a line of JSON in a hidden field.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator
+from typing import Annotated, Any, TypeVar
+
+import numpy as np
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from app import canvas, markup, original, screens, selection
+from app.forms import NEED_MASK, edit_request, read_painted
+from app.models import Models
+from app.screens import Screen
+from app.session import Session
+from engine.errors import EngineError, RequestError
+from engine.request import SIDES
+
+Part = Annotated[float, Field(ge=-1, le=2)]  # of a side; a hand may leave the picture
+MOST_POINTS = 20_000
+LONGEST = 4_000_000  # characters of a mask that the page sends
+FINEST = 1 << 20  # pixels of it
+
+
+class _Gesture(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: int
+    version: int
+
+
+class Pick(_Gesture):
+    """A click on a thing, or a box around one."""
+
+    place: tuple[Part, Part] | None = None
+    box: tuple[Part, Part, Part, Part] | None = None
+    tolerance: Annotated[int, Field(ge=0, le=255)] = selection.TOLERANCE
+    take: bool = False
+
+
+class Stroke(_Gesture):
+    """A stroke of the brush that paints the original back; ``radius`` in pixels of the proxy."""
+
+    points: Annotated[list[tuple[Part, Part]], Field(min_length=1, max_length=MOST_POINTS)]
+    radius: Annotated[float, Field(gt=0, le=4096)]
+
+
+G = TypeVar("G", bound=_Gesture)
+
+
+class Tools:
+    """The callbacks of these tools."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+
+    def pick(self, sent: str, session: Session) -> Iterator[Screen]:
+        """Answer with the thing's shape; the page puts it on the canvas, as a stroke of its own."""
+        asked = _read(Pick, sent)
+        if asked.version != session.version:
+            return  # another picture is on the canvas by now
+        picture = np.asarray(canvas.proxy(session.picture.image))
+        if asked.box is not None:
+            mask = selection.thing_in(picture, asked.box)
+        else:
+            place = asked.place or (0.5, 0.5)
+            mask = selection.thing_at(picture, place, asked.tolerance)
+        yield {
+            "shape": markup.shape(asked.id, asked.version, _as_url(mask), take=asked.take),
+            "status": markup.status("Taken out of the mask." if asked.take else "Selected."),
+        }
+
+    def paint_back(
+        self, sent: str, canvas_layers: list[str], session: Session
+    ) -> Iterator[Screen]:
+        """Restore the source's pixels along a stroke; a step of the history."""
+        asked = _read(Stroke, sent)
+        if asked.version != session.version:
+            return
+        source, corner = original.original_of(session)
+        moment = session.picture
+        scale = moment.size[0] / canvas.proxy_size(moment.size)[0]
+        mask = original.stroke(asked.points, asked.radius * scale, moment.size)
+        picture = original.painted_back(moment.image, source.image, corner, mask)
+        painted = read_painted(canvas_layers, session, required=False)
+        after = session.masked(painted).edited(picture, original.CAPTION).masked(painted)
+        yield {
+            **screens.of_session(after),
+            "status": markup.status("The original is back there.", "done"),
+        }
+
+    def sight(
+        self,
+        painted: str,
+        session: Session,
+        task: str,
+        model: str | None,
+        **fields: Any,
+    ) -> Iterator[Screen]:
+        """The squares that the model would see if Run were pressed now.
+
+        ``painted`` is the canvas's version and, after a space, a small picture of the mask.
+        """
+        version, _, mask = painted.partition(" ")
+        if version != str(session.version):
+            mask = ""
+        try:
+            frames = self._frames(mask, session, task, model, fields)
+        except (EngineError, ValueError, OSError):
+            frames = []  # half-typed fields; Run tells
+        yield {"sight": markup.sight(session.version, frames)}
+
+    def _frames(
+        self, painted: str, session: Session, task: str, model: str | None, fields: dict[str, Any]
+    ) -> list[tuple[int, int, int]]:
+        """(left, top, side) of each, in pixels of the picture on the canvas."""
+        moment = session.current
+        if moment is None or not self._models.ready() or task == "generate":
+            return []
+        mask = None
+        if task in NEED_MASK:
+            if not painted:
+                return []
+            small = _mask_of(painted)
+            mask = small.resize(moment.size, Image.Resampling.NEAREST)
+        margins = {side: fields.get(f"extend-{side}") for side in SIDES}
+        request = edit_request(
+            "outpaint" if task == "outpaint" else "inpaint",
+            image=Image.new("L", moment.size),  # where it looks does not depend on what is there
+            mask=mask,
+            margins=margins if task == "outpaint" else None,
+            options={"context": fields.get("context")},
+        )
+        windows = self._models.editor(model).views(request)
+        left = top = 0
+        if task == "outpaint":
+            left, _, top, _ = request.margins(*moment.size)
+        return [(window.left - left, window.top - top, window.side) for window in windows]
+
+
+def _read(kind: type[G], sent: str) -> G:
+    try:
+        return kind.model_validate_json(sent)
+    except ValidationError:
+        raise RequestError("the page sent something unreadable; reload it") from None
+
+
+def _as_url(mask: Any) -> str:
+    """A mask (H, W) as a PNG inside the page: its alpha is the mask."""
+    alpha = canvas.to_picture(mask)
+    stream = io.BytesIO()
+    Image.merge("LA", (Image.new("L", alpha.size, 255), alpha)).save(stream, "PNG")
+    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
+
+
+def _mask_of(url: str) -> Image.Image:
+    """The small picture of the mask that the page sent; ValueError, OSError if it is none."""
+    head, _, data = url.partition(",")
+    if head != "data:image/png;base64" or len(data) > LONGEST:
+        raise ValueError("no mask")
+    image = Image.open(io.BytesIO(base64.b64decode(data, validate=True)), formats=("PNG",))
+    if image.width * image.height > FINEST:
+        raise ValueError("too large")
+    return image.convert("L").point(lambda value: 255 if value >= 128 else 0)

@@ -1,0 +1,372 @@
+/* The tools at the canvas's left. Brush, eraser and pan are the editor's own; rectangle, lasso and
+   thing put a shape on the painted layer, as one stroke that its undo knows; the original's brush
+   and the thing ask the server. Places are pixels of the canvas's proxy.
+
+   Written against the ImageEditor of gradio 6.31 (window.editor); its classes are taken from the
+   objects that it made. */
+(() => {
+  "use strict";
+  const $ = (selector) => document.querySelector(selector);
+  const varpaint = window.varpaint;
+  const COLOUR = "rgb(255, 45, 120)"; // as in app/canvas.py
+  const OPACITY = 0.55;
+  const OURS = new Set(["rectangle", "lasso", "object", "original"]);
+  const EDITORS = { brush: ["Brush", "draw"], eraser: ["Erase", "erase"] };
+  const SENT_SIDE = 640; // pixels of the mask that the server gets to say what the model sees
+  const state = { name: "brush", take: false };
+  varpaint.tool = state;
+
+  // ---- which tool ---------------------------------------------------------------------------
+  varpaint.choose = (name) => {
+    varpaint.dropGesture();
+    state.name = name;
+    state.take = false;
+    varpaint.applyTool();
+    show();
+  };
+
+  /* The editor's own tool under ours: panning hides its brush. */
+  varpaint.applyTool = () => {
+    const [label, name] = (!varpaint.panning && EDITORS[state.name]) || ["Pan", "pan"];
+    if (window.editor?.current_tool !== name) $(`#canvas button[aria-label="${label}"]`)?.click();
+  };
+
+  function show() {
+    const easel = $("#easel"), settings = $("#settings");
+    if (!easel || !settings) return;
+    easel.dataset.tool = state.name;
+    let tool = null;
+    document.querySelectorAll("#rail [data-tool]").forEach((button) => {
+      const on = button.dataset.tool === state.name;
+      button.setAttribute("aria-pressed", String(on));
+      if (on) tool = button;
+    });
+    settings.dataset.has = tool?.dataset.settings ?? "";
+    settings.querySelector(".hint").textContent = tool?.dataset.hint ?? "";
+    settings.querySelectorAll("[data-take]").forEach((button) => {
+      button.setAttribute("aria-pressed", String(Boolean(button.dataset.take) === state.take));
+    });
+    showSize();
+  }
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest?.("#rail button, #settings button");
+    if (!button) return;
+    if (button.dataset.tool) varpaint.choose(button.dataset.tool);
+    else if (button.id === "show-frames") varpaint.toggleFrames();
+    else if (button.dataset.take !== undefined) {
+      state.take = Boolean(button.dataset.take);
+      show();
+    }
+    button.blur();
+  });
+  document.addEventListener("input", (event) => {
+    if (event.target.closest?.("#settings .size")) setSize(fromSlider(Number(event.target.value)));
+  });
+
+  // ---- the brush's size: a radius in pixels of the proxy --------------------------------------
+  const brush = () => window.editor?.tools?.get("brush");
+  const largest = () => Math.max(24, Math.round(Math.min(window.editor?.width ?? 0, window.editor?.height ?? 0) / 4));
+  const size = () => varpaint.size ?? brush()?.state?.brush_size ?? 18;
+  const fromSlider = (value) => largest() ** (value / 100); // finer where it is small
+  const toSlider = (radius) => 100 * Math.log(Math.max(1, radius)) / Math.log(largest());
+
+  function setSize(value) {
+    const now = brush();
+    if (!now) return;
+    varpaint.size = Math.min(largest(), Math.max(1, Math.round(value)));
+    now.set_brush_size(varpaint.size);
+    now.set_eraser_size(varpaint.size);
+    showSize();
+  }
+  function showSize() {
+    const field = $("#settings .size input");
+    if (!field) return;
+    field.value = toSlider(size());
+    $("#settings .size output").textContent = `${2 * size()} px`;
+  }
+  varpaint.resizeBrush = (factor) => {
+    const now = size() * factor;
+    setSize(factor > 1 ? Math.ceil(now) : Math.floor(now));
+  };
+
+  // ---- shapes on the painted layer --------------------------------------------------------------
+  function painted() {
+    const manager = window.editor?.layer_manager;
+    const layers = manager?.get_layers() ?? [];
+    const layer = layers.find((one) => one.container === manager.get_active_layer()) ?? layers[0];
+    const texture = layer && manager.get_layer_textures(layer.id)?.draw;
+    return texture ? { layer, texture } : null;
+  }
+
+  /* One shape put on the layer, or taken off it: what the editor's undo calls a command. */
+  class Stamp {
+    constructor(shape, take) {
+      this.name = "Draw";
+      this.shape = shape; // a canvas of the picture's size
+      this.take = take;
+      this.before = null;
+    }
+
+    async execute() {
+      const { layer, texture } = painted();
+      const Sprite = layer.container.children[0].constructor;
+      const RenderTexture = texture.constructor;
+      const Texture = Object.getPrototypeOf(RenderTexture);
+      const renderer = window.editor.app.renderer;
+      if (!this.before) {
+        this.before = RenderTexture.create({
+          width: texture.width, height: texture.height, resolution: window.devicePixelRatio || 1,
+        });
+        renderer.render({ container: this._alone(new Sprite(texture)), target: this.before, clear: true });
+      }
+      const sprite = new Sprite(Texture.from(this.shape));
+      sprite.width = texture.width;
+      sprite.height = texture.height;
+      sprite.blendMode = "erase"; // first, or what overlaps would get twice the colour
+      renderer.render({ container: this._alone(sprite), target: texture, clear: false });
+      if (!this.take) {
+        sprite.blendMode = "normal";
+        sprite.alpha = OPACITY;
+        renderer.render({ container: this._alone(sprite), target: texture, clear: false });
+      }
+      sprite.texture.destroy(true);
+    }
+
+    async undo() {
+      const { layer, texture } = painted();
+      const Sprite = layer.container.children[0].constructor;
+      const before = this._alone(new Sprite(this.before));
+      window.editor.app.renderer.render({ container: before, target: texture, clear: true });
+    }
+
+    _alone(sprite) {
+      const holder = new window.editor.image_container.constructor();
+      holder.addChild(sprite);
+      return holder;
+    }
+  }
+
+  async function stamp(shape, take) {
+    const editor = window.editor;
+    if (!painted()) return;
+    await editor.command_manager.execute(new Stamp(shape, take), editor.context);
+    brush()?.notify("change"); // the editor's own value is stale from now on
+    editor.wake_render_loop?.();
+  }
+
+  function sheet() {
+    const canvas = document.createElement("canvas");
+    canvas.width = window.editor.width;
+    canvas.height = window.editor.height;
+    const pen = canvas.getContext("2d");
+    pen.fillStyle = COLOUR;
+    return { canvas, pen };
+  }
+
+  // ---- gestures -----------------------------------------------------------------------------
+  let gesture = null; // { tool, take, points, pointer }
+  const CLICK = 5; // CSS pixels that a click may move
+
+  const target = () => $("#canvas.filled .pixi-target canvas");
+  function placeOf(event) {
+    const box = varpaint.pictureBox();
+    const home = $("#easel").getBoundingClientRect();
+    return [(event.clientX - home.left - box.left) / box.unit, (event.clientY - home.top - box.top) / box.unit];
+  }
+
+  window.addEventListener("pointerdown", (event) => {
+    if (!OURS.has(state.name) || varpaint.panning || event.button !== 0 || event.target !== target()) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    document.activeElement?.blur?.();
+    if (gesture || $("#easel").classList.contains("settling")) return;
+    gesture = {
+      tool: state.name, pointer: event.pointerId, points: [placeOf(event)],
+      take: event.altKey || (state.take && !event.shiftKey), from: [event.clientX, event.clientY], moved: false,
+    };
+    try { event.target.setPointerCapture(event.pointerId); } catch { /* a synthetic pointer */ }
+    draft();
+  }, true);
+  window.addEventListener("pointermove", (event) => {
+    if (!gesture || event.pointerId !== gesture.pointer) {
+      if (state.name === "original" && !varpaint.panning) hover(event);
+      return;
+    }
+    event.stopImmediatePropagation();
+    const [x, y] = gesture.from;
+    gesture.moved ||= Math.hypot(event.clientX - x, event.clientY - y) > CLICK;
+    const place = placeOf(event);
+    if (gesture.tool === "lasso" || gesture.tool === "original") gesture.points.push(place);
+    else gesture.points[1] = place;
+    draft();
+    if (gesture.tool === "original") hover(event);
+  }, true);
+  window.addEventListener("pointerup", (event) => {
+    if (!gesture || event.pointerId !== gesture.pointer) return;
+    event.stopImmediatePropagation();
+    const done = gesture;
+    gesture = null;
+    finish(done);
+    if (done.tool !== "original") draft();
+  }, true);
+  window.addEventListener("pointercancel", () => varpaint.dropGesture(), true);
+  varpaint.dropGesture = () => {
+    const had = Boolean(gesture);
+    gesture = null;
+    draft();
+    return had;
+  };
+
+  function finish({ tool, take, points, moved }) {
+    const [[x0, y0], [x1, y1] = [NaN, NaN]] = points;
+    const { width, height } = window.editor;
+    if (tool === "original") {
+      send("stroke-back", { points: points.map(([x, y]) => [x / width, y / height]), radius: size() });
+    } else if (tool === "object") {
+      const what = moved ? { box: [x0 / width, y0 / height, x1 / width, y1 / height] }
+        : { place: [x0 / width, y0 / height] };
+      send("pick", { ...what, take, tolerance: Number($("#settings .tolerance input").value) });
+    } else if (moved) {
+      const { canvas, pen } = sheet();
+      pen.beginPath();
+      if (tool === "rectangle") {
+        const left = Math.round(Math.min(x0, x1)), top = Math.round(Math.min(y0, y1));
+        pen.rect(left, top, Math.round(Math.max(x0, x1)) - left, Math.round(Math.max(y0, y1)) - top);
+      } else {
+        for (const [x, y] of points) pen.lineTo(x, y);
+      }
+      pen.fill();
+      stamp(canvas, take);
+    }
+  }
+
+  /* To the server, through a field that is not shown. */
+  let number = 0;
+  function send(id, what) {
+    const version = Number($("#facts")?.dataset.version ?? 0);
+    put(id, JSON.stringify({ id: ++number, version, ...what }));
+  }
+  function put(id, text) {
+    const field = $(`#${id} textarea, #${id} input`);
+    if (!field) return;
+    const kind = field.tagName === "TEXTAREA" ? HTMLTextAreaElement : HTMLInputElement;
+    Object.getOwnPropertyDescriptor(kind.prototype, "value").set.call(field, text);
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+
+  /* Its answer: the shape of what was picked. */
+  let answered = "";
+  async function answer() {
+    const shape = $("#shape");
+    if (!shape || shape.dataset.id === answered) return;
+    answered = shape.dataset.id;
+    if (shape.dataset.version !== $("#facts")?.dataset.version) return;
+    const image = new Image();
+    image.src = shape.dataset.url;
+    await image.decode();
+    const { canvas, pen } = sheet();
+    pen.imageSmoothingEnabled = false;
+    pen.drawImage(image, 0, 0, canvas.width, canvas.height);
+    pen.globalCompositeOperation = "source-in";
+    pen.fillRect(0, 0, canvas.width, canvas.height);
+    stamp(canvas, shape.dataset.take === "1");
+  }
+
+  // ---- the draft: what the hand is drawing now --------------------------------------------------
+  function drawing() {
+    const easel = $("#easel");
+    let svg = $("#draft");
+    if (!svg && easel) {
+      svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+      svg.id = "draft";
+      svg.innerHTML = '<path class="shape"/><circle class="tip"/>';
+      easel.append(svg);
+    }
+    return svg;
+  }
+  function draft() {
+    const svg = drawing();
+    if (!svg) return;
+    const path = svg.querySelector(".shape");
+    svg.setAttribute("class", gesture ? `${gesture.tool}${gesture.take ? " take" : ""}` : "");
+    if (!gesture) return path.removeAttribute("d");
+    const box = varpaint.pictureBox();
+    const at = ([x, y]) => `${(box.left + x * box.unit).toFixed(1)} ${(box.top + y * box.unit).toFixed(1)}`;
+    const { points, tool } = gesture;
+    if (tool === "lasso" || tool === "original") {
+      path.setAttribute("d", `M${points.map(at).join("L")}${points.length > 1 ? "" : "h0.1"}`);
+      path.style.strokeWidth = tool === "original" ? `${2 * size() * box.unit}px` : "";
+    } else if (points.length > 1) {
+      const [[x0, y0], [x1, y1]] = points;
+      path.setAttribute("d", `M${at([x0, y0])}L${at([x1, y0])}L${at([x1, y1])}L${at([x0, y1])}Z`);
+      path.style.strokeWidth = "";
+    }
+  }
+  function hover(event) {
+    const svg = drawing();
+    const tip = svg?.querySelector(".tip");
+    const home = $("#easel").getBoundingClientRect();
+    const box = varpaint.pictureBox();
+    if (!tip || !box) return;
+    tip.setAttribute("cx", event.clientX - home.left);
+    tip.setAttribute("cy", event.clientY - home.top);
+    tip.setAttribute("r", event.target === target() || gesture ? size() * box.unit : 0);
+  }
+
+  // ---- the mask, small, for the server to say what the model sees ------------------------------
+  function smallMask() {
+    const editor = window.editor;
+    const found = painted();
+    if (!found || !editor.width) return "";
+    const resolution = Math.min(1, SENT_SIDE / Math.max(editor.width, editor.height));
+    const Rectangle = editor.app.screen.constructor;
+    const { pixels, width, height } = editor.app.renderer.extract.pixels({
+      target: found.layer.container, resolution, frame: new Rectangle(0, 0, editor.width, editor.height),
+    });
+    const canvas = document.createElement("canvas");
+    canvas.width = width;
+    canvas.height = height;
+    const pen = canvas.getContext("2d");
+    const image = pen.createImageData(width, height);
+    let any = false;
+    for (let i = 0; i < pixels.length; i += 4) {
+      const on = pixels[i + 3] > 0;
+      any ||= on;
+      image.data[i] = image.data[i + 1] = image.data[i + 2] = on ? 255 : 0;
+      image.data[i + 3] = 255;
+    }
+    pen.putImageData(image, 0, 0);
+    return any ? canvas.toDataURL("image/png") : "";
+  }
+
+  const CALM = 250; // milliseconds after the last change
+  let changed = 0;
+  function tellMask() {
+    if (!changed || performance.now() - changed < CALM || $("#easel").classList.contains("settling")) return;
+    changed = 0;
+    put("painted", $("#canvas.filled") ? `${$("#facts")?.dataset.version} ${smallMask()}` : "");
+  }
+
+  /* A new editor is on the page and ready. */
+  let known = null;
+  varpaint.mounted = () => {
+    if (window.editor !== known) {
+      known = window.editor;
+      known?.on?.("change", () => { changed = performance.now(); });
+    }
+    const key = `${known?.width} ${known?.height}`;
+    if (varpaint.sizeFor !== key) varpaint.size = undefined; // a brush that suits the new picture
+    varpaint.sizeFor = key;
+    if (varpaint.size) setSize(varpaint.size);
+    changed = performance.now();
+    draft();
+    varpaint.applyTool();
+    show();
+  };
+
+  varpaint.tickTools = () => {
+    answer();
+    tellMask();
+  };
+})();

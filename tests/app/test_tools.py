@@ -1,0 +1,157 @@
+"""The canvas's tools that ask the server: what they are sent, and what they answer."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from app import canvas, original
+from app.models import Models
+from app.session import Moment, Session
+from app.tools import Tools
+from engine.errors import EngineError
+from engine.request import EditOptions, EditRequest
+
+SIZE = (96, 64)
+
+
+@pytest.fixture(scope="module")
+def models(tiny_model_folder: Path) -> Models:
+    models = Models(str(tiny_model_folder), "cpu")
+    models.editor(None)
+    return models
+
+
+@pytest.fixture
+def session() -> Session:
+    image = Image.new("RGB", SIZE, (60, 120, 150))
+    image.paste((220, 60, 40), (30, 20, 60, 44))
+    return Session().opened(image, "a.png")
+
+
+def gesture(session: Session, **fields: Any) -> str:
+    return json.dumps({"id": 1, "version": session.version, **fields})
+
+
+def shape_of(html: str) -> np.ndarray[Any, Any]:
+    found = re.search(r'data-url="data:image/png;base64,([^"]+)"', html)
+    assert found is not None
+    image = Image.open(io.BytesIO(base64.b64decode(found[1])))
+    return np.asarray(image.getchannel("A")) > 0
+
+
+def small_mask(mask: Image.Image) -> str:
+    stream = io.BytesIO()
+    mask.convert("RGB").save(stream, "PNG")
+    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
+
+
+def frames_of(screen: dict[str, Any]) -> list[list[int]]:
+    found = re.search(r'data-frames="([^"]*)"', screen["sight"])
+    assert found is not None
+    frames: list[list[int]] = json.loads(found[1])
+    return frames
+
+
+def test_a_click_answers_with_the_things_shape(models: Models, session: Session) -> None:
+    [screen] = Tools(models).pick(gesture(session, place=[0.45, 0.5], take=True), session)
+    shape = shape_of(screen["shape"])
+    thing = np.zeros((64, 96), bool)
+    thing[20:44, 30:60] = True
+    assert shape.shape == thing.shape
+    assert (shape & thing).sum() / (shape | thing).sum() > 0.8
+    assert 'data-take="1"' in screen["shape"] and f'version="{session.version}"' in screen["shape"]
+
+
+def test_what_was_meant_for_another_picture_is_dropped(models: Models, session: Session) -> None:
+    sent = gesture(session, place=[0.5, 0.5])
+    assert not list(Tools(models).pick(sent, session.remounted()))
+    stroke = gesture(session, points=[[0.5, 0.5]], radius=4)
+    assert not list(Tools(models).paint_back(stroke, [], session.remounted()))
+
+
+@pytest.mark.parametrize("sent", ["", "{}", "[1]", '{"id": 1, "version": 1, "place": [1e9, 0]}',
+                                  '{"id": 1, "version": 1, "evil": 2}'])  # fmt: skip
+def test_nonsense_is_told_in_words(models: Models, session: Session, sent: str) -> None:
+    for callback in (
+        Tools(models).pick(sent, session), Tools(models).paint_back(sent, [], session)
+    ):  # fmt: skip
+        with pytest.raises(EngineError, match="unreadable; reload"):
+            list(callback)
+
+
+def test_painting_back_is_a_step_of_the_history(models: Models, session: Session) -> None:
+    source = np.asarray(session.picture.image)
+    after = Image.effect_noise(SIZE, 80).convert("RGB")
+    request = EditRequest(task="inpaint")
+    session = session._push(0, Moment(session.vault.hold(after), "Edit", request=request))
+    sent = gesture(session, points=[[0.1, 0.5], [0.9, 0.5]], radius=6)
+    [screen] = Tools(models).paint_back(sent, [], session)
+    session = screen["session"]
+    assert (session.at, session.picture.caption) == (2, original.CAPTION)
+    back, mask = np.asarray(session.picture.image), original.stroke([(0.1, 0.5), (0.9, 0.5)], 6, SIZE)
+    assert np.array_equal(back[mask], source[mask])
+    assert np.array_equal(back[~mask], np.asarray(after)[~mask])
+    assert np.array_equal(np.asarray(session.undone().picture.image), np.asarray(after))
+
+
+def test_the_frame_is_where_the_model_will_look(models: Models, session: Session) -> None:
+    mask = Image.new("L", SIZE, 0)
+    mask.paste(255, (10, 10, 22, 20))
+    painted = f"{session.version} {small_mask(mask)}"
+    [screen] = Tools(models).sight(painted, session, "inpaint", None, context="8")
+    request = EditRequest(
+        task="inpaint", image=session.picture.image, mask=mask, options=EditOptions(context=8)
+    )
+    [window] = models.editor(None).views(request)
+    assert frames_of(screen) == [[window.left, window.top, window.side]]
+    [screen] = Tools(models).sight(painted, session, "inpaint", None, context="whole")
+    assert frames_of(screen) == [[0, -16, 96]]
+
+
+def test_the_frames_of_an_extension_are_placed_on_the_old_picture(
+    models: Models, session: Session
+) -> None:
+    fields = {"extend-left": "32", "extend-right": "", "extend-top": "", "extend-bottom": "0"}
+    [screen] = Tools(models).sight("", session, "outpaint", None, **fields)
+    request = EditRequest(task="outpaint", image=session.picture.image, left=32)
+    windows = models.editor(None).views(request)
+    assert frames_of(screen) == [[w.left - 32, w.top, w.side] for w in windows]
+    assert min(frame[0] for frame in frames_of(screen)) <= -32
+
+
+@pytest.mark.parametrize(
+    "painted", ["", "{v}", "{v} data:image/png;base64,AAAA", "{v} nonsense", "99 nonsense"]
+)
+def test_no_mask_and_half_typed_fields_give_no_frame(
+    models: Models, session: Session, painted: str
+) -> None:
+    tools = Tools(models)
+    painted = painted.format(v=session.version)
+    [screen] = tools.sight(painted, session, "inpaint", None, context="auto")
+    assert frames_of(screen) == []
+    [screen] = tools.sight(painted, session, "outpaint", None, **{"extend-left": "1o0"})
+    assert frames_of(screen) == []
+    [screen] = tools.sight(painted, Session(), "inpaint", None)
+    assert frames_of(screen) == []
+
+
+def test_a_mask_of_a_large_picture_comes_small(models: Models) -> None:
+    size = (3000, 1500)
+    session = Session().opened(Image.new("RGB", size), "large.png")
+    small = Image.new("L", (640, 320), 0)
+    small.paste(255, (64, 64, 128, 128))
+    [screen] = Tools(models).sight(
+        f"{session.version} {small_mask(small)}", session, "inpaint", None, context="100"
+    )
+    [[left, top, side]] = frames_of(screen)
+    assert abs(left - 200) <= 5 and abs(top - 200) <= 5 and abs(side - 500) <= 10
+    assert canvas.proxy_size(size) == (2048, 1024)
