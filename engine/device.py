@@ -54,3 +54,11 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     if dtype == torch.float16 and device.type == "cpu":
         raise DeviceError("float16 is slower than float32 on a CPU; use auto, float32 or bfloat16")
     return dtype
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory ran out: torch's own, or a CPU allocator's."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    said = str(error).lower()
+    return "can't allocate memory" in said or "not enough memory" in said

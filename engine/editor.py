@@ -18,47 +18,25 @@ from torch import Tensor
 from engine.errors import MaskError, RequestError
 from engine.fill import Floats
 from engine.frame import TOUCHED, Frame
-from engine.generation import (
-    Keeper,
-    Recall,
-    ScaleStep,
-    TransformerPredictor,
-    closed_loop,
-    generate,
-    replay,
-)
+from engine.generation import ScaleStep
 from engine.labels import Labels
-from engine.masks import coverage, finest_keep, paper_maps, regenerate_maps
-from engine.memory import Memory, fingerprint
+from engine.masks import coverage
 from engine.model.var import VAR
 from engine.model.vqvae import VQVAE
 from engine.painting import Painting
-from engine.pixels import Mask, Source, extend, to_bytes, to_floats, to_tensor
+from engine.pixels import Mask, Source, extend, to_bytes
 from engine.preview import rough_pictures
 from engine.ranking import best_first, score, seam
 from engine.regions import painting_order
 from engine.request import MAX_SEED, EditOptions, EditRequest, MaskLike, mask_array
 from engine.result import PREVIEW_SIDE, Result, Step
-from engine.rules import Rule, rule_for
+from engine.rules import rule_for
+from engine.runner import Job as Job
+from engine.runner import Runner
 from engine.sampling import Sampling
 from engine.windows import Window, bounding_box, march, windows_for
 
-REMEMBERED = 256_000_000  # bytes of encoded pictures and begun runs, for edits that come after
 SLOW_DECODER = 30e6  # weights of a decoder that a CPU takes long for
-
-
-@dataclass(frozen=True)
-class Job:
-    """All an edit needs once the request has been checked.
-
-    ``seeds`` has one seed a candidate, of which the best ``request.options.variations`` are shown.
-    """
-
-    request: EditRequest
-    rule: Rule
-    sampling: Sampling
-    label: int | None
-    seeds: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -72,7 +50,7 @@ class Part:
 
 class Editor:
     """Edits pictures with one model. Calls may run side by side; what is kept from one to the
-    next (`memory`) saves work and changes no result."""
+    next (`engine.runner`) saves work and changes no result."""
 
     def __init__(
         self,
@@ -92,7 +70,7 @@ class Editor:
         self.about = about
         self.source = source
         self.defaults = dict(defaults or {})
-        self.memory = Memory(REMEMBERED)
+        self.runner = Runner(vqvae, var)
 
     @property
     def side(self) -> int:
@@ -246,6 +224,25 @@ class Editor:
         )
         return Job(resolved, rule, sampling, label, seeds)
 
+    def warm(self, request: EditRequest) -> None:
+        """Do ahead of an edit what its fast mode (``speed="fast"``) needs; safe in the background.
+
+        Without a mask: for an edit that sees the whole picture. What was done is done once; a
+        request that no fast mode serves, such as "generate" or "outpaint", costs nothing.
+        """
+        if request.image is None or request.task not in ("inpaint", "edit_class"):
+            return
+        source = Source(request.image)
+        everything = np.ones((source.height, source.width), bool)
+        if request.mask is None and not request.regions:
+            request = request.model_copy(update={"mask": everything})
+        job = self.prepare(request)
+        painting = Painting(source, [everything], (0, 0, source.width, source.height))
+        for part in self._parts(request, source):
+            for window in part.windows:
+                (frame,) = painting.frames(window, self.side)
+                self.runner.study(replace(job, label=part.label), frame)
+
     def views(self, request: EditRequest) -> list[Window]:
         """What the model would see, one window after the other, in the result's pixels.
 
@@ -336,29 +333,31 @@ class Editor:
         per_frame, count = len(self.scales), sum(len(part.windows) for part in parts)
         likelihood, drawn = torch.zeros(len(job.seeds), device=self.device), 0
         seams: list[list[float]] = [[] for _ in job.seeds]
-        number = 0
+        number, notes = 0, []
         for place, part in enumerate(parts):
             painting.begin(place)
             labelled = replace(job, label=part.label)
             for window in part.windows:
                 frames = painting.frames(window, self.side)
-                for scale in self.regenerate(labelled, frames, number):
+                run = self.runner.run(labelled, frames, number)
+                for scale in run.steps():
                     index = number * per_frame + scale.index
                     if index + 1 < per_frame * count:
                         preview = partial(self._preview, job, painting, frames, scale)
                         of = per_frame * count
                         yield Step(index, of, scale.side, number, count, None, preview)
-                pictures = self.decode(scale.feature_map, len(job.seeds))
+                pictures = run.decode(scale.feature_map, len(job.seeds))
                 for variation, picture in enumerate(pictures):
                     frame = frames[variation * len(frames) // len(pictures)]
                     seams[variation].append(seam(frame.pixels, picture, frame.mask > TOUCHED))
                 painting.apply(frames, pictures, job.rule)
                 likelihood, drawn = likelihood + scale.log_likelihood, drawn + scale.drawn
+                notes += run.notes
                 number += 1
         means = (likelihood / max(drawn, 1)).tolist()
         scores = [score(mean, found) for mean, found in zip(means, seams, strict=True)]
         chosen = self._chosen(job, scores)
-        yield self._last_step(job, painting.finish(chosen), scores, chosen, began, count)
+        yield self._last_step(job, painting.finish(chosen), scores, chosen, began, count, notes)
 
     def _chosen(self, job: Job, scores: list[float]) -> list[int]:
         """Which candidates are shown: the best ones first, or all in the order of their seeds."""
@@ -384,17 +383,19 @@ class Editor:
         began = time.perf_counter()
 
         def pictures(scale: ScaleStep) -> list[Image.Image]:
-            floats = self.decode(scale.feature_map, len(job.seeds))
+            floats = run.decode(scale.feature_map, len(job.seeds))
             return [Image.fromarray(to_bytes(picture)) for picture in floats]
 
-        for scale in self.regenerate(job, [], 0):
+        run = self.runner.run(job, [])
+        for scale in run.steps():
             if scale.index + 1 < len(self.scales):
                 preview = partial(pictures, scale)
                 yield Step(scale.index, len(self.scales), scale.side, 0, 1, None, preview)
         scores = (scale.log_likelihood / max(scale.drawn, 1)).tolist()
         chosen = self._chosen(job, scores)
         every = pictures(scale)
-        yield self._last_step(job, [every[index] for index in chosen], scores, chosen, began, 1)
+        images = [every[index] for index in chosen]
+        yield self._last_step(job, images, scores, chosen, began, 1, run.notes)
 
     def _last_step(
         self,
@@ -404,83 +405,21 @@ class Editor:
         chosen: list[int],
         began: float,
         frames: int,
+        notes: list[str],
     ) -> Step:
         """The step with the result: ``images`` are those of the ``chosen`` seeds."""
         seconds = time.perf_counter() - began
         seeds = tuple(job.seeds[index] for index in chosen)
         best = tuple(scores[index] for index in chosen)
-        result = Result(tuple(images), seeds, seconds, job.request, best)
+        told = tuple(dict.fromkeys(notes))
+        result = Result(tuple(images), seeds, seconds, job.request, best, told)
         of = frames * len(self.scales)
         return Step(of - 1, of, self.scales[-1], frames - 1, frames, result)
 
     def regenerate(self, job: Job, frames: list[Frame], number: int) -> Iterator[ScaleStep]:
-        """The model's part: encode what is known, then the next-scale loop.
+        """The next-scale loop of one frame, a step a scale; see `engine.runner`."""
+        return self.runner.run(job, frames, number).steps()
 
-        ``frames`` is one picture for all variations, one for each (with equal masks), or none.
-        """
-        rule, scales = job.rule, self.scales
-        keeper: Keeper | None = None
-        name = b""
-        if not frames:
-            maps = [torch.ones(side * side, dtype=torch.bool) for side in scales]
-        else:
-            mask = torch.from_numpy(frames[0].mask)
-            if rule.paper:
-                maps = paper_maps(finest_keep(mask, scales), scales)
-            else:
-                maps = regenerate_maps(mask, scales, fine=rule.coverage, structure=rule.structure)
-            name, features = self._features(rule, frames)
-            keeper = self._keeper(rule, features)
-        guided = job.sampling.guidance > 0
-        drawn = fingerprint(*(m.numpy() for m in maps))
-        key = ("run", name, drawn, job.label, guided, rule.closed_loop)
-        predictor = self._predictor(job, self.memory.get(key))
-        try:
-            yield from generate(
-                predictor,
-                self.vqvae.quantize,
-                regenerate=maps,
-                seeds=job.seeds,
-                sampling=job.sampling,
-                keeper=keeper,
-                pictures=max(len(frames), 1),
-                frame=number,
-                coarse_seeds=job.request.options.coarse_seeds,
-            )
-        finally:
-            recall = predictor.remembered()
-            if recall is not None:
-                self.memory.put(key, recall, recall.nbytes)
-
-    @torch.inference_mode()
-    def _predictor(self, job: Job, recall: Recall | None) -> TransformerPredictor:
-        return TransformerPredictor(self.var, job.label, job.sampling, recall=recall)
-
-    @torch.inference_mode()
-    def _features(self, rule: Rule, frames: list[Frame]) -> tuple[bytes, Tensor]:
-        """Features (P, z, S, S) of what is known, and a name that says whose they are."""
-        known = np.stack([f.grown(rule.grow).filled(rule.fill).pixels for f in frames])
-        name = fingerprint(known)
-        features: Tensor | None = self.memory.get(("features", name))
-        if features is None:
-            features = self.vqvae.features(to_tensor(known).to(self.device)).float()
-            self.memory.put(("features", name), features, features.nbytes)
-        return name, features
-
-    @torch.inference_mode()
-    def _keeper(self, rule: Rule, features: Tensor) -> Keeper:
-        if rule.closed_loop:
-            return closed_loop(self.vqvae.quantize, features)
-        maps, _ = self.vqvae.quantize.encode(features)
-        return replay(maps)
-
-    @torch.inference_mode()
     def decode(self, feature_map: Tensor, count: int | None = None) -> list[Floats]:
-        """Pictures (side, side, 3) of 0..255 from feature maps (N, z, S, S), one at a time.
-
-        With ``count`` each picture stands for count / N variations.
-        """
-        dtype = self.vqvae.post_quant_conv.weight.dtype
-        pictures = [to_floats(self.vqvae.decode(one[None].to(dtype)))[0] for one in feature_map]
-        times = (count or len(pictures)) // len(pictures)
-        return [picture for picture in pictures for _ in range(times)]
+        """Pictures (side, side, 3) of 0..255 from feature maps (N, z, S, S); see `Runner`."""
+        return self.runner.decode(feature_map, count)

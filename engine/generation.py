@@ -8,7 +8,7 @@ picture do not differ (nothing was drawn yet, or with one seed for all) everythi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -45,6 +45,12 @@ class ScaleStep:
     feature_map: Tensor  # (N, z, S, S)
     log_likelihood: Tensor  # (B,), natural logarithm, of all tokens drawn so far
     drawn: int  # how many tokens were drawn so far, per variation
+
+    def widened(self) -> ScaleStep:
+        """With a row for each variation, N = B."""
+        times = len(self.log_likelihood) // len(self.ids)
+        ids, feature_map = (t.repeat_interleave(times, 0) for t in (self.ids, self.feature_map))
+        return replace(self, ids=ids, feature_map=feature_map)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ class Result:
 
     ``scores`` says which variations are better (`engine.ranking`), higher is better: comparable
     among those of one request. Variations come in the order of their seeds, or best first where
-    the request asked for ``candidates``.
+    the request asked for ``candidates``. ``notes`` tells, in words, where memory was short.
     """
 
     images: tuple[Image.Image, ...]
@@ -27,6 +27,7 @@ class Result:
     seconds: float
     request: EditRequest
     scores: tuple[float, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def png(self, index: int = 0) -> bytes:
         """One picture as a PNG that carries the request which makes it again, alone."""

@@ -47,7 +47,8 @@ class Counter:
     """Counts the calls of a method while they pass through it."""
 
     def __init__(self, owner: Any, name: str) -> None:
-        self.calls, inner = 0, getattr(owner, name)
+        self.calls = 0
+        self.inner = inner = getattr(owner, name)
 
         def counted(*args: Any, **kwargs: Any) -> Any:
             self.calls += 1
@@ -115,13 +116,13 @@ def test_what_is_remembered_changes_no_picture(label: str | None, n: int) -> Non
 
 def test_requests_side_by_side_remember_nothing_wrong() -> None:
     editor = tiny_editor()
-    editor.memory = Memory(60_000)  # so small that entries come and go
+    editor.runner.memory = Memory(60_000)  # so small that entries come and go
     work = [(seed, (seed // 2,) * (seed % 4)) for seed in range(12)]
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda w: edit(editor, *w), work))
     for (seed, coarse), result in zip(work, together, strict=True):
         assert same(result, edit(tiny_editor(), seed, coarse))
-    assert editor.memory.bytes <= 60_000
+    assert editor.runner.memory.bytes <= 60_000
 
 
 def test_a_new_picture_or_label_is_not_taken_for_the_old_one() -> None:
@@ -155,5 +156,6 @@ def test_a_run_that_is_cancelled_leaves_what_it_had() -> None:
 def test_it_is_torch_free_of_gradients() -> None:
     editor = tiny_editor()
     edit(editor, 1)
-    held = [value for value, _ in editor.memory._held.values() if isinstance(value, torch.Tensor)]
+    values = [value for value, _ in editor.runner.memory._held.values()]
+    held = [value for value in values if isinstance(value, torch.Tensor)]
     assert held and not any(tensor.requires_grad for tensor in held)

@@ -1,0 +1,351 @@
+"""The model's part of an edit: encode what is known, run the next-scale loop, decode.
+
+Between requests a runner remembers encoded pictures and begun runs (`engine.memory`), which saves
+work and changes no result. Where memory runs out it goes on with fewer variations at once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine import fast
+from engine.device import out_of_memory
+from engine.errors import DeviceError
+from engine.fill import Floats
+from engine.frame import Frame
+from engine.generation import (
+    Keeper,
+    ScaleStep,
+    Shortcut,
+    TransformerPredictor,
+    closed_loop,
+    generate,
+    replay,
+)
+from engine.masks import finest_keep, paper_maps, regenerate_maps
+from engine.memory import Memory, fingerprint
+from engine.model.partial import Box
+from engine.model.var import VAR, KVCache
+from engine.model.vqvae import VQVAE
+from engine.pixels import Mask, to_floats, to_tensor
+from engine.request import EditRequest
+from engine.rules import Rule
+from engine.sampling import Sampling
+
+REMEMBERED = 256_000_000  # bytes of encoded pictures and begun runs, for edits that come after
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Job:
+    """All an edit needs once the request has been checked.
+
+    ``seeds`` has one seed a candidate, of which the best ``request.options.variations`` are shown.
+    """
+
+    request: EditRequest
+    rule: Rule
+    sampling: Sampling
+    label: int | None
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a frame: features (P, z, S, S), a name of them, and how the fast mode, if
+    it serves here, gets round the rest."""
+
+    name: bytes
+    features: Tensor
+    original: fast.Original | None = None
+    shortcut: Shortcut | None = None
+
+
+class Runner:
+    """Two networks and what they remember. Threads may share it."""
+
+    def __init__(self, vqvae: VQVAE, var: VAR) -> None:
+        self.vqvae = vqvae
+        self.var = var
+        self.memory = Memory(REMEMBERED)
+
+    @property
+    def device(self) -> torch.device:
+        return self.var.pos_start.device
+
+    @property
+    def scales(self) -> tuple[int, ...]:
+        return self.vqvae.spec.scales
+
+    def run(self, job: Job, frames: list[Frame], number: int = 0) -> Run:
+        """The run for frame ``number`` of an edit.
+
+        ``frames`` is one picture for all variations, one for each (with equal masks), or none.
+        """
+        return Run(self, job, frames, number)
+
+    def maps(self, rule: Rule, frames: list[Frame]) -> list[Tensor]:
+        """What is regenerated at each scale, (s * s,) bool."""
+        if not frames:
+            return [torch.ones(side * side, dtype=torch.bool) for side in self.scales]
+        mask = torch.from_numpy(frames[0].mask)
+        if rule.paper:
+            return paper_maps(finest_keep(mask, self.scales), self.scales)
+        return regenerate_maps(mask, self.scales, fine=rule.coverage, structure=rule.structure)
+
+    @torch.inference_mode()
+    def known(self, job: Job, frames: list[Frame], maps: list[Tensor]) -> Known:
+        """Encode the frames, their holes filled; each picture once."""
+        rule = job.rule
+        pixels = np.stack([f.grown(rule.grow).filled(rule.fill).pixels for f in frames])
+        name = fingerprint(pixels)
+        positions = None
+        if job.request.options.speed == "fast" and job.request.task != "outpaint":
+            positions = fast.computed_positions(maps, self.scales)
+        if positions is None or len(frames) > 1:
+            return Known(name, self._features(name, pixels))
+        before = frames[0].pixels[None]
+        original = self._original(before)
+        box = bounds((pixels != before)[0].any(axis=2))
+        name += fingerprint(before)
+        features = self._features(name, pixels, original, box)
+        cache = self._cache(job, before, original)
+        return Known(name, features, original, fast.shortcut(cache, positions))
+
+    @torch.inference_mode()
+    def study(self, job: Job, frame: Frame) -> None:
+        """Do now what the fast mode needs of a frame, whatever will be masked in it."""
+        before = frame.pixels[None]
+        self._cache(job, before, self._original(before))
+
+    def _features(
+        self,
+        name: bytes,
+        pixels: Floats,
+        original: fast.Original | None = None,
+        box: Box | None = None,
+    ) -> Tensor:
+        features: Tensor | None = self.memory.get(("features", name))
+        if features is None:
+            picture = to_tensor(pixels).to(self.device)
+            if original is None:
+                features = self.vqvae.features(picture).float()
+            else:
+                features = fast.encode_edit(self.vqvae, picture, box or (0, 0, 0, 0), original)
+            self.memory.put(("features", name), features, features.nbytes)
+        return features
+
+    def _original(self, pixels: Floats) -> fast.Original:
+        key = ("original", fingerprint(pixels))
+        original: fast.Original | None = self.memory.get(key)
+        if original is None:
+            original = fast.study(self.vqvae, to_tensor(pixels).to(self.device))
+            self.memory.put(key, original, original.nbytes)
+        return original
+
+    def _cache(self, job: Job, pixels: Floats, original: fast.Original) -> KVCache:
+        labels = self._labels(job)
+        key = ("cache", fingerprint(pixels), tuple(labels))
+        cache: KVCache | None = self.memory.get(key)
+        if cache is None:
+            ids = torch.tensor(labels, device=self.device)
+            cache = fast.keys_and_values(self.vqvae, self.var, ids, original.maps)
+            self.memory.put(key, cache, cache.nbytes)
+        return cache
+
+    def _labels(self, job: Job) -> list[int]:
+        """The branches of guidance, as the predictor has them."""
+        none = self.var.spec.no_label
+        guided = job.label is not None and job.sampling.guidance > 0
+        return [none if job.label is None else job.label, *([none] if guided else [])]
+
+    @torch.inference_mode()
+    def keeper(self, rule: Rule, features: Tensor) -> Keeper:
+        if rule.closed_loop:
+            return closed_loop(self.vqvae.quantize, features)
+        maps, _ = self.vqvae.quantize.encode(features)
+        return replay(maps)
+
+    @torch.inference_mode()
+    def decode(self, feature_map: Tensor, count: int | None = None) -> list[Floats]:
+        """Pictures (side, side, 3) of 0..255 from feature maps (N, z, S, S), one at a time.
+
+        With ``count`` each picture stands for count / N variations.
+        """
+        dtype = self.vqvae.post_quant_conv.weight.dtype
+        pictures = [to_floats(self.vqvae.decode(one[None].to(dtype)))[0] for one in feature_map]
+        times = (count or len(pictures)) // len(pictures)
+        return [picture for picture in pictures for _ in range(times)]
+
+
+class Run:
+    """One frame's run. ``notes`` says where it had to step down."""
+
+    def __init__(self, runner: Runner, job: Job, frames: list[Frame], number: int) -> None:
+        self.runner = runner
+        self.job = job
+        self.frames = frames
+        self.number = number
+        self.notes: list[str] = []
+        self.known: Known | None = None
+
+    def steps(self) -> Iterator[ScaleStep]:
+        """The next-scale loop, a step a scale; all variations at once, or as many as fit."""
+        job, frames, runner = self.job, self.frames, self.runner
+        maps = runner.maps(job.rule, frames)
+        seeds, at_once, given = job.seeds, len(job.seeds), 0
+        done: list[ScaleStep] = []  # the last steps of the variations that are finished
+        while True:
+            first = sum(len(step.log_likelihood) for step in done)
+            some = slice(first, first + at_once)
+            try:
+                if frames and self.known is None:
+                    self.known = runner.known(job, frames, maps)
+                for step in self._some(maps, seeds[some], some):
+                    last = step.index + 1 == len(runner.scales)
+                    if not last and step.index >= given and some.stop >= len(seeds):
+                        given = step.index + 1
+                        yield step
+                done.append(step)
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+                at_once = self._step_down(at_once)
+                continue
+            if some.stop >= len(seeds):
+                yield together(done)
+                return
+
+    def _some(self, maps: list[Tensor], seeds: tuple[int, ...], some: slice) -> Iterator[ScaleStep]:
+        """The loop for some of the variations."""
+        runner, job = self.runner, self.job
+        keeper, known, pictures = None, self.known, 1
+        if known is not None:
+            features = known.features
+            features = features[some] if len(features) > 1 else features
+            keeper, pictures = runner.keeper(job.rule, features), len(features)
+        alone = len(self.frames) < 2
+        key = (
+            "run", known.name if known else b"", fingerprint(*(m.numpy() for m in maps)),
+            job.label, job.sampling.guidance > 0, job.rule.closed_loop,
+            known is not None and known.shortcut is not None,
+        )  # fmt: skip
+        with torch.inference_mode():
+            predictor = TransformerPredictor(
+                runner.var,
+                job.label,
+                job.sampling,
+                recall=runner.memory.get(key) if alone else None,
+                shortcut=known.shortcut if known else None,
+            )
+        try:
+            yield from generate(
+                predictor,
+                runner.vqvae.quantize,
+                regenerate=maps,
+                seeds=seeds,
+                sampling=job.sampling,
+                keeper=keeper,
+                pictures=pictures,
+                frame=self.number,
+                coarse_seeds=job.request.options.coarse_seeds,
+            )
+        finally:
+            recall = predictor.remembered() if alone else None
+            if recall is not None:
+                runner.memory.put(key, recall, recall.nbytes)
+
+    def decode(self, feature_map: Tensor, count: int | None = None) -> list[Floats]:
+        """As `Runner.decode`; in the fast mode around the mask only."""
+        original = None if self.known is None else self.known.original
+        try:
+            if original is None:
+                return self.runner.decode(feature_map, count)
+            box = bounds(self.frames[0].mask > 0)
+            pictures = [
+                to_floats(fast.decode_edit(self.runner.vqvae, one[None], box, original))[0]
+                for one in feature_map
+            ]
+            times = (count or len(pictures)) // len(pictures)
+            return [picture for picture in pictures for _ in range(times)]
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+        return self._decode_frugally(feature_map, count)
+
+    def _step_down(self, at_once: int) -> int:
+        """Half the variations at once, after everything that can be let go of was."""
+        had = self.runner.memory.bytes
+        self._let_go()
+        if at_once > 1:
+            at_once //= 2
+            self._note(f"memory was short: {at_once} variation(s) at a time")
+        elif had:
+            self._note("memory was short: what was remembered of earlier edits was dropped")
+        else:
+            raise DeviceError(
+                "not enough memory for one variation; close other programs, or take a smaller "
+                "model or another --device"
+            )
+        return at_once
+
+    def _decode_frugally(self, feature_map: Tensor, count: int | None) -> list[Floats]:
+        """Decode with everything else let go of; in half precision if that is not enough."""
+        self._let_go()
+        self._note("memory was short: decoded once more with nothing else in it")
+        try:
+            return self.runner.decode(feature_map, count)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+        vqvae = self.runner.vqvae
+        if vqvae.post_quant_conv.weight.dtype == torch.float32:
+            self._note("memory was short: decoded in half precision, from now on")
+            half = torch.float16 if self.runner.device.type == "cuda" else torch.bfloat16
+            vqvae.decoder.to(half)
+            vqvae.post_quant_conv.to(half)
+            return self._decode_frugally(feature_map, count)
+        raise DeviceError(
+            "not enough memory to decode one picture; close other programs, or take a smaller "
+            "model or another --device"
+        )
+
+    def _let_go(self) -> None:
+        self.runner.memory.clear()
+        if self.runner.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+            log.warning(text)
+
+
+def together(steps: list[ScaleStep]) -> ScaleStep:
+    """One step of several that are about other variations of the same frame."""
+    if len(steps) == 1:
+        return steps[0]
+    wide = [step.widened() for step in steps]
+    return ScaleStep(
+        wide[0].index,
+        wide[0].side,
+        torch.cat([step.ids for step in wide]),
+        torch.cat([step.feature_map for step in wide]),
+        torch.cat([step.log_likelihood for step in wide]),
+        wide[0].drawn,
+    )
+
+
+def bounds(mask: Mask) -> Box:
+    """(top, left, bottom, right) around what is True; all 0 if nothing is."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not rows.size:
+        return 0, 0, 0, 0
+    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
