@@ -1,7 +1,8 @@
 """How a generated hole meets its surroundings: a correction that is added inside the hole only.
 
-A difference is the picture minus the model's output, (S, S, 3) float32, meaningful where known;
-``known`` is (S, S) bool. Corrections are zero where known, so nothing outside a mask can change.
+Pictures are (S, S, 3) float32, ``known`` is (S, S) bool. A difference is what was there minus the
+model's output, meaningful where known. Corrections are zero where known, so nothing outside a mask
+can change.
 """
 
 from __future__ import annotations
@@ -16,20 +17,42 @@ RIM = 12  # width in model pixels of the known rim whose colours count
 REACH = 0.35  # distance, as a part of the frame, at which a smooth correction has faded to 1/e
 BANDS = 6  # of the multi-band blend; each one's wavelength is twice that of the one before
 BAND_REACH = 2.0  # a band of details of 2^k pixels has faded to 1/e after so many times 2^k pixels
+FAR = 1e-3  # weight, at half the size, of known pixels that do not touch the hole
 SWEEPS = 24  # Gauss-Seidel sweeps a level; the coarser level has settled all that is smooth
 
 
-def correction(difference: Floats, known: Mask, blend: str) -> Floats:
-    """What to add to the model's output: ``blend`` is none, membrane, poisson or multiband."""
+def correction(pixels: Floats, picture: Floats, known: Mask, blend: str) -> Floats:
+    """What to add to the model's ``picture`` so that its hole meets the known ``pixels``.
+
+    ``blend`` is none, membrane (the rim's mean differences, fading inward), poisson (the seam
+    itself, smoothed away) or multiband (each band of it over its own wavelength).
+    """
     if blend == "none" or known.all() or not known.any():
-        return np.zeros_like(difference, np.float32)
-    if blend == "poisson":
-        smooth = harmonic(difference.astype(np.float32), known)
-    elif blend == "multiband":
-        smooth = multiband(difference.astype(np.float32), known)
+        return np.zeros_like(picture, np.float32)
+    if blend == "membrane":
+        smooth = membrane((pixels - picture).astype(np.float32), known)
     else:
-        smooth = membrane(difference.astype(np.float32), known)
+        solve = harmonic if blend == "poisson" else multiband
+        smooth = solve(across(pixels, picture, known), known)
     return np.where(known[..., None], 0, smooth).astype(np.float32)
+
+
+def across(pixels: Floats, picture: Floats, known: Mask) -> Floats:
+    """The difference, at the hole's edge taken across it: known pixel minus the hole's nearest.
+
+    Perez et al. 2003 keep the pasted picture's own step from its edge into the hole. Ours has the
+    model's seam there, where drawn tokens meet kept ones, so that step is to go.
+    """
+    cross = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.float32)
+    hole = (~known).astype(np.float32)
+    count = cv2.filter2D(hole, -1, cross, borderType=cv2.BORDER_CONSTANT)
+    inside = (picture * hole[..., None]).astype(np.float32)
+    total = cv2.filter2D(inside, -1, cross, borderType=cv2.BORDER_CONSTANT)
+    facing = np.where(
+        (known & (count > 0))[..., None], total / np.maximum(count, 1)[..., None], picture
+    )
+    difference: Floats = (pixels - facing).astype(np.float32)
+    return difference
 
 
 def rim_weight(known: Mask) -> Floats:
@@ -81,8 +104,11 @@ def harmonic(values: Floats, known: Mask) -> Floats:
     share = cv2.resize(weight, (half, half), interpolation=cv2.INTER_AREA)
     enough = share >= 0.5
     if side > 2 and enough.any() and not enough.all():
+        touching = cv2.dilate(inside.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        weight *= np.where(touching, 1, FAR).astype(np.float32)
+        share = cv2.resize(weight, (half, half), interpolation=cv2.INTER_AREA)
         mixed = cv2.resize(values * weight[..., None], (half, half), interpolation=cv2.INTER_AREA)
-        coarse = harmonic(mixed / np.maximum(share, 1e-6)[..., None], enough)
+        coarse = harmonic(mixed / np.maximum(share, 1e-9)[..., None], enough)
         guess = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_LINEAR)
     solution: Floats = np.where(known[..., None], values, guess).astype(np.float32)
     cross = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.float32) / 4

@@ -132,7 +132,7 @@ class Frame:
         if match_colour and known.any():
             picture = picture + colour_shift(self.pixels - picture, known)
         if blend != "none":
-            picture = picture + correction(self.pixels - picture, known, blend)
+            picture = picture + correction(self.pixels, picture, known, blend)
         full = _resize(np.ascontiguousarray(picture, np.float32), self.window.side)
         full = full[
             top - self.window.top : bottom - self.window.top,

@@ -89,7 +89,7 @@ class Painting:
         for index, picture in enumerate(pictures):
             canvas = self.canvases[index * len(self.canvases) // len(pictures)].copy()
             frame = frames[index * len(frames) // len(pictures)]
-            frame.grown(rule.grow).composite(
+            frame.composite(
                 canvas,
                 self.left_to_paint,
                 picture,

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from engine.blending import colour_shift, correction, harmonic
+from engine.blending import across, colour_shift, correction, harmonic, multiband
 from engine.fill import fill_hole, push_pull
 from engine.frame import Frame, fade_in
 from engine.windows import Window
@@ -92,7 +92,8 @@ def test_push_pull_spreads_a_constant_exactly() -> None:
 def test_every_blend_makes_the_hole_meet_its_rim(blend: str) -> None:
     """A model that is 30 too dark everywhere: the correction at the rim must undo it."""
     known = ~hole_in(64)
-    added = correction(np.full((64, 64, 3), 30, np.float32), known, blend)
+    picture = gradient(64)
+    added = correction(picture + 30, picture, known, blend)
     assert np.all(added[known] == 0)
     rim = added[64 // 4, 64 // 4 : 64 // 2]
     assert np.all(abs(rim - 30) < 3)
@@ -101,9 +102,9 @@ def test_every_blend_makes_the_hole_meet_its_rim(blend: str) -> None:
 
 @pytest.mark.parametrize("blend", ["membrane", "poisson", "multiband"])
 def test_nothing_known_or_nothing_missing_needs_no_correction(blend: str) -> None:
-    difference = np.random.default_rng(0).normal(0, 9, (16, 16, 3)).astype(np.float32)
+    picture = np.random.default_rng(0).normal(0, 9, (16, 16, 3)).astype(np.float32)
     for known in (np.zeros((16, 16), bool), np.ones((16, 16), bool)):
-        assert not correction(difference, known, blend).any()
+        assert not correction(picture + 9, picture, known, blend).any()
 
 
 @pytest.mark.parametrize("side", [16, 37, 256])
@@ -114,6 +115,17 @@ def test_poisson_finds_the_harmonic_function_that_it_sees_around_the_hole(side: 
     known = ~hole_in(side)
     found = harmonic(np.where(known[..., None], truth, 0).astype(np.float32), known)
     assert abs(found - truth).max() < 0.5
+
+
+def test_poisson_takes_the_models_own_step_at_the_seam_out() -> None:
+    """The output meets the known area by itself; from the first pixel inside on it is 40 off."""
+    hole, truth = hole_in(64), gradient(64)
+    picture = truth + 40.0 * hole[..., None]
+    assert np.all((truth - picture)[~hole] == 0) and (across(truth, picture, ~hole) != 0).any()
+    mended = picture + correction(truth, picture, ~hole, "poisson")
+    assert abs(mended - truth).max() < 4
+    smooth = picture + correction(truth, picture, ~hole, "membrane")
+    assert abs(smooth - truth).max() > 30, "the membrane cannot see it"
 
 
 def test_poisson_runs_flat_into_the_border_of_the_frame() -> None:
@@ -131,7 +143,7 @@ def test_a_multiband_blend_carries_broad_differences_further_than_fine_ones() ->
     reach = []
     for wave in (broad, fine):
         difference = np.broadcast_to(wave, (128, 128, 3)) * known[..., None]
-        added = correction(difference.astype(np.float32), known, "multiband")
+        added = multiband(difference.astype(np.float32), known)
         reach.append(abs(added[:, 76]).max() / abs(added[:, 64]).max())
     assert reach[0] > 0.4 and reach[1] < 0.2
 
