@@ -59,7 +59,7 @@ def _paths(payload: Any) -> list[str]:
     if payload is None:
         return []
     if not isinstance(payload, ListFiles):
-        raise _error(MaskError("expected a list of picture files; send each with handle_file(path)"))
+        raise _error(MaskError("masks: expected a list of picture files"))
     return [file.path for file in payload]
 
 

@@ -1,7 +1,8 @@
 """Project files: a window's whole work in one zip, to go on with another day.
 
 ``project.json`` is the ``_Project`` below. Opened files lie in it byte for byte, all other
-pictures as PNG (TIFF for the modes that PNG does not know), masks as PNG of the canvas's proxy.
+pictures as PNG (CMYK and deep grey as TIFF, which keeps their bytes; what neither knows, such as
+YCbCr, becomes sRGB), masks as PNG of the canvas's proxy.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ INDEX = "project.json"
 MAX_ENTRIES = 20_000
 MAX_ENTRY = 1 << 30  # bytes of one file inside, unpacked
 MAX_INDEX = 64 << 20
+TIFF_MODES = ("CMYK", "I", "F", "RGBX")
 
 
 class ProjectError(EngineError):
@@ -170,13 +172,12 @@ class _Writer:
 
     def _picture(self, held: Held, request: EditRequest | None) -> str:
         if held not in self._names:
-            from engine.pixels import PNG_MODES, encode_image, encode_png  # imports torch
+            from engine.pixels import encode_image, encode_png  # imports torch
 
             image = held.image
-            lossless = image.mode in (*PNG_MODES, "HSV", "PA")  # TIFF knows those two neither
-            suffix = ".png" if lossless else ".tiff"
+            suffix = ".tiff" if image.mode in TIFF_MODES else ".png"
             name = f"pictures/{len(self._names):04d}{suffix}"
-            if lossless:
+            if suffix == ".png":
                 data = encode_png(image, request.to_json() if request is not None else None)
             else:
                 data = encode_image(image, suffix)

@@ -1,0 +1,116 @@
+"""The form and the request: what one spells, the other says."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from app.canvas import painted
+from app.forms import fields_of, kept_fields, parsed, recalled_mask, request_of
+from app.session import Moment, Session
+from engine.errors import RequestError
+from engine.request import EditOptions, EditRequest
+from tests.pictures import noisy_rgb, png_bytes
+
+FULL = EditOptions(
+    seed=7, variations=3, guidance=2.5, guidance_schedule="cosine", top_k=0, top_p=0.9,
+    temperature=1.5, context=64, feather=0, blend="poisson", match_colour=False, structure=2,
+    soft_scales=0, candidates=5, coarse_seeds=(3, 3, 9), speed="fast", rule="paper",
+)  # fmt: skip
+
+
+def moment(regions: int = 0, mask: bool = True) -> Moment:
+    session = Session().opened(noisy_rgb(60, 40), "a.png")
+    half = Image.new("L", (60, 40), 0)
+    half.paste(255, (0, 0, 30, 40))
+    for index in range(regions):
+        session = session.marked(half, ("bird", "boat")[index])
+    return (session.masked(half) if mask else session).picture
+
+
+@pytest.mark.parametrize("options", [FULL, EditOptions(), EditOptions(match_colour=True)])
+@pytest.mark.parametrize("task", ["inpaint", "outpaint"])
+def test_a_request_survives_the_way_through_the_form(task: str, options: EditOptions) -> None:
+    sides = {"left": "25%", "top": 9} if task == "outpaint" else {}
+    request = EditRequest(task=task, label="bird", options=options, **sides)
+    fields = fields_of(request)
+    label = fields.pop("label")
+    again = request_of(moment(), fields.pop("task"), label, None, fields)
+    assert again.to_json() == request.to_json()
+
+
+def test_coarse_seeds_are_told_in_words_when_they_are_none() -> None:
+    with pytest.raises(RequestError, match="coarse_seeds"):
+        request_of(moment(), "inpaint", None, None, {"coarse-seeds": "7, many"})
+
+
+def test_regions_become_one_request_and_what_is_painted_is_the_last() -> None:
+    request = request_of(moment(regions=2), "edit_class", "cat", None, {})
+    assert [region.label for region in request.regions] == ["bird", "boat", "cat"]
+    assert request.mask is None and request.label is None
+    assert all(region.mask.size == (60, 40) for region in request.regions)
+    request = request_of(moment(regions=2, mask=False), "edit_class", "cat", None, {})
+    assert [region.label for region in request.regions] == ["bird", "boat"]
+    with pytest.raises(RequestError, match="choose a class for what is painted"):
+        request_of(moment(regions=1), "edit_class", "", None, {})
+
+
+def test_regions_are_for_their_task_only() -> None:
+    request = request_of(moment(regions=2), "inpaint", None, None, {})
+    assert request.regions == () and request.mask is not None
+
+
+@pytest.mark.parametrize(
+    "given",
+    [None, 7, [1], "text", {"task": "delete"}, {"unknown": "1"}, {"seed": ["x"]},
+     {"variations": 99}, {"speed": "warp"}, {"structure": "none"}, {"task": {"a": 1}}],
+)  # fmt: skip
+def test_a_page_cannot_recall_what_the_form_does_not_offer(given: Any) -> None:
+    assert kept_fields(given) == {}
+
+
+def test_a_page_recalls_half_written_texts_and_right_choices() -> None:
+    given = {"seed": "12x", "variations": 4, "speed": "fast", "task": "outpaint", "blend": "auto"}
+    assert kept_fields(given) == given
+
+
+def test_a_request_of_another_version_is_left_alone() -> None:
+    assert parsed('{"task": "inpaint", "options": {"unheard": 1}}') is None
+    assert parsed("{") is None and parsed("[" * 100_000) is None and parsed("7") is None
+    request = EditRequest(task="inpaint", options=FULL)
+    again = parsed(request.to_json())
+    assert again is not None and json.loads(again.to_json()) == json.loads(request.to_json())
+
+
+def data_url(layer: Image.Image) -> str:
+    return "data:image/png;base64," + base64.b64encode(png_bytes(layer)).decode()
+
+
+def test_what_a_page_had_painted_comes_back() -> None:
+    session = Session().opened(noisy_rgb(60, 40), "a.png")
+    mask = Image.new("L", (60, 40), 0)
+    mask.paste(255, (10, 5, 20, 15))
+    back = recalled_mask(session, data_url(painted(mask)), session.version)
+    assert back.picture.mask is not None and back.picture.mask.getbbox() == (10, 5, 20, 15)
+    erased = recalled_mask(back, data_url(Image.new("RGBA", (60, 40))), session.version)
+    assert erased.picture.mask is None
+
+
+@pytest.mark.parametrize(
+    "data", [None, 7, "", "data:image/png;base64,????", "data:image/png;base64,AAAA",
+             "data:text/html;base64,AAAA", data_url(Image.new("RGBA", (61, 40), "red"))],
+)  # fmt: skip
+def test_what_is_no_mask_of_this_picture_changes_nothing(data: Any) -> None:
+    session = Session().opened(noisy_rgb(60, 40), "a.png")
+    assert recalled_mask(session, data, session.version) is session
+
+
+def test_a_mask_of_an_earlier_picture_does_not_come_back() -> None:
+    session = Session().opened(noisy_rgb(60, 40), "a.png")
+    layer = data_url(Image.new("RGBA", (60, 40), "red"))
+    assert recalled_mask(session, layer, session.version - 1) is session
+    assert recalled_mask(Session(), layer, 0).current is None
