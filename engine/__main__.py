@@ -30,7 +30,11 @@ models_app = typer.Typer(help="List, download and verify models.")
 app.add_typer(models_app, name="models")
 
 # Commands whose own module declares their options; it is imported when one of them is called.
-TRAINERS = {"train-vqvae": "engine.training.vqvae", "train-var": "engine.training.var"}
+TRAINERS = {
+    "train-vqvae": "engine.training.vqvae",
+    "train-var": "engine.training.var",
+    "train-classifier": "engine.training.classifier",
+}
 
 ImageArg = Annotated[Path, typer.Argument(metavar="IMAGE", help="The picture to edit.")]
 MaskOpt = Annotated[Path, typer.Option("--mask", help="White where to regenerate; same size.")]
@@ -277,10 +281,16 @@ def evaluate(
     data: Annotated[Path, typer.Argument(help="The sticker set, or pictures by class.")] = Path(
         "data/stickers"
     ),
-    count: Annotated[int, typer.Option("--count", min=1, help="How many pictures.")] = 500,
+    count: Annotated[int, typer.Option("--count", min=0, help="How many pictures.")] = 500,
     seed: Annotated[int, typer.Option("--seed", help="Same seed, same pictures and masks.")] = 0,
-    labelled: Annotated[bool, typer.Option(help="Edit with the picture's own class.")] = False,
+    labelled: Annotated[
+        bool | None, typer.Option(help="Class edits with the picture's own class; or no label.")
+    ] = None,
     families: Annotated[str, typer.Option(help="Mask families, commas between.")] = "",
+    ablation: Annotated[bool, typer.Option(help="One row a lever, `paper` to default.")] = False,
+    rows: Annotated[str, typer.Option(help="Only these rows of it, commas between.")] = "",
+    work: Annotated[Path | None, typer.Option(help="Folder to go on from, for parts.")] = None,
+    part: Annotated[str, typer.Option(help="Such as 1/2: one of two processes.")] = "1/1",
     model: ModelOpt = "bundled",
     device: DeviceOpt = "auto",
     precision: PrecisionOpt = "auto",
@@ -289,44 +299,72 @@ def evaluate(
     fill: Annotated[str | None, typer.Option(help="What the hole is filled with first.")] = None,
     closed_loop: Annotated[bool | None, typer.Option(help="Keep by closed loop.")] = None,
     coverage: Annotated[float | None, typer.Option(help="Finest masked share.")] = None,
-    blend: Annotated[str | None, typer.Option(help="none or membrane.")] = None,
+    blend: Annotated[str | None, typer.Option(help="none, membrane, poisson, multiband.")] = None,
     guidance: GuidanceOpt = None,
     top_k: TopKOpt = None,
     top_p: TopPOpt = None,
-    sheets: Annotated[Path | None, typer.Option(help="Folder for contact sheets.")] = None,
+    speed: Annotated[str | None, typer.Option(help="exact, or fast (approximate).")] = None,
+    sheets: Annotated[
+        Path | None, typer.Option(help="Folder for contact sheets; with --count 0 nothing else.")
+    ] = None,
     as_json: JsonOpt = False,
 ) -> None:
     """Measure edits of held-out pictures under six families of masks."""
-    given = {k: v for k, v in locals().items() if k in EditOptions.model_fields and k != "seed"}
-    options = EditOptions(**{k: v for k, v in given.items() if v is not None})
+    levers = set(EditOptions.model_fields) - {"seed"}
+    given = {k: v for k, v in locals().items() if k in levers and v is not None}
+    options = EditOptions(**given)
 
     from engine.evaluation.families import FAMILIES
+    from engine.evaluation.levers import MODES
+    from engine.evaluation.run import Share, ablate
     from engine.evaluation.run import evaluate as run
-    from engine.evaluation.table import contact_sheet, markdown
+    from engine.evaluation.table import ablation_markdown, markdown
     from engine.loading import load_editor
 
-    chosen = tuple(name for name in families.split(",") if name) or FAMILIES
+    chosen = _names(families) or FAMILIES
     for name in chosen:
         if name not in FAMILIES:
             raise RequestError(f"unknown mask family {name!r}; known: {', '.join(FAMILIES)}")
+    share = Share.parse(work, part)
     if sheets is not None and not sheets.is_dir():
         raise RequestError(f"{sheets}: no such folder; make it first")
     editor = load_editor(model, device=device, precision=precision)
 
     from tqdm import tqdm
 
+    if count and ablation:
+        modes = MODES if labelled is None else (MODES[int(labelled)],)
+        updates = ablate(
+            editor, data, count=count, seed=seed, options=options, modes=modes,
+            only=_names(rows), families=chosen, share=share,
+        )  # fmt: skip
+    elif count:
+        updates = run(
+            editor, data, count=count, seed=seed, options=options, labelled=bool(labelled),
+            families=chosen, share=share,
+        )  # fmt: skip
+    else:
+        updates = iter(())
     with tqdm(total=1.0, leave=False, file=sys.stderr, disable=None, unit="") as bar:
-        for update in run(
-            editor, data, count=count, seed=seed, options=options, labelled=labelled,
-            families=chosen,
-        ):  # fmt: skip
+        for update in updates:
             if isinstance(update, float):
                 bar.update(update - bar.n)
-                continue
-            for name, rows in update.rows.items():
-                if sheets is not None:
-                    contact_sheet(rows).save(sheets / f"{name}.png")
-            print(json.dumps(update.report) if as_json else markdown(update.report))
+            elif update.report is None:
+                print(f"part {part} is done; the last part to end prints the table")
+            elif as_json:
+                print(json.dumps(update.report))
+            else:
+                print((ablation_markdown if ablation else markdown)(update.report))
+    if sheets is not None:
+        from engine.evaluation.sheets import make_sheets
+
+        for path in make_sheets(editor, data, sheets, seed=seed, options=options):
+            print(path, file=sys.stderr)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Names with commas between."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 @app.command("train-vqvae")
@@ -337,6 +375,11 @@ def train_vqvae() -> None:
 @app.command("train-var")
 def train_var() -> None:
     """Train a transformer on the tokens of a VQVAE; resumes."""
+
+
+@app.command("train-classifier")
+def train_classifier() -> None:
+    """Train the classifier that judges edits in evaluate, on the sticker set."""
 
 
 def main(arguments: list[str] | None = None) -> int:

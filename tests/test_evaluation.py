@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import flip_evaluator
 import numpy as np
 import pytest
+from PIL import Image
 
 from engine.errors import RequestError
+from engine.evaluation.edits import Case
 from engine.evaluation.families import FAMILIES, make_mask
+from engine.evaluation.flip import flip, see
+from engine.evaluation.levers import DEFAULT, PAPER, rows_for
 from engine.evaluation.metrics import edge_gradient, interval, perceptual, psnr, ssim
-from engine.evaluation.run import Evaluation, evaluate
-from engine.evaluation.table import contact_sheet, markdown
+from engine.evaluation.records import Records, packed, unpacked
+from engine.evaluation.run import Evaluation, Share, ablate, evaluate
+from engine.evaluation.sheets import make_sheets
+from engine.evaluation.table import ablation_markdown, markdown
 from engine.request import EditOptions
 from tests.pictures import noisy_rgb
-from tests.tiny import LABELS, tiny_editor
+from tests.tiny import LABELS, SCALES, tiny_editor
 
 
 def test_families_have_their_sizes_and_follow_the_seed() -> None:
@@ -37,6 +45,21 @@ def test_distances_are_zero_for_the_same_and_grow_with_the_difference() -> None:
     assert psnr(picture, picture + 10) == pytest.approx(20 * np.log10(25.5))
     assert ssim(picture, picture) == pytest.approx(1)
     assert ssim(picture, picture + np.random.default_rng(0).normal(0, 50, picture.shape)) < 0.8
+
+
+@pytest.mark.parametrize("blurred", [False, True])
+def test_flip_is_the_authors_own(blurred: bool) -> None:
+    first = np.asarray(noisy_rgb(96, 80)).astype(np.float32)
+    other = np.asarray(noisy_rgb(96, 80, seed=5)).astype(np.float32)[:, ::-1]
+    if blurred:
+        other = (first + np.roll(first, 1, 0) + np.roll(first, 1, 1)) / 3
+    theirs, _, _ = flip_evaluator.evaluate(
+        np.ascontiguousarray(first / 255), np.ascontiguousarray(other / 255), "LDR",
+        applyMagma=False, computeMeanError=False,
+    )  # fmt: skip
+    ours = flip(see(first), see(other))
+    assert np.abs(ours - np.asarray(theirs)[..., 0]).max() < 1e-3
+    assert abs(float(ours.mean() - np.asarray(theirs).mean())) < 1e-5
 
 
 def test_only_what_is_inside_counts() -> None:
@@ -74,27 +97,144 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def report_of(updates) -> dict | None:
+    """The report that a run of the evaluation ends with, its progress checked."""
+    *progress, last = updates
+    assert progress == sorted(progress) and progress[-1] == 1
+    assert isinstance(last, Evaluation)
+    return last.report
+
+
 @pytest.mark.parametrize("labelled", [False, True])
 def test_an_evaluation_reports_every_family_and_baseline(folder: Path, labelled: bool) -> None:
-    outcome, progress = None, []
-    for update in evaluate(
-        tiny_editor(), folder, count=2, seed=3, options=EditOptions(), labelled=labelled
-    ):
-        if isinstance(update, Evaluation):
-            outcome = update
-        else:
-            progress.append(update)
-    assert progress == sorted(progress) and progress[-1] == 1
-    assert outcome is not None
-    report = outcome.report
+    report = report_of(
+        evaluate(tiny_editor(), folder, count=2, seed=3, options=EditOptions(), labelled=labelled)
+    )
+    assert report is not None
     assert set(report["families"]) == set(FAMILIES) == set(report["baselines"]["telea"])
     for found in report["families"].values():
         low, high = found["perceptual_interval"]
         assert 0 <= low <= found["perceptual"] <= high <= 1
         assert found["diversity"] >= 0 and np.isfinite(found["seam"])
+    assert 0 < report["reconstruction"]["codes_used"] <= 1
+    assert report["class_edit"] == {"top1": None} and report["removal"] == {"found": None}
     table = markdown(report)
     assert all(f"| {name} |" in table for name in FAMILIES)
-    assert contact_sheet(outcome.rows["box"]).size == (4 * 36, 2 * 36)
+    assert json.loads(json.dumps(report))["families"] == report["families"]
+
+
+def test_parts_in_any_order_make_the_same_report_as_one_run(folder: Path, tmp_path: Path) -> None:
+    def run(share: Share, count: int = 3) -> dict | None:
+        return report_of(
+            ablate(
+                tiny_editor(), folder, count=count, seed=3, options=EditOptions(),
+                only=(PAPER, "blend none", DEFAULT), families=("box", "thin"), share=share,
+            )
+        )  # fmt: skip
+
+    work = tmp_path / "work"
+    assert run(Share(work, 2, 2)) is None
+    shared = run(Share(work, 1, 2))
+    alone = run(Share())
+    assert shared is not None and alone is not None
+    shared.pop("seconds"), alone.pop("seconds")
+    assert shared == alone
+    measured = [path.stat().st_mtime_ns for path in sorted(work.glob("*.jsonl"))]
+    assert run(Share(work), count=2) is not None
+    assert measured == [path.stat().st_mtime_ns for path in sorted(work.glob("*.jsonl"))]
+
+
+def test_a_part_goes_on_after_a_line_that_was_cut_off(tmp_path: Path) -> None:
+    records = Records(tmp_path, {"seed": 1})
+    records.add({"index": 0})
+    with (tmp_path / "part-1-of-1.jsonl").open("a") as stream:
+        stream.write('{"index": 1, "who')
+    again = Records(tmp_path, {"seed": 1})
+    assert list(again.mine(3)) == [1, 2]
+    again.add({"index": 1})
+    again.add({"index": 2})
+    assert Records(tmp_path, {"seed": 1}).complete(3)
+    with pytest.raises(RequestError, match="other settings"):
+        Records(tmp_path, {"seed": 2})
+
+
+def test_packed_arrays_come_back() -> None:
+    assert np.array_equal(unpacked(packed(np.array([1.5, -2.0]))), [1.5, -2.0])
+    assert np.array_equal(unpacked(packed(np.array([4095, 0]), "uint16"), "uint16"), [4095, 0])
+
+
+@pytest.mark.parametrize("part", ["0/2", "3/2", "2", "a/b"])
+def test_a_part_that_cannot_be_is_refused(part: str, tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="such as 1/2"):
+        Share.parse(tmp_path, part)
+    with pytest.raises(RequestError, match="give --work"):
+        Share.parse(None, "1/2")
+
+
+def test_an_ablation_has_paper_first_the_default_last_and_a_row_a_lever(folder: Path) -> None:
+    rows = rows_for("labelled", SCALES)
+    assert next(iter(rows)) == PAPER and list(rows)[-1] == DEFAULT
+    assert rows["closed loop off"] == {"closed_loop": False}
+    assert "guidance schedule cosine" in rows
+    assert "guidance schedule cosine" not in rows_for("unlabelled", SCALES)
+    report = report_of(
+        ablate(
+            tiny_editor(), folder, count=2, seed=0, options=EditOptions(), families=("box", "half")
+        )
+    )
+    assert report is not None
+    for mode in ("unlabelled", "labelled"):
+        found = report["modes"][mode]
+        assert list(found) == list(rows_for(mode, SCALES))
+        paper, default = found[PAPER]["all"], found[DEFAULT]["all"]
+        assert "minus_paper" not in paper and "minus_default" not in default
+        assert paper["minus_default"][0] == pytest.approx(-default["minus_paper"][0])
+        for row in found.values():
+            mean = np.mean([row["families"][name]["perceptual"] for name in ("box", "half")])
+            assert row["all"]["perceptual"] == pytest.approx(mean)
+    table = ablation_markdown(report)
+    assert "| **paper** |" in table and "| closed loop off |" in table
+    with pytest.raises(RequestError, match="no row is called 'nonsense'"):
+        next(ablate(tiny_editor(), folder, count=1, seed=0, options=EditOptions(),
+                    only=("nonsense",)))  # fmt: skip
+
+
+def test_rows_that_differ_in_compositing_share_their_tokens() -> None:
+    editor = tiny_editor()
+    picture = np.asarray(noisy_rgb(32, 32))
+    mask = make_mask("half", 32, np.random.default_rng(0))
+    case = Case(editor, picture, mask, None, "inpaint")
+    plain, blended, other = (
+        case.edit(EditOptions(seed=1, **changes))
+        for changes in ({"blend": "none"}, {"blend": "membrane"}, {"structure": 0})
+    )
+    assert len(case.made) == 2
+    assert np.array_equal(plain.raw, blended.raw) and not np.array_equal(plain.raw, other.raw)
+    assert not np.array_equal(plain.result, blended.result)
+
+
+@pytest.mark.parametrize("changes", [{}, {"rule": "paper"}, {"candidates": 4}])
+def test_an_edit_is_the_editors_own(changes: dict) -> None:
+    editor = tiny_editor()
+    image = noisy_rgb(32, 32)
+    mask = make_mask("half", 32, np.random.default_rng(0))
+    options = EditOptions(seed=5, context="whole", **changes)
+    case = Case(editor, np.asarray(image), mask, "boat", "edit_class")
+    official = editor.edit_class(image, mask, label="boat", options=options)
+    assert np.array_equal(case.edit(options).result, np.asarray(official.images[0]))
+
+
+def test_sheets_of_every_family_and_task_are_small_files(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sheets"
+    out.mkdir()
+    paths = list(make_sheets(tiny_editor(), folder, out, seed=0, options=EditOptions()))
+    names = {path.stem for path in paths}
+    assert {f"families-{name}" for name in FAMILIES} < names
+    assert {"inpaint", "outpaint", "class-edit", "generate", "extend-2-1", "extend-1-2"} < names
+    for path in paths:
+        assert path.stat().st_size < 300_000
+        with Image.open(path) as opened:
+            assert opened.format == "JPEG" and opened.width > 400
 
 
 def test_missing_data_is_told(tmp_path: Path) -> None:

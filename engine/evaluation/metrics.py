@@ -3,15 +3,19 @@
 The perceptual distance is FLIP (Andersson et al. 2020): it needs no network and no download, is
 kept up by its authors, was fitted to what people see when two pictures are flipped, and gives a
 value a pixel, so that it can be averaged over a mask alone. 0 is the same, 1 is black on white.
+LPIPS, the usual one, needs a network whose weights would have to be downloaded.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from engine.evaluation.flip import Seen, flip, see
 
 Floats = NDArray[Any]
 Mask = NDArray[np.bool_]
@@ -38,11 +42,12 @@ def ssim(a: Floats, b: Floats) -> float:
 
 def perceptual(reference: Floats, test: Floats, where: Mask) -> float:
     """Mean FLIP error over a mask."""
-    import flip_evaluator
+    return perceptual_seen(see(reference), see(test), where)
 
-    a, b = (np.clip(x / 255, 0, 1).astype(np.float32) for x in (reference, test))
-    errors, _, _ = flip_evaluator.evaluate(a, b, "LDR", applyMagma=False, computeMeanError=False)
-    return float(np.asarray(errors)[..., 0][where].mean())
+
+def perceptual_seen(reference: Seen, test: Seen, where: Mask) -> float:
+    """The same, of pictures that have been prepared for it."""
+    return float(flip(reference, test)[where].mean())
 
 
 def edge_gradient(picture: Floats, mask: Mask) -> float:
@@ -55,13 +60,16 @@ def edge_gradient(picture: Floats, mask: Mask) -> float:
     return float(every.mean()) if every.size else 0.0
 
 
-def diversity(pictures: list[Floats], where: Mask) -> float:
+def diversity(pictures: list[Seen], where: Mask) -> float:
     """Mean pairwise FLIP of several results inside the mask."""
-    return float(np.mean([perceptual(a, b, where) for a, b in combinations(pictures, 2)]))
+    return float(np.mean([perceptual_seen(a, b, where) for a, b in combinations(pictures, 2)]))
 
 
-def interval(values: list[float], rng: np.random.Generator, rounds: int = 1000) -> list[float]:
-    """Bootstrap 95 % interval of a mean (Efron 1979)."""
+def interval(values: Sequence[float], rng: np.random.Generator, rounds: int = 1000) -> list[float]:
+    """Bootstrap 95 % interval of a mean (Efron 1979).
+
+    Of paired differences, picture by picture, it is the interval of the mean difference.
+    """
     sample = np.asarray(values)
     draws = rng.integers(0, len(sample), (rounds, len(sample)))
     low, high = np.percentile(sample[draws].mean(axis=1), [2.5, 97.5])

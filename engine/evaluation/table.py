@@ -1,13 +1,10 @@
-"""The evaluation as a Markdown table and a contact sheet."""
+"""The evaluation and the ablation as Markdown tables."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
-from engine.pixels import RGB
+from engine.evaluation.levers import DEFAULT, PAPER
 
 COLUMNS = (
     ("perceptual", "FLIP in the mask", ".4f"),
@@ -16,47 +13,145 @@ COLUMNS = (
     ("known_ceiling", "ceiling dB", ".2f"),
     ("seam_before_blending", "seam, raw", ".2f"),
     ("seam", "seam", ".2f"),
+    ("frechet", "Fréchet", ".2f"),
+    ("kernel", "kernel", ".3f"),
     ("diversity", "diversity", ".3f"),
 )
-GAP = 4
+OTHERS = (
+    ("telea", "Telea"),
+    ("navier_stokes", "Navier-Stokes"),
+    ("reconstruction", "VQVAE alone"),
+)
 
 
 def markdown(report: dict[str, Any]) -> str:
     """One row a mask family, the baselines beside it."""
-    heads = ["masks", *(title for _, title, _ in COLUMNS), "Telea", "Navier-Stokes"]
-    lines = [_line(heads), _line(["---"] * len(heads))]
+    heads = ["masks", *(title for _, title, _ in COLUMNS)]
+    heads += [f"FLIP, {title}" for _, title in OTHERS] + ["kernel, Telea"]
+    rows = []
     for family, found in report["families"].items():
-        cells = [family]
-        for key, _, form in COLUMNS:
-            value = found[key]
-            if isinstance(value, list):
-                cells.append("-".join(f"{edge:.4f}" for edge in value))
-            else:
-                cells.append("" if value is None else format(value, form))
-        for method in ("telea", "navier_stokes"):
-            cells.append(format(report["baselines"][method][family]["perceptual"], ".4f"))
-        lines.append(_line(cells))
+        cells = [family, *(_cell(found[key], form) for key, _, form in COLUMNS)]
+        for method, _ in OTHERS:
+            cells.append(_cell(report["baselines"][method][family]["perceptual"], ".4f"))
+        cells.append(_cell(report["baselines"]["telea"][family]["kernel"], ".3f"))
+        rows.append(cells)
     rebuilt = report["reconstruction"]
-    lines.append(
-        f"\nReconstruction {rebuilt['psnr']:.2f} dB, SSIM {rebuilt['ssim']:.3f}; "
-        f"{report['count']} pictures, rule {report['rule']}, "
-        f"{'labelled' if report['labelled'] else 'no label'}."
+    return "\n".join(
+        [
+            _table(heads, rows),
+            "",
+            f"Reconstruction {rebuilt['psnr']:.2f} dB, SSIM {rebuilt['ssim']:.3f}, "
+            f"{rebuilt['codes_used']:.0%} of the codes used (perplexity "
+            f"{rebuilt['code_perplexity']:.0f}); {report['count']} pictures, rule "
+            f"{report['rule']}, {'class edits' if report['labelled'] else 'no label'}.",
+            *_sentences(report),
+        ]
     )
-    return "\n".join(lines)
+
+
+def _sentences(report: dict[str, Any]) -> list[str]:
+    """Class edits and removals in words, where there is a classifier."""
+    lines = []
+    edit, removal = report["class_edit"], report["removal"]
+    if edit["top1"] is not None:
+        lines.append(
+            f"Class edits: the classifier sees the asked class in {_share(edit)} (top-5 "
+            f"{edit['top5']:.1%}); in real stickers pasted there: held-out drawings "
+            f"{_share(edit['held_out_sticker'])}, trained ones {_share(edit['trained_sticker'])}."
+        )
+    if removal["found"] is not None:
+        lines.append(
+            f"Removals: the removed class is still seen in {_share(removal[DEFAULT])}; rule paper "
+            f"{_share(removal[PAPER])}, Telea {_share(removal['telea'])}, before the edit "
+            f"{_share(removal['unedited'])}."
+        )
+    return lines
+
+
+def ablation_markdown(report: dict[str, Any]) -> str:
+    """A table a mode: one row a lever, FLIP by family, differences over all families."""
+    parts = []
+    for mode, rows in report["modes"].items():
+        families = next(iter(rows.values()))["families"]
+        last = ("asked class seen", "class_edit") if mode == "labelled" else (
+            "removed class seen", "removal")  # fmt: skip
+        heads = ["changed", *families, "all", "minus paper", "minus default", "kernel",
+                 "known gap dB", "seam, raw", "seam", last[0]]  # fmt: skip
+        table = []
+        for name, row in rows.items():
+            every = row["all"]
+            table.append(
+                [
+                    f"**{name}**" if name in (PAPER, DEFAULT) else name,
+                    *(f"{f['perceptual']:.3f}" for f in row["families"].values()),
+                    f"{every['perceptual']:.3f}",
+                    _difference(every.get("minus_paper")),
+                    _difference(every.get("minus_default")),
+                    _cell(every["kernel"], ".3f"),
+                    f"{every['known_gap']:.1f}",
+                    f"{every['seam_before_blending']:.2f}",
+                    f"{every['seam']:.2f}",
+                    "" if row[last[1]] is None else _share(row[last[1]]),
+                ]
+            )
+        title = "Class edits, with the picture's own class" if mode == "labelled" else "No label"
+        parts += [f"### {title}", "", _table(heads, table), "", _verdict(rows), ""]
+    for method, title in OTHERS:
+        values = ", ".join(
+            f"{family} {found['perceptual']:.3f}"
+            for family, found in report["baselines"][method].items()
+        )
+        parts.append(f"{title}: {values}.")
+    parts.append(
+        f"\n{report['count']} held-out pictures a family, the same masks and seeds in every row. "
+        "FLIP in the mask (less is better); differences are paired, with bootstrap 95 % "
+        "intervals, a star where the interval leaves out 0. Kernel: squared MMD of the "
+        "classifier's features, all families. Known gap: the family farthest below the VQVAE's "
+        "own reconstruction."
+    )
+    return "\n".join(parts)
+
+
+def _verdict(rows: dict[str, Any]) -> str:
+    """Which levers helped, were indifferent, or harmed when changed, by the paired intervals."""
+    if DEFAULT not in rows:
+        return ""
+    groups: dict[str, list[str]] = {"worse": [], "no clear difference": [], "better": []}
+    for name, row in rows.items():
+        found = row["all"].get("minus_default")
+        if found is None:
+            continue
+        _, low, high = found
+        key = "worse" if low > 0 else "better" if high < 0 else "no clear difference"
+        groups[key].append(name)
+    said = [f"{key}: {', '.join(names)}" for key, names in groups.items() if names]
+    return f"By FLIP against the default, {'; '.join(said)}." if said else ""
+
+
+def _difference(found: list[float] | None) -> str:
+    if found is None:
+        return ""
+    mean, low, high = found
+    star = "" if low <= 0 <= high else " *"
+    return f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]{star}"
+
+
+def _share(found: dict[str, Any]) -> str:
+    low, high = found["top1_interval"]
+    return f"{found['top1']:.1%} [{low:.0%}, {high:.0%}]"
+
+
+def _cell(value: Any, form: str) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return "-".join(f"{edge:.4f}" for edge in value)
+    return format(value, form)
+
+
+def _table(heads: list[str], rows: list[list[str]]) -> str:
+    return "\n".join(_line(cells) for cells in (heads, ["---"] * len(heads), *rows))
 
 
 def _line(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def contact_sheet(rows: list[list[RGB]]) -> Image.Image:
-    """Rows of pictures of one size, side by side."""
-    height, width = rows[0][0].shape[:2]
-    sheet = np.full(
-        (len(rows) * (height + GAP), len(rows[0]) * (width + GAP), 3), 255, dtype=np.uint8
-    )
-    for y, row in enumerate(rows):
-        for x, picture in enumerate(row):
-            top, left = y * (height + GAP), x * (width + GAP)
-            sheet[top : top + height, left : left + width] = picture
-    return Image.fromarray(sheet)

@@ -1,0 +1,106 @@
+"""One edit of the evaluation: the model's own output, and what the editor makes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from PIL import Image
+
+from engine.editor import Editor, Job
+from engine.evaluation.levers import tokens_of
+from engine.evaluation.metrics import Floats, Mask
+from engine.frame import Frame
+from engine.pixels import RGB, to_tensor
+from engine.ranking import best_first, score, seam
+from engine.request import EditOptions, EditRequest
+from engine.windows import Window
+
+
+@dataclass(frozen=True)
+class Edited:
+    """``raw`` is the model's picture (S, S, 3) in 0..255, ``result`` the composited one, uint8."""
+
+    raw: Floats
+    result: RGB
+
+
+@dataclass
+class Case:
+    """A picture of the model's own size with a mask; edits that share their tokens share work."""
+
+    editor: Editor
+    picture: RGB
+    mask: Mask
+    label: str | None
+    task: Literal["inpaint", "edit_class"]
+    made: dict[Any, Floats] = field(default_factory=dict, repr=False)
+
+    def job(self, options: EditOptions) -> Job:
+        """The checked request."""
+        return self.editor.prepare(
+            EditRequest(
+                task=self.task,
+                image=Image.fromarray(self.picture),
+                mask=self.mask,
+                label=self.label,
+                options=options.model_copy(update={"context": "whole"}),
+            )
+        )
+
+    def edit(self, options: EditOptions) -> Edited:
+        """The edit with these options: the best candidate, if there are several."""
+        job = self.job(options)
+        frame = self._frame()
+        key = (tokens_of(job.rule), job.sampling, job.seeds, options.speed)
+        if key not in self.made:
+            self.made[key] = self._best(job, frame)
+        raw = self.made[key]
+        return Edited(raw, self._composited(job, frame, raw))
+
+    def several(self, options: EditOptions, count: int) -> list[RGB]:
+        """``count`` results of seeds that follow one another."""
+        job = self.job(options.model_copy(update={"variations": count, "candidates": None}))
+        frame = self._frame()
+        *_, last = self.editor.regenerate(job, [frame], 0)
+        pictures = self.editor.decode(last.feature_map, count)
+        return [self._composited(job, frame, raw) for raw in pictures]
+
+    def _frame(self) -> Frame:
+        return Frame.cut(self.picture, self.mask, Window(0, 0, self.editor.side), self.editor.side)
+
+    def _best(self, job: Job, frame: Frame) -> Floats:
+        *_, last = self.editor.regenerate(job, [frame], 0)
+        pictures = self.editor.decode(last.feature_map, len(job.seeds))
+        if len(pictures) == 1:
+            return pictures[0]
+        means = (last.log_likelihood / max(last.drawn, 1)).tolist()
+        scores = [
+            score(mean, [seam(frame.pixels, picture, frame.hole)])
+            for mean, picture in zip(means, pictures, strict=True)
+        ]
+        return pictures[best_first(scores)[0]]
+
+    def _composited(self, job: Job, frame: Frame, raw: Floats) -> RGB:
+        result = self.picture.copy()
+        frame.composite(
+            result,
+            self.mask,
+            raw,
+            blend=job.rule.blend,
+            match_colour=job.rule.match_colour,
+            feather=job.rule.feather,
+        )
+        assert np.array_equal(result[~self.mask], self.picture[~self.mask])
+        return result
+
+
+@torch.inference_mode()
+def reconstruction(editor: Editor, picture: RGB) -> tuple[Floats, np.ndarray[Any, Any]]:
+    """The picture through the VQVAE and back, the ceiling of every edit; and its token ids."""
+    pixels = to_tensor(picture[None]).to(editor.device)
+    maps, feature_map = editor.vqvae.quantize.encode(editor.vqvae.features(pixels).float())
+    (again,) = editor.decode(feature_map)
+    return again, torch.cat([ids.flatten() for ids in maps]).cpu().numpy()

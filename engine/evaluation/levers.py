@@ -1,0 +1,76 @@
+"""The rows of an ablation: rule `paper` first, one lever changed at a time, the default last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from engine.request import EditOptions
+from engine.rules import Rule, rule_for
+
+Mode = Literal["unlabelled", "labelled"]
+MODES: tuple[Mode, ...] = ("unlabelled", "labelled")
+TASKS: dict[Mode, Literal["inpaint", "edit_class"]] = {
+    "unlabelled": "inpaint",
+    "labelled": "edit_class",
+}
+PAPER, DEFAULT = "paper", "default"
+CANDIDATES = 4
+
+# Every lever that is a choice among values, in the order of the table. Guidance has a meaning for
+# class edits only.
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "closed_loop": (False, True),
+    "fill": ("none", "telea", "navier_stokes", "mean", "push_pull"),
+    "structure": (0, 1, 2, 3, 4),
+    "coverage": (0.02, 0.1, 0.5),
+    "grow": (0, 4, 8),
+    "soft_scales": (0, 1, 2),
+    "guidance_schedule": ("linear", "constant", "cosine"),
+    "blend": ("none", "membrane", "poisson", "multiband"),
+    "match_colour": (False, True),
+    "feather": (0, 8),
+}
+LABELLED_ONLY = {"guidance_schedule"}
+# Carried over when only the masks are to be those of the paper.
+EDITING = ("fill", "closed_loop", "grow", "soft_scales", "blend", "match_colour", "feather")
+
+Changes = dict[str, Any]
+
+
+def rows_for(
+    mode: Mode, scales: tuple[int, ...], defaults: Mapping[str, float] | None = None
+) -> dict[str, Changes]:
+    """Name of each row -> the options it changes, for a model with these scales.
+
+    "paper's masks" has every lever of the default but the masks (bilinear, no scale kept but the
+    first): compare it with "structure 0".
+    """
+    chosen = rule_for(TASKS[mode], EditOptions(), scales, defaults)
+    rows: dict[str, Changes] = {PAPER: {"rule": "paper"}}
+    carried = {name: getattr(chosen, name) for name in EDITING}
+    rows["paper's masks"] = {"rule": "paper", **carried}
+    for lever, values in CHOICES.items():
+        if lever in LABELLED_ONLY and mode == "unlabelled":
+            continue
+        for value in values:
+            if lever == "structure" and value >= len(scales):
+                continue
+            if value != getattr(chosen, lever):
+                rows[row_name(lever, value)] = {lever: value}
+    rows[f"best of {CANDIDATES}"] = {"candidates": CANDIDATES}
+    rows[DEFAULT] = {}
+    return rows
+
+
+def row_name(lever: str, value: Any) -> str:
+    """How a row is called: "fill none", "closed loop off"."""
+    if isinstance(value, bool):
+        value = "on" if value else "off"
+    return f"{lever.replace('_', ' ')} {str(value).replace('_', ' ')}"
+
+
+def tokens_of(rule: Rule) -> tuple[Any, ...]:
+    """What of a rule decides the tokens: rows that are equal in this differ in compositing only."""
+    composites = {"blend", "match_colour", "feather"}
+    return tuple((k, v) for k, v in vars(rule).items() if k not in composites)
