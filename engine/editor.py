@@ -275,7 +275,12 @@ class Editor:
 
         def part(given: MaskLike | None, label: int | str | None, name: str) -> Part:
             mask = self._mask(given, source, name)
-            windows = windows_for(mask, side=self.side, context=request.options.context)
+            windows = windows_for(
+                mask,
+                side=self.side,
+                context=request.options.context,
+                filling=request.task == "edit_class",
+            )
             return Part(mask, windows, None if label is None else self.label_names.find(label))
 
         if not request.regions:

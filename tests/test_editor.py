@@ -429,6 +429,14 @@ def test_candidates_give_the_best_first_each_one_that_its_seed_makes_alone(
     assert editor.run(again).images[0].tobytes() == best.images[1].tobytes()
 
 
+def test_class_edits_fill_their_frame_more_than_inpainting_does(editor: Editor) -> None:
+    source, mask = noisy_rgb(300, 200), box_mask(300, 200, (100, 60, 170, 130))
+    fields = {"image": source, "mask": mask}
+    (near,) = editor.views(EditRequest(task="edit_class", label="bird", **fields))
+    (wide,) = editor.views(EditRequest(task="inpaint", label="bird", **fields))
+    assert near.side == 100 and wide.side == 140
+
+
 def test_candidates_are_drawn_behind_the_scenes(editor: Editor) -> None:
     """Progress and previews are those of the variations that were asked for; closing cancels."""
     source, mask = noisy_rgb(60, 40), box_mask(60, 40, (5, 5, 30, 35))

@@ -19,14 +19,18 @@ def boxes(draw: st.DrawFn) -> tuple[tuple[int, int], tuple[int, int, int, int]]:
     return (width, height), (x0, y0, x1, y1)
 
 
-@given(boxes(), st.sampled_from(["auto", "whole", 0, 10, 5000]), st.sampled_from([32, 256]))
+@given(
+    boxes(), st.sampled_from(["auto", "whole", 0, 10, 5000]), st.sampled_from([32, 256]),
+    st.booleans(),
+)  # fmt: skip
 def test_the_window_holds_the_box_and_leaves_the_canvas_only_where_it_must(
     canvas_and_box: tuple[tuple[int, int], tuple[int, int, int, int]],
     context: str | int,
     side: int,
+    filling: bool,
 ) -> None:
     (width, height), box = canvas_and_box
-    window = place_window(box, width, height, side=side, context=context)
+    window = place_window(box, width, height, side=side, context=context, filling=filling)
     left, top, right, bottom = window.clip(width, height)
     assert left <= box[0] and top <= box[1] and right >= box[2] and bottom >= box[3]
     assert window.side <= max(width, height)
@@ -42,6 +46,19 @@ def test_auto_gives_context_and_whole_the_whole_picture() -> None:
     assert place_window((400, 300, 700, 500), 2000, 1000, side=256).side == 600
     assert place_window(box, 2000, 1000, side=256, context="whole").side == 2000
     assert place_window(box, 2000, 1000, side=256, context=30).side == 160
+
+
+@pytest.mark.parametrize("longest", [60, 100, 180, 300, 700])
+def test_an_object_drawn_anew_takes_most_of_its_frame_in_the_middle(longest: int) -> None:
+    box = (1000 - longest // 2, 800, 1000 + longest // 2, 800 + longest // 2)
+    window = place_window(box, 2000, 1600, side=256, filling=True)
+    assert 0.55 <= longest / window.side <= 0.85
+    middle = (window.left + window.side / 2, window.top + window.side / 2)
+    assert middle == pytest.approx(((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), abs=1)
+
+
+def test_a_speck_is_not_enlarged_without_end() -> None:
+    assert place_window((100, 100, 103, 103), 900, 900, side=256, filling=True).side == 64
 
 
 @given(boxes(), st.sampled_from([16, 64, 256]))
