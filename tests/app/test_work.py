@@ -1,0 +1,360 @@
+"""What a window comes back to, takes along and goes on with: real engine, tiny networks."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from app import runs as runs_module
+from app.handlers import Handlers
+from app.layout import FIELDS
+from app.models import Models
+from app.screens import Screen, tinted
+from app.session import Marked, Session
+from engine.errors import ImageError, MaskError, RequestError
+from engine.pixels import open_image, read_request
+from engine.request import EditOptions, EditRequest, Region
+from tests.pictures import noisy_rgb
+from tests.tiny import tiny_editor
+
+
+@pytest.fixture
+def handlers() -> Handlers:
+    models = Models("tiny")
+    models._editors["tiny"] = tiny_editor()
+    return Handlers(models)
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> str:
+    noisy_rgb(60, 40).save(tmp_path / "photo.png")
+    return str(tmp_path / "photo.png")
+
+
+def layers(tmp_path: Path, *boxes: tuple[int, int, int, int]) -> list[str]:
+    layer = Image.new("RGBA", (60, 40), (0, 0, 0, 0))
+    for box in boxes:
+        layer.paste((255, 45, 120, 140), box)
+    path = tmp_path / f"layer-{len(list(tmp_path.iterdir()))}.png"
+    layer.save(path)
+    return [str(path)]
+
+
+LEFT, RIGHT = (5, 10, 25, 30), (35, 10, 55, 30)
+
+
+def mask(*boxes: tuple[int, int, int, int]) -> Image.Image:
+    picture = Image.new("L", (60, 40), 0)
+    for box in boxes:
+        picture.paste(255, box)
+    return picture
+
+
+def last(screens: Iterator[Screen]) -> Screen:
+    return list(screens)[-1]
+
+
+def remembered(handlers: Handlers, screens: Iterator[Screen]) -> list[Screen]:
+    """As the page does: every session that is shown is remembered."""
+    seen = []
+    for screen in screens:
+        if "session" in screen:
+            handlers.store.put(screen["session"])
+        seen.append(screen)
+    return seen
+
+
+def begin(handlers: Handlers, photo: str | None = None, recalled: Any = None) -> Session:
+    session = remembered(handlers, handlers.opened(recalled))[0]["session"]
+    if photo is not None:
+        session = remembered(handlers, handlers.open_picture(photo, "inpaint", session))[-1][
+            "session"
+        ]
+    return session
+
+
+def run(handlers: Handlers, session: Session, painted: list[str], task: str = "inpaint",
+        label: str | None = None, **fields: Any) -> Session:  # fmt: skip
+    ticket = last(handlers.runs.prepare("", session))["ticket"]
+    screens = handlers.runs.run(ticket, painted, session, task, label, None, **fields)
+    return remembered(handlers, screens)[-1]["session"]
+
+
+# ---- coming back --------------------------------------------------------------------------------
+
+
+def test_a_page_that_is_opened_again_finds_picture_mask_history_settings_and_results(
+    handlers: Handlers, photo: str, tmp_path: Path
+) -> None:
+    session = begin(handlers, photo)
+    session = run(handlers, session, layers(tmp_path, LEFT), seed="3", variations=2)
+    session = remembered(handlers, handlers.use("inpaint", session))[-1]["session"]
+    fields = {"task": "edit_class", "label": "bird", "seed": "12", "variations": 4}
+    screens = remembered(handlers, handlers.opened({"key": session.key, "fields": fields}))
+    first, back = screens[0], screens[0]["session"]
+    assert back.key != session.key and back.key in first["key"]
+    assert (len(back.moments), back.at) == (2, 1)
+    assert back.undone().picture.mask.getbbox() == LEFT
+    assert [v.seed for v in back.results] == [3, 4]
+    assert (first["task"], first["seed"], first["variations"]) == ("edit_class", "12", 4)
+    assert first["results"]["visible"] and first["region-box"]["visible"]
+    assert first["version"] == session.version + 1  # or the canvas would stay empty
+    assert screens[1]["label"]["value"] == "bird"
+
+
+@pytest.mark.parametrize("recalled", [None, 7, {}, {"key": 7}, {"key": "guessed", "fields": 7},
+                                      {"key": None, "mask": "x", "version": "y"}])  # fmt: skip
+def test_a_page_that_recalls_nothing_or_nonsense_begins_anew(
+    handlers: Handlers, recalled: Any
+) -> None:
+    screens = remembered(handlers, handlers.opened(recalled))
+    assert screens[0]["session"].current is None and screens[0]["task"] == "inpaint"
+    assert "Open a picture" in screens[-1]["status"]
+
+
+def test_a_run_goes_on_for_the_page_that_is_opened_again(
+    handlers: Handlers, photo: str, tmp_path: Path
+) -> None:
+    session = begin(handlers, photo)
+    ticket = last(handlers.runs.prepare("", session))["ticket"]
+    fields = {"extend-right": "200%", "seed": "5"}
+    left = handlers.runs.run(ticket, [], session, "outpaint", None, None, **fields)
+    remembered(handlers, (next(left) for _ in range(2)))
+    left.close()  # the page is reloaded
+    screens = remembered(handlers, handlers.opened({"key": session.key}))
+    assert screens[-1]["session"].result.seed == 5
+    assert "Done" in screens[-1]["status"]
+    assert any(screen.get("ticket") == ticket for screen in screens)
+
+
+def test_a_run_whose_page_does_not_come_back_ends(
+    handlers: Handlers, photo: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs_module, "GRACE", 0.05)
+    session = begin(handlers, photo)
+    ticket = last(handlers.runs.prepare("", session))["ticket"]
+    fields = {"extend-right": "400%", "extend-bottom": "400%", "variations": 8}
+    left = handlers.runs.run(ticket, [], session, "outpaint", None, None, **fields)
+    next(left)
+    next(left)
+    left.close()
+    released = threading.Event()
+
+    def wait() -> None:
+        with handlers.models.alone():
+            released.set()
+
+    threading.Thread(target=wait, daemon=True).start()
+    assert released.wait(30)
+    assert not handlers.runs._jobs
+
+
+def test_a_duplicated_page_does_not_take_the_run_of_the_other(
+    handlers: Handlers, photo: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs_module, "TAKE_OVER", 0.05)
+    session = begin(handlers, photo)
+    ticket = last(handlers.runs.prepare("", session))["ticket"]
+    here = handlers.runs.run(ticket, [], session, "outpaint", None, None, **{"extend-right": "50%"})
+    remembered(handlers, (next(here) for _ in range(1)))
+    other = remembered(handlers, handlers.opened({"key": session.key}))
+    assert not any("ticket" in screen for screen in other)
+    assert "Done" in remembered(handlers, here)[-1]["status"]
+
+
+def test_what_happens_during_a_run_is_not_undone_by_its_end(
+    handlers: Handlers, photo: str, tmp_path: Path
+) -> None:
+    session = begin(handlers, photo)
+    session = run(handlers, session, layers(tmp_path, LEFT), seed="1")
+    session = remembered(handlers, handlers.use("inpaint", session))[-1]["session"]
+    ticket = last(handlers.runs.prepare("", session))["ticket"]
+    under_way = handlers.runs.run(ticket, layers(tmp_path, RIGHT), session, "inpaint", None, None)
+    started = remembered(handlers, (next(under_way) for _ in range(1)))[0]["session"]
+    remembered(handlers, handlers.undo(started))
+    after = remembered(handlers, under_way)[-1]["session"]
+    assert after.at == 0 and len(after.moments) == 2
+    assert after.result.base.same(started.moments[1])
+
+
+# ---- in line ------------------------------------------------------------------------------------
+
+
+def test_a_run_in_line_says_how_many_are_before_it(
+    handlers: Handlers, photo: str, tmp_path: Path
+) -> None:
+    session = begin(handlers, photo)
+    ticket = last(handlers.runs.prepare("", session))["ticket"]
+    waiting = handlers.runs.run(ticket, layers(tmp_path, LEFT), session, "inpaint", None, None)
+    with handlers.models.alone():
+        texts = [str(next(waiting)["status"]) for _ in range(2)]
+        assert "1 run is before yours" in texts[1]
+        last(handlers.runs.cancel(ticket, session))
+        assert "Cancelled" in next(waiting)["status"]  # at once, not when the other has ended
+    end = time.monotonic() + 10
+    while len(handlers.models.line) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert not len(handlers.models.line)
+
+
+# ---- results ------------------------------------------------------------------------------------
+
+
+def test_more_like_this_keeps_the_first_scales_and_nests(
+    handlers: Handlers, photo: str, tmp_path: Path
+) -> None:
+    session = run(handlers, begin(handlers, photo), layers(tmp_path, LEFT), seed="7",
+                  **{"guidance": "", "temperature": "1.25"})  # fmt: skip
+    # painted meanwhile: a re-roll is about the mask of its run
+    session = session.masked(mask(RIGHT))
+
+    def more(session: Session, scales: int) -> Session:
+        ticket = last(handlers.runs.prepare("", session))["ticket"]
+        screens = handlers.runs.more(ticket, scales, session, None, variations=2)
+        return remembered(handlers, screens)[-1]["session"]
+
+    once = more(session, 2)
+    options = once.result.request.options
+    assert options.coarse_seeds == (7, 7) and options.temperature == 1.25
+    assert options.seed not in (None, 7) and len(once.results) == 2
+    before = np.asarray(open_image(photo))
+    changed = (np.asarray(once.result.image) != before).any(axis=2)
+    assert changed[LEFT[1] : LEFT[3], LEFT[0] : LEFT[2]].any() and not changed[:, 25:].any()
+    twice = more(once.chose(1), 3)
+    assert twice.result.request.options.coarse_seeds == (7, 7, once.results[1].seed)
+
+
+def test_a_kept_variation_is_marked_and_downloaded_without_being_used(
+    handlers: Handlers, photo: str, tmp_path: Path
+) -> None:
+    session = run(handlers, begin(handlers, photo), layers(tmp_path, LEFT), seed="7", variations=2)
+    screen = last(handlers.keep(session.chose(1)))
+    captions = [caption for _, caption in screen["results"]["value"]]
+    assert captions[1].startswith("★ 8") and not captions[0].startswith("★")
+    assert screen["keep"]["value"] == "Kept"
+    session = run(handlers, screen["session"], layers(tmp_path, RIGHT), seed="20")
+    path = last(handlers.download("PNG", last(handlers.choose(1, session))["session"]))["file"]
+    assert '"seed":8' in (read_request(open_image(path)) or "")
+    assert len(session.moments) == 1
+
+
+def test_a_result_says_its_seed_score_and_time(
+    handlers: Handlers, photo: str, tmp_path: Path
+) -> None:
+    session = run(handlers, begin(handlers, photo), layers(tmp_path, LEFT), seed="7", variations=2)
+    screen = last(handlers.choose(1, session))
+    assert "Seed 8" in screen["result-note"] and "score" in screen["result-note"]
+    assert " s of " in screen["result-note"]
+
+
+# ---- regions ------------------------------------------------------------------------------------
+
+
+def test_regions_are_painted_one_after_the_other_and_edited_together(
+    handlers: Handlers, photo: str, tmp_path: Path
+) -> None:
+    session = begin(handlers, photo)
+    screen = last(handlers.add_region(layers(tmp_path, LEFT), "bird", session))
+    assert "bird" in screen["regions"] and screen["session"].picture.mask is None
+    session = run(handlers, screen["session"], layers(tmp_path, RIGHT), "edit_class", "boat",
+                  seed="7")  # fmt: skip
+    saved = last(handlers.download("PNG", session))["file"]
+    regions = (Region(mask=mask(LEFT), label="bird"), Region(mask=mask(RIGHT), label="boat"))
+    request = EditRequest(task="edit_class", image=open_image(photo), regions=regions,
+                          options=EditOptions(seed=7))  # fmt: skip
+    assert Path(saved).read_bytes() == tiny_editor().run(request).png(0)
+
+
+def test_a_region_needs_a_class_and_some_paint_and_can_be_taken_away(
+    handlers: Handlers, photo: str, tmp_path: Path
+) -> None:
+    session = begin(handlers, photo)
+    with pytest.raises(RequestError, match="choose a class"):
+        last(handlers.add_region(layers(tmp_path, LEFT), "", session))
+    with pytest.raises(MaskError, match="mask is empty"):
+        last(handlers.add_region(layers(tmp_path), "bird", session))
+    session = last(handlers.add_region(layers(tmp_path, LEFT), "bird", session))["session"]
+    screen = last(handlers.remove_region(0, layers(tmp_path, RIGHT), session))
+    assert screen["regions"] == "" and screen["session"].picture.regions == ()
+    assert screen["session"].picture.mask.getbbox() == RIGHT
+
+
+def test_regions_are_shown_in_their_colours() -> None:
+    session = Session().opened(noisy_rgb(60, 40), "a.png")
+    vault = session.vault
+    marks = [Marked(vault.hold(mask(LEFT)), "bird", 0), Marked(vault.hold(mask(RIGHT)), "cat", 1)]
+    shown = np.asarray(tinted(noisy_rgb(60, 40), marks))
+    before = np.asarray(noisy_rgb(60, 40))
+    differs = (shown != before).any(axis=2)
+    assert differs[20, 15] and differs[20, 45] and not differs[5].any()
+    assert tinted(noisy_rgb(60, 40), []).tobytes() == before.tobytes()
+
+
+# ---- files --------------------------------------------------------------------------------------
+
+
+def test_a_saved_project_opens_in_the_same_window_and_in_another(
+    handlers: Handlers, photo: str, tmp_path: Path
+) -> None:
+    session = run(handlers, begin(handlers, photo), layers(tmp_path, LEFT), seed="7")
+    session = last(handlers.use("inpaint", session))["session"]
+    screens = handlers.save_project(
+        layers(tmp_path, RIGHT), session, "outpaint", "bird", None, **{"extend-left": "9"}
+    )
+    file = last(screens)["file"]
+    assert Path(file).name == "photo.varpaint"
+    other = begin(handlers)
+    screen = last(handlers.open_picture(file, "inpaint", other))
+    assert screen["task"] == "outpaint" and screen["extend-left"] == "9"
+    assert screen["label"]["value"] == "bird" and screen["sides"]["visible"]
+    opened = screen["session"]
+    assert opened.key == other.key and opened.picture.mask.getbbox() == RIGHT
+    assert opened.undone().picture.mask.getbbox() == LEFT
+    assert opened.picture.image.tobytes() == session.picture.image.tobytes()
+
+
+def test_opening_a_picture_that_varpaint_saved_restores_its_settings(
+    handlers: Handlers, photo: str, tmp_path: Path
+) -> None:
+    given = {"seed": "7", "variations": 3, "temperature": "1.5", "structure": "2"}
+    session = run(handlers, begin(handlers, photo), layers(tmp_path, LEFT), "edit_class", "bird",
+                  **given)  # fmt: skip
+    file = last(handlers.download("PNG", session))["file"]
+    screen = last(handlers.open_picture(file, "inpaint", begin(handlers)))
+    assert screen["task"] == "edit_class" and screen["label"]["value"] == "bird"
+    assert (screen["seed"], screen["variations"]) == ("7", 1)
+    assert (screen["temperature"], screen["structure"]) == ("1.5", "2")
+    assert "settings" in screen["status"]
+
+
+def test_a_picture_with_somebody_elses_words_is_just_a_picture(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    from PIL.PngImagePlugin import PngInfo
+
+    words = PngInfo()
+    words.add_itxt("varpaint", '{"task": "format the disk"}')
+    noisy_rgb(20, 20).save(tmp_path / "odd.png", pnginfo=words)
+    screen = last(handlers.open_picture(str(tmp_path / "odd.png"), "inpaint", begin(handlers)))
+    assert "Paint over" in screen["status"] and screen["task"] == "inpaint"
+
+
+def test_a_damaged_project_changes_nothing(handlers: Handlers, tmp_path: Path) -> None:
+    path = tmp_path / "a.varpaint"
+    path.write_bytes(b"PK nonsense")
+    with pytest.raises(Exception, match=r"^a\.varpaint: is damaged"):
+        last(handlers.open_picture(str(path), "inpaint", begin(handlers)))
+    with pytest.raises(ImageError):
+        last(handlers.open_picture(None, "inpaint", Session()))
+
+
+def test_every_option_of_the_schema_is_in_the_form_or_left_out_on_purpose() -> None:
+    left_out = {"fill", "closed_loop", "coverage", "grow"}  # levers of the researcher
+    assert {name.replace("-", "_") for name in FIELDS} >= set(EditOptions.model_fields) - left_out
