@@ -1,12 +1,13 @@
 """Start the window: flags, model, launch.
 
     python app.py [--host H] [--port P] [--model M] [--device D] [--share] [--no-browser]
-                  [--auth USER:PASSWORD]
+                  [--auth USER:PASSWORD] [--mcp]
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import ipaddress
 import os
 import secrets
@@ -26,9 +27,13 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--browser", action=argparse.BooleanOptionalAction, default=True,
                         help="open the browser")  # fmt: skip
     parser.add_argument("--auth", metavar="USER:PASSWORD", help="ask for a password")
+    parser.add_argument("--mcp", action="store_true",
+                        help="offer the endpoints as tools of an MCP server too")  # fmt: skip
     flags = parser.parse_args(arguments)
     if flags.auth is not None and not all(flags.auth.partition(":")[::2]):
         parser.error("--auth: expected USER:PASSWORD")
+    if flags.mcp and importlib.util.find_spec("mcp") is None:
+        parser.error("--mcp: needs the package mcp; run: pip install 'gradio[mcp]'")
     return flags
 
 
@@ -73,12 +78,15 @@ def main(arguments: list[str] | None = None) -> None:
             inbrowser=flags.browser,
             auth=auth,
             prevent_thread_lock=True,
+            mcp_server=flags.mcp,
             **launch_options(),
         )
     except OSError as error:
         print(f"error: {error}; choose another with --port", file=sys.stderr)
         raise SystemExit(2) from None
     models.start()
+    if flags.mcp:
+        print(f"MCP server: {window.local_url}gradio_api/mcp/", flush=True)
     window.block_thread()
 
 

@@ -52,6 +52,18 @@ def test_half_a_password_is_refused(
     assert "USER:PASSWORD" in capsys.readouterr().err
 
 
+def test_mcp_without_its_package_says_what_to_install(
+    start: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(start.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit) as end:
+        start.parse(["--mcp"])
+    assert end.value.code == 2
+    told = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "pip install 'gradio[mcp]'" in told
+    assert not start.parse([]).mcp
+
+
 def test_the_window_is_built_without_torch() -> None:
     code = (
         "import sys; from app.layout import build_window; from app.models import Models; "
