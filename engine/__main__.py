@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from engine.errors import EngineError, RequestError
-from engine.request import EditOptions, EditRequest, Task
+from engine.request import EditOptions, EditRequest, Region, Task
 
 # The base of everything the parser raises. Newer typer carries its own copy of click, so the class
 # is taken from typer's public exception, whichever click that derives from.
@@ -55,6 +55,24 @@ RuleOpt = Annotated[str, typer.Option("--rule", help="default, or paper (the VAR
 StructureOpt = Annotated[
     int | None, typer.Option("--structure", help="Coarse scales to keep: 0 is all new.")
 ]
+CandidatesOpt = Annotated[
+    int | None, typer.Option("--candidates", help="Draw so many, keep the best; up to 16.")
+]
+BlendOpt = Annotated[
+    str | None, typer.Option("--blend", help="none, membrane, poisson or multiband.")
+]
+MatchColourOpt = Annotated[
+    bool | None, typer.Option(help="Take the shift of colour on the known rim out of the edit.")
+]
+GrowOpt = Annotated[
+    int | None, typer.Option("--grow", help="Rim around the mask not to believe, model pixels.")
+]
+SoftScalesOpt = Annotated[
+    int | None, typer.Option("--soft-scales", help="Last scales without a draw: smoother.")
+]
+ScheduleOpt = Annotated[
+    str | None, typer.Option("--guidance-schedule", help="linear, constant or cosine.")
+]
 JsonOpt = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 LabelOpt = Annotated[str | None, typer.Option("--label", help="A class name or id.")]
 
@@ -77,6 +95,12 @@ def inpaint(
     feather: FeatherOpt = None,
     rule: RuleOpt = "default",
     structure: StructureOpt = None,
+    candidates: CandidatesOpt = None,
+    blend: BlendOpt = None,
+    match_colour: MatchColourOpt = None,
+    grow: GrowOpt = None,
+    soft_scales: SoftScalesOpt = None,
+    guidance_schedule: ScheduleOpt = None,
     as_json: JsonOpt = False,
 ) -> None:
     """Regenerate what the mask covers."""
@@ -102,6 +126,12 @@ def outpaint(
     top_p: TopPOpt = None,
     rule: RuleOpt = "default",
     structure: StructureOpt = None,
+    candidates: CandidatesOpt = None,
+    blend: BlendOpt = None,
+    match_colour: MatchColourOpt = None,
+    grow: GrowOpt = None,
+    soft_scales: SoftScalesOpt = None,
+    guidance_schedule: ScheduleOpt = None,
     as_json: JsonOpt = False,
 ) -> None:
     """Extend the picture on any sides."""
@@ -111,9 +141,13 @@ def outpaint(
 @app.command("edit-class")
 def edit_class(
     image: ImageArg,
-    mask: MaskOpt,
     out: OutOpt,
-    label: Annotated[str, typer.Option("--label", help="A class name or id.")],
+    mask: Annotated[Path | None, typer.Option(help="White where to change; same size.")] = None,
+    label: LabelOpt = None,
+    region: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MASK:LABEL", help="Instead of mask and label; repeat it for more."),
+    ] = None,
     model: ModelOpt = "auto",
     device: DeviceOpt = "auto",
     precision: PrecisionOpt = "auto",
@@ -126,9 +160,15 @@ def edit_class(
     feather: FeatherOpt = None,
     rule: RuleOpt = "default",
     structure: StructureOpt = None,
+    candidates: CandidatesOpt = None,
+    blend: BlendOpt = None,
+    match_colour: MatchColourOpt = None,
+    grow: GrowOpt = None,
+    soft_scales: SoftScalesOpt = None,
+    guidance_schedule: ScheduleOpt = None,
     as_json: JsonOpt = False,
 ) -> None:
-    """Turn what the mask covers into something of a class."""
+    """Turn what the mask covers into something of a class; or each of several regions."""
     _edit(locals(), task="edit_class")
 
 
@@ -144,6 +184,9 @@ def generate_command(
     guidance: GuidanceOpt = None,
     top_k: TopKOpt = None,
     top_p: TopPOpt = None,
+    candidates: CandidatesOpt = None,
+    soft_scales: SoftScalesOpt = None,
+    guidance_schedule: ScheduleOpt = None,
     as_json: JsonOpt = False,
 ) -> None:
     """Make a new picture."""
@@ -157,14 +200,21 @@ def _edit(given: dict[str, Any], *, task: Task) -> None:
     _check_output(out, given["variations"])
     options = {k: given[k] for k in EditOptions.model_fields if given.get(k) is not None}
     sides = {k: given[k] for k in ("left", "right", "top", "bottom") if k in given}
-    request = EditRequest(task=task, label=given["label"], options=EditOptions(**options), **sides)
+    masks, regions = _regions(given.get("region") or [])
+    request = EditRequest(
+        task=task, label=given["label"], regions=regions, options=EditOptions(**options), **sides
+    )
 
     from engine.loading import load_editor
     from engine.pixels import encode_image, open_image
 
     image = None if picture is None else open_image(picture)
-    mask = open_image(given["mask"]) if "mask" in given else None
-    request = request.model_copy(update={"image": image, "mask": mask})
+    mask = None if given.get("mask") is None else open_image(given["mask"])
+    painted = [
+        region.model_copy(update={"mask": open_image(path)})
+        for region, path in zip(regions, masks, strict=True)
+    ]
+    request = request.model_copy(update={"image": image, "mask": mask, "regions": tuple(painted)})
     editor = load_editor(given["model"], device=given["device"], precision=given["precision"])
 
     from tqdm import tqdm
@@ -200,6 +250,17 @@ def _edit(given: dict[str, Any], *, task: Task) -> None:
     else:
         for name, seed in zip(files, result.seeds, strict=True):
             print(f"{name}  seed {seed}")
+
+
+def _regions(given: list[str]) -> tuple[list[Path], tuple[Region, ...]]:
+    """Each MASK:LABEL as the mask's path and a region that waits for it."""
+    for text in given:
+        if not all(text.rpartition(":")[::2]):
+            raise RequestError(
+                f"--region: expected MASK:LABEL such as hat.png:clothing, got {text!r}"
+            )
+    parts = [text.rpartition(":") for text in given]
+    return [Path(path) for path, _, _ in parts], tuple(Region(label=name) for _, _, name in parts)
 
 
 def _check_output(out: Path, variations: int) -> None:

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine import EditOptions, load_editor
+from engine import EditOptions, EditRequest, load_editor
 from engine.__main__ import main
 from engine.checkpoint import save_model
 from engine.pixels import open_image
+from engine.request import Region
 from tests.pictures import noisy_rgb
 from tests.tiny import LABELS, tiny_var, tiny_vqvae
 
@@ -60,6 +61,41 @@ def test_every_task_gives_pythons_bytes(folder: Path, tmp_path: Path) -> None:
         out = tmp_path / "out.png"
         assert run(folder, f"{line} --seed 1 --top-k 20 -o {out}") == 0
         assert out.read_bytes() == result.png(), line
+
+
+def test_the_levers_of_an_edit_have_options(folder: Path, tmp_path: Path) -> None:
+    editor = load_editor(str(folder / "tiny"), device="cpu")
+    photo, mask = open_image(folder / "photo.jpg"), open_image(folder / "mask.png")
+    options = EditOptions(
+        seed=1, candidates=3, blend="multiband", match_colour=True, grow=2, soft_scales=1,
+        guidance_schedule="cosine",
+    )  # fmt: skip
+    out = tmp_path / "out.png"
+    line = (
+        "inpaint photo.jpg --mask mask.png --label bird --seed 1 --candidates 3 --blend multiband "
+        "--match-colour --grow 2 --soft-scales 1 --guidance-schedule cosine"
+    )
+    assert run(folder, f"{line} -o {out}") == 0
+    assert out.read_bytes() == editor.inpaint(photo, mask, "bird", options).png()
+
+
+def test_regions_are_given_as_mask_and_label(folder: Path, tmp_path: Path) -> None:
+    editor = load_editor(str(folder / "tiny"), device="cpu")
+    photo, masks = open_image(folder / "photo.jpg"), [np.zeros((50, 70), bool) for _ in "ab"]
+    masks[0][5:20, 5:20] = masks[1][15:45, 10:60] = True
+    regions = tuple(Region(mask=m, label=n) for m, n in zip(masks, ("bird", "hills"), strict=True))
+    result = editor.run(
+        EditRequest(
+            task="edit_class", image=photo, regions=regions, options=EditOptions(seed=1)
+        )
+    )
+    words = ["edit-class", str(folder / "photo.jpg"), "--seed", "1", "-o", str(tmp_path / "r.png")]
+    for name, region in zip("ab", regions, strict=True):
+        path = tmp_path / f"{name}.png"
+        Image.fromarray(region.mask).save(path)
+        words += ["--region", f"{path}:{region.label}"]
+    assert main([*words, "--model", str(folder / "tiny"), "--device", "cpu"]) == 0
+    assert (tmp_path / "r.png").read_bytes() == result.png()
 
 
 def test_variations_get_numbers_and_json_tells_all(
