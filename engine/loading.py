@@ -9,6 +9,7 @@ from engine.device import choose_device, choose_precision
 from engine.editor import Editor
 from engine.labels import Labels
 from engine.model.autoencoder import channels_last
+from engine.model.packed import pack
 from engine.registry import WEIGHTS, free_memory, resolve
 
 
@@ -31,6 +32,7 @@ def load_editor(
     files = resolve(model, weights, memory=free, bytes_per_weight=dtype.itemsize)
     loaded = load_pair(files.vqvae, files.var, device=where, dtype=dtype)
     channels_last(loaded.vqvae)
+    pack(loaded.var)
     return Editor(
         loaded.vqvae,
         loaded.var,

@@ -31,6 +31,7 @@ from engine.masks import finest_keep, regenerate_maps
 from engine.model import VAR, VQVAE
 from engine.model.attention import choose_attention
 from engine.model.autoencoder import channels_last
+from engine.model.packed import pack
 from engine.pixels import to_tensor
 from engine.registry import resolve
 from engine.request import EditOptions, EditRequest
@@ -76,6 +77,7 @@ def networks(case: Case) -> tuple[VQVAE, VAR]:
         var = _random(skeleton_var(spec, attention), device, dtype)
     if case.implementation == OURS:
         channels_last(vqvae)
+        pack(var)
     return vqvae, var
 
 

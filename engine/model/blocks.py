@@ -55,6 +55,8 @@ class SelfAttention(nn.Module):
                 torch.full((1, spec.heads, 1, 1), INITIAL_LOG_SCALE)
             )
         self.mat_qkv = nn.Linear(width, 3 * width, bias=False)
+        self.to_q: nn.Module | None = None  # with ``to_kv`` instead of mat_qkv once it is packed
+        self.to_kv: nn.Module | None = None
         self.q_bias = nn.Parameter(torch.zeros(width))
         self.v_bias = nn.Parameter(torch.zeros(width))
         self.register_buffer("zero_k_bias", torch.zeros(width))
@@ -63,7 +65,11 @@ class SelfAttention(nn.Module):
     def queries(self, x: Tensor) -> Tensor:
         """(B, n, C) -> (B, n, H, D), normalised and scaled."""
         width = x.shape[-1]
-        q = F.linear(x, self.mat_qkv.weight[:width], self.q_bias)
+        q: Tensor
+        if self.to_q is not None:
+            q = self.to_q(x)
+        else:
+            q = F.linear(x, self.mat_qkv.weight[:width], self.q_bias)
         q = q.unflatten(-1, (self.heads, HEAD_SIZE))
         if self.l2_norm:
             log_scale = self.scale_mul_1H11.float().clamp_max(MAX_LOG_SCALE)
@@ -73,8 +79,11 @@ class SelfAttention(nn.Module):
     def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, n, C) -> two of (B, n, H, D); the keys normalised."""
         width = x.shape[-1]
-        bias = torch.cat([self.zero_k_bias, self.v_bias])
-        kv = F.linear(x, self.mat_qkv.weight[width:], bias)
+        if self.to_kv is not None:
+            kv = self.to_kv(x)
+        else:
+            bias = torch.cat([self.zero_k_bias, self.v_bias])
+            kv = F.linear(x, self.mat_qkv.weight[width:], bias)
         k, v = kv.unflatten(-1, (2, self.heads, HEAD_SIZE)).unbind(-3)
         if self.l2_norm:
             k = F.normalize(k.float(), dim=-1).to(x.dtype)
@@ -109,9 +118,10 @@ class MLP(nn.Module):
         super().__init__()
         self.fc1 = nn.Linear(width, ratio * width)
         self.fc2 = nn.Linear(ratio * width, width)
+        self.activation: nn.Module = nn.GELU(approximate="tanh")
 
     def forward(self, x: Tensor) -> Tensor:
-        return cast(Tensor, self.fc2(F.gelu(self.fc1(x), approximate="tanh")))
+        return cast(Tensor, self.fc2(self.activation(self.fc1(x))))
 
 
 class Block(nn.Module):

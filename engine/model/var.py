@@ -13,7 +13,6 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from engine.model.attention import Attention, sdpa
 from engine.model.blocks import Block, Modulation, modulated_norm
@@ -188,7 +187,7 @@ class VAR(nn.Module):
     def logits(self, hidden: Tensor, condition: Condition) -> Tensor:
         """(B, n, C) -> (B, n, V) in float32."""
         normed = modulated_norm(hidden, condition.head_scale, condition.head_shift, self.dtype)
-        return F.linear(normed, self.head.weight, self.head.bias).float()
+        return cast(Tensor, self.head(normed)).float()
 
     def forward(self, inputs: Tensor, labels: Tensor, *, scales: int | None = None) -> Tensor:
         """Teacher forcing: logits (B, L, V) from inputs (B, L - 1, z) and labels (B,).
