@@ -16,7 +16,6 @@ from engine.frame import Frame
 from engine.pixels import RGB, to_tensor
 from engine.ranking import best_first, score, seam
 from engine.request import EditOptions, EditRequest
-from engine.windows import Window
 
 
 @dataclass(frozen=True)
@@ -29,32 +28,39 @@ class Edited:
 
 @dataclass
 class Case:
-    """A picture of the model's own size with a mask; edits that share their tokens share work."""
+    """A picture of the model's own size with a mask; edits that share their tokens share work.
+
+    ``context`` "whole" lets the model see the whole picture, None leaves that to the options.
+    ``raw`` pictures are those of the frame.
+    """
 
     editor: Editor
     picture: RGB
     mask: Mask
     label: str | None
     task: Literal["inpaint", "edit_class"]
+    context: Literal["whole"] | None = "whole"
     made: dict[Any, Floats] = field(default_factory=dict, repr=False)
 
     def job(self, options: EditOptions) -> Job:
         """The checked request."""
+        if self.context is not None:
+            options = options.model_copy(update={"context": self.context})
         return self.editor.prepare(
             EditRequest(
                 task=self.task,
                 image=Image.fromarray(self.picture),
                 mask=self.mask,
                 label=self.label,
-                options=options.model_copy(update={"context": "whole"}),
+                options=options,
             )
         )
 
     def edit(self, options: EditOptions) -> Edited:
         """The edit with these options: the best candidate, if there are several."""
         job = self.job(options)
-        frame = self._frame()
-        key = (tokens_of(job.rule), job.sampling, job.seeds, options.speed)
+        frame = self._frame(job)
+        key = (tokens_of(job.rule), job.sampling, job.seeds, options.speed, frame.window)
         if key not in self.made:
             self.made[key] = self._best(job, frame)
         raw = self.made[key]
@@ -63,13 +69,14 @@ class Case:
     def several(self, options: EditOptions, count: int) -> list[RGB]:
         """``count`` results of seeds that follow one another."""
         job = self.job(options.model_copy(update={"variations": count, "candidates": None}))
-        frame = self._frame()
+        frame = self._frame(job)
         *_, last = self.editor.regenerate(job, [frame], 0)
         pictures = self.editor.decode(last.feature_map, count)
         return [self._composited(job, frame, raw) for raw in pictures]
 
-    def _frame(self) -> Frame:
-        return Frame.cut(self.picture, self.mask, Window(0, 0, self.editor.side), self.editor.side)
+    def _frame(self, job: Job) -> Frame:
+        (window,) = self.editor.views(job.request)
+        return Frame.cut(self.picture, self.mask, window, self.editor.side)
 
     def _best(self, job: Job, frame: Frame) -> Floats:
         *_, last = self.editor.regenerate(job, [frame], 0)

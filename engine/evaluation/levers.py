@@ -43,13 +43,14 @@ def rows_for(
 ) -> dict[str, Changes]:
     """Name of each row -> the options it changes, for a model with these scales.
 
-    "paper's masks" has every lever of the default but the masks (bilinear, no scale kept but the
-    first): compare it with "structure 0".
+    The paper's rule sees the whole picture. "paper's masks" has every lever of the default but the
+    masks (bilinear, no scale kept but the first): compare it with "structure 0".
     """
     chosen = rule_for(TASKS[mode], EditOptions(), scales, defaults)
-    rows: dict[str, Changes] = {PAPER: {"rule": "paper"}}
+    paper = {"rule": "paper", "context": "whole"}
+    rows: dict[str, Changes] = {PAPER: paper}
     carried = {name: getattr(chosen, name) for name in EDITING}
-    rows["paper's masks"] = {"rule": "paper", **carried}
+    rows["paper's masks"] = {**paper, **carried}
     for lever, values in CHOICES.items():
         if lever in LABELLED_ONLY and mode == "unlabelled":
             continue
@@ -58,6 +59,8 @@ def rows_for(
                 continue
             if value != getattr(chosen, lever):
                 rows[row_name(lever, value)] = {lever: value}
+    if mode == "labelled":
+        rows["context whole"] = {"context": "whole"}
     rows[f"best of {CANDIDATES}"] = {"candidates": CANDIDATES}
     rows[DEFAULT] = {}
     return rows

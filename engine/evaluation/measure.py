@@ -143,7 +143,7 @@ class Measure:
         """Ranks of the asked class (0 is first), by row of labelled edits."""
         scene = scenes.class_edit(index)
         made = {"held-out sticker": scene.with_sticker, "trained sticker": scene.with_known_sticker}
-        case = Case(self.editor, scene.picture, scene.mask, scene.label, "edit_class")
+        case = Case(self.editor, scene.picture, scene.mask, scene.label, "edit_class", None)
         for row, changes in self._rows("labelled").items():
             made[row] = case.edit(self.plan.row(changes, index)).result
         ranks = _ranks(judge, list(made.values()), scene.mask, scene.label)
@@ -153,7 +153,7 @@ class Measure:
         """The rank of the removed class by row of unlabelled edits, and if any object is found."""
         scene = scenes.removal(index)
         made: dict[str, RGB] = {"unedited": scene.picture}
-        case = Case(self.editor, scene.picture, scene.mask, None, "inpaint")
+        case = Case(self.editor, scene.picture, scene.mask, None, "inpaint", None)
         rows = {**self._rows("unlabelled"), PAPER: {"rule": "paper"}}
         for row, changes in rows.items():
             made[row] = case.edit(self.plan.row(changes, index)).result

@@ -7,6 +7,7 @@ extend-2-1.jpg extend-1-2.jpg   extensions to twice the side
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -25,14 +26,21 @@ from engine.training.data import Pictures, StickerSet, keyed_generator, open_pic
 
 PICTURES = 8
 SEEDS = tuple(range(8))
-TASK_ROWS = 6
+TASK_ROWS, EXTENDED = 6, 4
 SHOWN = 144  # side of a picture on a sheet
 GAP, HEAD, LEFT = 3, 18, 92
 BYTES = 290_000  # of a sheet
 MASK_COLOUR = (255, 0, 128)
-# Kinds of things that a sheet asks for, where the model has them; else its first ones.
-ASKED = ("bird", "boat", "flower", "fruit", "land vehicle", "building")
-GENERATED = ("face", "bird", "flower", "boat", "land vehicle", "mountain", "sea & beach", "forest")
+# What a sheet asks for: the first of these that the model knows, finer names before classes; the
+# model's own first names if it knows none.
+ASKED = (
+    ("owl", "bird"), ("sailboat", "boat"), ("rose", "flower"),
+    ("strawberry", "fruit"), ("automobile", "land vehicle"), ("castle", "building"),
+)  # fmt: skip
+GENERATED = (
+    ("grinning face", "face"), ("owl", "bird"), ("butterfly", "bug"), ("rose", "flower"),
+    ("sailboat", "boat"), ("mountain",), ("sea & beach",), ("forest",),
+)  # fmt: skip
 
 
 def make_sheets(
@@ -45,11 +53,11 @@ def make_sheets(
     scenes = _scenes(data, pictures, seed)
     sheets = {
         "inpaint": _inpaint(editor, pictures, scenes, options),
-        "outpaint": _outpaint(editor, pictures, options),
+        "outpaint": _outpaint(editor, pictures, scenes, options),
         "class-edit": _class_edit(editor, pictures, scenes, options),
         "generate": _generate(editor, options),
-        "extend-2-1": _extend(editor, pictures, options, wide=True),
-        "extend-1-2": _extend(editor, pictures, options, wide=False),
+        "extend-2-1": _extend(editor, pictures, scenes, options, wide=True),
+        "extend-1-2": _extend(editor, pictures, scenes, options, wide=False),
     }
     for name, sheet in sheets.items():
         yield _save(folder / f"{name}.jpg", sheet)
@@ -132,25 +140,41 @@ def _inpaint(
     return sheet(rows, ["mask", *_seeds()], names, 120)
 
 
-def _outpaint(editor: Editor, pictures: Pictures, options: EditOptions) -> Image.Image:
+def _views(pictures: Pictures, scenes: Scenes | None, count: int) -> list[RGB]:
+    """Held-out pictures to extend: bare scenery and scenery with an object, by turns."""
+    if scenes is None:
+        return [pictures[index][0] for index in range(count)]
+    return [
+        scenes.removal(index).picture if index % 2 else scenes.class_edit(index).picture
+        for index in range(count)
+    ]
+
+
+def _before(picture: RGB, across: int, down: int) -> RGB:
+    """The picture in the middle of the canvas that it is extended to."""
+    wide = ((down, down), (across, across), (0, 0))
+    return np.pad(picture, wide, constant_values=200)
+
+
+def _outpaint(
+    editor: Editor, pictures: Pictures, scenes: Scenes | None, options: EditOptions
+) -> Image.Image:
     rows = []
-    for index in range(TASK_ROWS - 1):
-        picture, _ = pictures[index]
-        several = options.model_copy(update={"seed": SEEDS[0], "variations": len(SEEDS)})
-        result = editor.outpaint(Image.fromarray(picture), left="25%", right="25%", options=several)
-        room = editor.side // 4
-        before = np.full((editor.side, editor.side + 2 * room, 3), 200, np.uint8)
-        before[:, room:-room] = picture
+    several = options.model_copy(update={"seed": SEEDS[0], "variations": len(SEEDS)})
+    for picture in _views(pictures, scenes, TASK_ROWS - 1):
+        image = Image.fromarray(picture)
+        result = editor.outpaint(image, left="25%", right="25%", options=several)
+        before = _before(picture, editor.side // 4, 0)
         rows.append([before, *(np.asarray(image) for image in result.images)])
     names = [f"held-out {i}\n+25 % left\nand right" for i in range(len(rows))]
     return sheet(rows, ["before", *_seeds()], names, 140)
 
 
-def _known(editor: Editor, wanted: Sequence[str]) -> list[str]:
-    """Those of the wanted names that the model has; its first ones if it has none."""
+def _known(editor: Editor, wanted: Sequence[tuple[str, ...]]) -> list[str]:
+    """The first name of each group that the model has; its own first names if it has none."""
     labels = {name.casefold() for name in editor.label_names.names}
-    found = [name for name in wanted if name in labels]
-    return found or list(editor.labels[: len(wanted)])
+    groups = [[name for name in group if name in labels] for group in wanted]
+    return [group[0] for group in groups if group] or list(editor.labels[: len(wanted)])
 
 
 def _class_edit(
@@ -164,7 +188,7 @@ def _class_edit(
         else:
             picture, _ = pictures[index]
             mask = make_mask("box", editor.side, keyed_generator(0, index))
-        case = Case(editor, picture, mask, label, "edit_class")
+        case = Case(editor, picture, mask, label, "edit_class", None)
         first = options.model_copy(update={"seed": SEEDS[0]})
         rows.append([masked(picture, mask), *case.several(first, len(SEEDS))])
         names.append(f"to\n{label}")
@@ -181,20 +205,27 @@ def _generate(editor: Editor, options: EditOptions) -> Image.Image:
     return sheet(rows, _seeds(), labels, 120)
 
 
-def _extend(editor: Editor, pictures: Pictures, options: EditOptions, *, wide: bool) -> Image.Image:
+def _extend(
+    editor: Editor,
+    pictures: Pictures,
+    scenes: Scenes | None,
+    options: EditOptions,
+    *,
+    wide: bool,
+) -> Image.Image:
     """Held-out pictures extended to twice their width, or height, by half on either side."""
     rows = []
     half = {"left": "50%", "right": "50%"} if wide else {"top": "50%", "bottom": "50%"}
-    for index in range(4):
-        picture, _ = pictures[index]
-        found = []
+    room = editor.side // 2
+    for picture in _views(pictures, scenes, EXTENDED):
+        image = Image.fromarray(picture)
+        found = [_before(picture, room if wide else 0, 0 if wide else room)]
         for seed in SEEDS[:3]:
             one = options.model_copy(update={"seed": seed})
-            found.append(editor.outpaint(Image.fromarray(picture), options=one, **half).images[0])
-        rows.append([picture, *(np.asarray(image) for image in found)])
+            found.append(np.asarray(editor.outpaint(image, options=one, **half).images[0]))
+        rows.append(found)
     names = [f"held-out {i}\n{'2:1' if wide else '1:2'}" for i in range(len(rows))]
-    heads = ["original", *_seeds()[:3]]
-    return sheet(rows, heads, names, 300 if wide else 240)
+    return sheet(rows, ["before", *_seeds()[:3]], names, 320)
 
 
 def _fit(picture: RGB, side: int) -> RGB:
@@ -207,7 +238,7 @@ def _fit(picture: RGB, side: int) -> RGB:
 
 
 def _wrapped(name: str) -> str:
-    return "\n".join(name.split("\n") if "\n" in name else name.split(" "))
+    return "\n".join(textwrap.fill(line, 13) for line in name.split("\n"))
 
 
 def _save(path: Path, picture: Image.Image) -> Path:
