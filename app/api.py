@@ -47,6 +47,17 @@ def pictures_input(label: str) -> gr.File:
     return field
 
 
+def json_input(label: str, *kinds: str) -> gr.JSON:
+    """A JSON value; ``kinds`` are what JSON Schema calls the types that it may have.
+
+    Gradio describes every JSON by ``"type": {}``, which is no valid schema: MCP clients refuse it.
+    """
+    field = gr.JSON(label=label)
+    schema = {"anyOf": [{"type": kind} for kind in (*kinds, "null")]}
+    field.api_info = lambda: schema  # type: ignore[method-assign]
+    return field
+
+
 def _path(payload: Any) -> str | None:
     if payload is None:
         return None
@@ -72,10 +83,10 @@ def add_endpoints(handlers: Handlers) -> None:
     doors = Endpoints(handlers)
     with gr.Column(visible=False):
         image, mask = picture_input("image"), picture_input("mask")
-        label = gr.JSON(label="label")
-        left, right, top, bottom = (gr.JSON(label=side) for side in SIDES)
-        model, options = gr.JSON(label="model"), gr.JSON(label="options")
-        masks, labels = pictures_input("masks"), gr.JSON(label="labels")
+        label = json_input("label", "string", "integer")
+        left, right, top, bottom = (json_input(side, "integer", "string") for side in SIDES)
+        model, options = json_input("model", "string"), json_input("options", "object")
+        masks, labels = pictures_input("masks"), json_input("labels", "array")
         files = gr.File(label="images", file_count="multiple")
         report = gr.JSON(label="report")
         known = gr.JSON(label="models")

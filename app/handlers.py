@@ -125,7 +125,7 @@ class Handlers:
         if offer and offer.bytes:
             detail += f", {offer.bytes / 1e6:.0f} MB"
         about = editor.about or (offer.about if offer else "")
-        note = markup.model_note(offer.title if offer else name, about, detail)
+        note = markup.model_note(offer.title if offer else name, about, detail, offers)
         count = len(editor.scales)
         keeps = [(f"first {k} of {count} scales", k) for k in range(1, count)]
         more = gr.update(choices=keeps, value=max(1, min(count - 1, round(count / 3))))

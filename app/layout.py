@@ -192,8 +192,6 @@ class Page:
         with gr.Row(elem_id="tools"):
             self._add("open", gr.UploadButton, "Open", size="sm", min_width=0,
                       file_types=[*PICTURES, SUFFIX], type="filepath")  # fmt: skip
-            self._add("save-project", gr.Button, "Save project", size="sm", min_width=0,
-                      interactive=False)  # fmt: skip
             self._add("undo", gr.Button, "Undo", size="sm", min_width=0, interactive=False)
             self._add("redo", gr.Button, "Redo", size="sm", min_width=0, interactive=False)
             gr.HTML("<span></span>", elem_classes="gap")
@@ -236,6 +234,10 @@ class Page:
                       container=False, min_width=80, scale=1, filterable=False)  # fmt: skip
             self._add("download", gr.Button, "Download", size="sm", interactive=False, scale=1,
                       min_width=80)  # fmt: skip
+        with gr.Row(elem_id="past"):
+            gr.HTML("<span>History</span>")
+            self._add("save-project", gr.Button, "Save project", size="sm", min_width=0,
+                      interactive=False)  # fmt: skip
         self._add("history", gr.Gallery, visible=False, format="png", label="History",
                   allow_preview=False, columns=8, rows=1, height="auto", object_fit="cover",
                   interactive=False, buttons=[], show_label=False, container=False)  # fmt: skip
@@ -278,10 +280,10 @@ class Page:
             button = parts[f"aspect-{ratio.replace(':', '-')}"]
             self.on(button.click, _fixed(do.aspect, ratio), ["session"])
         self.pick(parts["examples"].select, self._open_example, ["task", "session"])
-        self.on(parts["pick"].input, self.tools.pick, ["pick", "session"], trigger_mode="multiple")
+        self.on(parts["pick"].change, self.tools.pick, ["pick", "session"], trigger_mode="multiple")
         self.on(
             partial(gr.on, [
-                parts["painted"].input, parts["task"].change, parts["model"].change,
+                parts["painted"].change, parts["task"].change, parts["model"].change,
                 parts["context"].change, *(parts[name].change for name in MARGINS),
             ]),
             self.tools.sight, ["painted", "session", "task", "model", "context", *MARGINS],
@@ -307,7 +309,8 @@ class Page:
             brush = canvas.brush_radius(moment.size)
             shown = screens.tinted(canvas.proxy(moment.image), moment.regions)
             value = canvas.editor_value(shown, moment.mask)
-            classes = ["filled", "masked"] if value["layers"] else ["filled"]
+            classes = [f"size-{shown.width}x{shown.height}", "filled"]
+            classes += ["masked"] if value["layers"] else []
         editor = canvas.mask_editor(
             value,
             elem_id="canvas",
@@ -334,7 +337,7 @@ class Page:
             concurrency_limit=RUNS,
         )  # fmt: skip
         back = self.tools.paint_back
-        self.on(parts["stroke-back"].input, back, ["stroke-back", "canvas", "session"], here=here,
+        self.on(parts["stroke-back"].change, back, ["stroke-back", "canvas", "session"], here=here,
                 trigger_mode="multiple")  # fmt: skip
         for how in ("clear", "invert", "grow", "shrink"):
             button = parts[f"mask-{how}"]

@@ -10,9 +10,12 @@ import io
 import json
 from collections.abc import Sequence
 from html import escape
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from PIL import Image
+
+if TYPE_CHECKING:
+    from app.models import Offer
 
 Tone = Literal["idle", "busy", "done", "error"]
 
@@ -21,6 +24,12 @@ REGION_COLOURS = (  # apart from each other and from the mask's pink; for light 
     (255, 109, 77), (90, 75, 216), (132, 204, 22), (180, 83, 9), (20, 184, 166), (148, 163, 184),
 )  # fmt: skip
 
+GET = "python -m engine models download"
+MODEL_WORDS = (
+    "The bundled model knows stickers and scenery, and needs next to nothing. For photos of the "
+    "1000 ImageNet classes get official weights: the larger, the better and the slower. None of "
+    "them follows sentences: they know classes."
+)
 REGION_CLICKS = """
 element.addEventListener("click", (event) => {
   const button = event.target.closest("button[data-index]");
@@ -184,9 +193,37 @@ def key(key: str) -> str:
     return f'<span data-key="{escape(key)}"></span>'
 
 
-def model_note(title: str, about: str, detail: str) -> str:
+def model_note(title: str, about: str, detail: str, offers: Sequence[Offer] = ()) -> str:
+    """The model in a line that opens the list of all of them."""
     text = f"{escape(about)} <em>{escape(detail)}</em>"
-    return f'<div class="note" title="{escape(f"{title}. {about}")}">{text}</div>'
+    return (
+        f'<button type="button" class="note" title="{escape(f"{title}. {about}")}" '
+        "onclick=\"document.getElementById('models').showModal()\">"
+        f"{text}</button>{_models(offers)}"
+    )
+
+
+def _models(offers: Sequence[Offer]) -> str:
+    """What each model is good for, what it takes, and where it comes from."""
+    rows = "".join(
+        f"<tr><th>{escape(offer.title)}</th><td>{escape(offer.about)}</td>"
+        f"<td>{_megabytes(offer.bytes)}</td><td>{_megabytes(offer.memory)}</td>"
+        f"<td>{escape(offer.source)}<br><small>{escape(offer.licence)}</small></td>"
+        f"<td>{'here' if offer.present else f'<code>{GET} {escape(offer.name)}</code>'}</td></tr>"
+        for offer in offers
+    )
+    return (
+        '<dialog id="models" aria-label="Models"><form method="dialog"><h2>Models</h2>'
+        f"<p>{MODEL_WORDS}</p><table><thead><tr><th>Model</th><th>Good for</th><th>Size</th>"
+        "<th>Memory</th><th>From</th><th>Get it</th></tr></thead>"
+        f"<tbody>{rows}</tbody></table><button>Close</button></form></dialog>"
+    )
+
+
+def _megabytes(count: int) -> str:
+    if not count:
+        return "–"
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
 def head() -> str:

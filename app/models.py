@@ -30,6 +30,8 @@ class Offer:
     present: bool
     bytes: int = 0
     source: str = ""
+    memory: int = 0  # bytes that an edit takes, roughly; 0 where nobody knows
+    licence: str = ""
 
 
 class Models:
@@ -84,24 +86,34 @@ class Models:
         with self.line.turn(cancelled, ahead) as mine:
             yield mine
 
+    def _bytes_per_weight(self) -> int:
+        """What a loaded model's weights take here; half precision until one is loaded."""
+        for editor in self._editors.values():
+            return next(editor.var.parameters()).element_size()
+        return 2
+
     def offers(self) -> list[Offer]:
         """Every known model, those on disk first; the loaded ones are always among them."""
         offers: list[Offer] = []
         try:
             import engine
+            from engine.registry import OFFICIAL
 
+            needs = {model.name: model.memory(self._bytes_per_weight()) for model in OFFICIAL}
             for info in engine.models():
                 offers.append(
                     Offer(
                         name=info.name,
-                        title=getattr(info, "title", info.name),
-                        about=getattr(info, "about", ""),
-                        present=bool(info.present),
-                        bytes=int(getattr(info, "bytes", 0) or 0),
-                        source=str(getattr(info, "source", "")),
+                        title=info.title,
+                        about=info.about,
+                        present=info.present,
+                        bytes=info.bytes,
+                        source=info.source,
+                        memory=needs.get(info.name, 0),
+                        licence=info.licence,
                     )
                 )
-        except (EngineError, AttributeError, ImportError):
+        except EngineError:
             offers = []
         known = {offer.name for offer in offers}
         for name, editor in self._editors.items():

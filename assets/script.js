@@ -113,6 +113,7 @@
   function pan(on) {
     if (on === Boolean(varpaint.panning)) return;
     varpaint.panning = on;
+    $("#easel")?.classList.toggle("panning", on);
     varpaint.applyTool();
   }
 
@@ -182,6 +183,15 @@
      in between is lost. So until a version of the canvas is ready, each is loaded once. */
   const loads = { pictures: 0, layers: 0, under: 0, last: 0, once: new Map() };
   const counted = { add_image_from_url: "pictures", add_layers_from_url: "layers" };
+  /* A layer that comes before the editor took on the picture's size is put in the wrong place. */
+  async function fitting(editor) {
+    const size = $("#canvas")?.className.match(/size-(\d+)x(\d+)/);
+    for (let tries = 0; size && tries < 500; tries++) {
+      const bounds = editor.image_container?.getLocalBounds();
+      if (bounds && Math.abs(bounds.width - size[1]) < 1 && Math.abs(bounds.height - size[2]) < 1) return;
+      await new Promise((done) => setTimeout(done, 16));
+    }
+  }
   let editor_ = window.editor;
   Object.defineProperty(window, "editor", {
     configurable: true,
@@ -197,7 +207,8 @@
           loads.last = performance.now();
           if (!loads.once.has(key)) {
             loads.under++;
-            const loading = Promise.resolve(load(what)).finally(() => {
+            const sized = name === "add_layers_from_url" ? fitting(editor) : Promise.resolve();
+            const loading = sized.then(() => load(what)).finally(() => {
               loads.under--;
               loads[count]++;
               loads.last = performance.now();
@@ -238,7 +249,7 @@
     varpaint.mounted();
   }
 
-  // ---- once a frame: overlays, and whether the canvas can be painted on ------------------------
+  // ---- often: overlays, and whether the canvas can be painted on ------------------------
   const names = ["undo", "redo", "mask-clear", "mask-invert", "mask-grow", "mask-shrink", "mask-last", "import-mask",
     "export-mask", "theme", "help"];
   function title() {
@@ -268,7 +279,13 @@
     if (wanted && document.body.classList.contains("dark") !== (wanted === "dark")) {
       document.body.classList.toggle("dark", wanted === "dark");
     }
-    requestAnimationFrame(tick);
+    if (performance.now() < lively) requestAnimationFrame(tick);
+    else setTimeout(tick, CALM);
+  }
+  const CALM = 60; // milliseconds between ticks while no hand moves; every frame costs a laptop
+  let lively = 0;
+  for (const name of ["pointerdown", "pointermove", "wheel", "keydown"]) {
+    window.addEventListener(name, () => { lively = performance.now() + 500; }, { capture: true, passive: true });
   }
   const begin = () => {
     try { wanted = localStorage.getItem("varpaint-theme"); } catch { /* private window */ }

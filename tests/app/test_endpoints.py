@@ -139,3 +139,58 @@ def test_files_of_the_server_cannot_be_asked_for(client: Client) -> None:
     stream = httpx.get(f"{url}/{posted.json()['event_id']}", timeout=20).text
     assert "event: error" in stream
     assert httpx.get(f"{client.src}gradio_api/file=/etc/hostname").status_code in (403, 404)
+
+
+def test_regions_are_a_list_of_masks_and_one_of_labels(
+    client: Client, files: dict[str, Path]
+) -> None:
+    photo, mask = handle_file(files["photo.png"]), handle_file(files["mask.png"])
+    options = {"seed": 1, "candidates": 2, "blend": "none", "soft_scales": 1}
+    images, report = call(client, "edit_class", photo, None, None, options, None, [mask], ["bird"])
+    assert report["request"]["regions"] == [{"label": "bird"}]
+    assert len(images) == 1 and len(report["scores"]) == 1
+    assert report["request"]["options"]["soft_scales"] == 1
+
+
+@pytest.mark.parametrize(
+    ("masks", "labels", "words"),
+    [
+        (["mask.png"], None, "a label for each mask, got 1 masks and 0 labels"),
+        ([], ["bird"], "got 0 masks and 1 labels"),
+        (["mask.png"], ["brid"], "bird"),
+        (["mask.png"], "bird", "labels: expected a list"),
+        (["notes.txt"], ["bird"], "cannot be read"),
+        (["small.png"], ["bird"], "mask"),
+    ],
+)
+def test_mistakes_about_regions_get_one_line(
+    client: Client, files: dict[str, Path], masks: list[str], labels: Any, words: str
+) -> None:
+    photo, given = handle_file(files["photo.png"]), [handle_file(files[name]) for name in masks]
+    with pytest.raises(AppError) as told:
+        call(client, "edit_class", photo, None, None, None, None, given, labels)
+    assert words in str(told.value) and "\n" not in str(told.value)
+
+
+def test_every_parameter_has_a_valid_schema_and_a_description(client: Client) -> None:
+    """MCP clients check the schema of a tool before they call it."""
+    api = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    for endpoint in api.values():
+        for parameter in endpoint["parameters"]:
+            for one in parameter["type"].get("anyOf", []):
+                assert isinstance(one["type"], str)
+
+
+def test_the_example_of_the_readme_works(
+    server: str, files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+    code = readme.split("## HTTP", 1)[1].split("```python\n", 1)[1].split("```", 1)[0]
+    assert "http://127.0.0.1:7860" in code
+    noisy_rgb(60, 40).save(tmp_path / "photo.jpg")
+    (tmp_path / "mask.png").write_bytes(files["mask.png"].read_bytes())
+    monkeypatch.chdir(tmp_path)
+    scope: dict[str, Any] = {}
+    exec(code.replace("http://127.0.0.1:7860", server), scope)
+    assert len(scope["files"]) == 2 and scope["report"]["seeds"] == [7, 8]
+    scope["client"].close()

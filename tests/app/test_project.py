@@ -66,7 +66,8 @@ def test_a_project_brings_everything_back(tmp_path: Path) -> None:
     assert [(v.seed, v.score) for v in after.results] == [(9, 0.25)]
     assert [(v.seed, v.score) for v in after.kept] == [(5, -1.0)]
     assert after.results[0].extension == (0, 0, 10, 0)
-    assert after.kept[0].base is not None and same(after.kept[0].base.image, before.moments[0].image)
+    base = after.kept[0].base
+    assert base is not None and same(base.image, before.moments[0].image)
     used = after.chose(1).used()
     assert same(used.picture.image, before.kept[0].image)
 

@@ -211,7 +211,7 @@ def test_more_like_this_keeps_the_first_scales_and_nests(
     handlers: Handlers, photo: str, tmp_path: Path
 ) -> None:
     session = run(handlers, begin(handlers, photo), layers(tmp_path, LEFT), seed="7",
-                  **{"guidance": "", "temperature": "1.25"})  # fmt: skip
+                  guidance="", temperature="1.25")  # fmt: skip
     # painted meanwhile: a re-roll is about the mask of its run
     session = session.masked(mask(RIGHT))
 

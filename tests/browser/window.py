@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
@@ -31,12 +34,18 @@ class Window:
     @classmethod
     @contextmanager
     def open(
-        cls, browser: Browser, url: str, size: tuple[int, int] = (1120, 620)
+        cls,
+        browser: Browser,
+        url: str,
+        size: tuple[int, int] = (1120, 620),
+        *,
+        touch: bool = False,
     ) -> Iterator[Window]:
         """A new window with cookies and storage of its own; small, for without a GPU every pixel
         of the canvas costs."""
         context = browser.new_context(
-            viewport={"width": size[0], "height": size[1]}, reduced_motion="reduce"
+            viewport={"width": size[0], "height": size[1]}, reduced_motion="reduce",
+            has_touch=touch,
         )
         context.set_default_timeout(PATIENCE)
         page = context.new_page()
@@ -46,6 +55,24 @@ class Window:
         page.wait_for_function("document.querySelector('#model input')?.value === 'tiny'")
         yield window
         context.close()
+
+    @contextmanager
+    def beside(self) -> Iterator[Window]:
+        """Another window of the same browser: cookies and local storage are the same."""
+        page = self.page.context.new_page()
+        window = Window(page)
+        page.goto(self.page.url)
+        window.wait_for_canvas()
+        page.wait_for_function("document.querySelector('#model input')?.value === 'tiny'")
+        yield window
+        page.close()
+
+    def reload(self) -> None:
+        """Refresh the page and wait until the picture is on the canvas again."""
+        before = self.version
+        self.page.reload()
+        self.wait_for_canvas(before + 1)
+        self.page.wait_for_function("document.querySelector('#model input')?.value === 'tiny'")
 
     def expect_no_errors(self) -> None:
         bad = [text for text in self.errors if not any(known in text for known in HARMLESS)]
@@ -96,6 +123,17 @@ class Window:
         for place in places[1:]:
             mouse.move(*place, steps=6)
         mouse.up()
+
+    def tool(self, name: str) -> None:
+        """Choose a tool of the rail by its name."""
+        self.page.click(f"#rail [data-tool={name}]")
+        self.page.wait_for_selector(f"#rail [data-tool={name}][aria-pressed=true]")
+
+    def mask(self) -> NDArray[np.bool_]:
+        """What is painted, (H, W) of the picture, by way of the export."""
+        from engine.pixels import open_image
+
+        return np.asarray(open_image(self.download("#export-mask"))) > 0
 
     def place(self, x: float, y: float) -> tuple[float, float]:
         """Where a part of the picture is on the screen."""

@@ -1,0 +1,151 @@
+"""The same request from the window, HTTP, the command line and Python: identical bytes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gradio_client import Client, handle_file
+from PIL import Image
+
+from app.forms import edit_request
+from app.handlers import Handlers
+from app.models import Models
+from engine import load_editor
+from engine.pixels import open_image
+from engine.request import EditOptions, EditRequest, Region
+from tests.app.test_work import LEFT, RIGHT, last, layers, mask
+from tests.pictures import noisy_rgb
+
+ROOT = Path(__file__).resolve().parents[2]
+OPTIONS: dict[str, Any] = {"seed": 11, "variations": 2, "temperature": 1.25}
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    noisy_rgb(60, 40).save(tmp_path / "photo.png")
+    mask(LEFT).save(tmp_path / "left.png")
+    mask(RIGHT).save(tmp_path / "right.png")
+    return tmp_path / "photo.png"
+
+
+@pytest.fixture
+def client(server: str) -> Any:
+    client = Client(server, verbose=False, analytics_enabled=False)
+    yield client
+    client.close()
+
+
+def by_python(model: Path, request: EditRequest) -> list[bytes]:
+    result = load_editor(str(model), device="cpu").run(request)
+    return [result.png(index) for index in range(len(result.images))]
+
+
+def by_window(model: Path, photo: Path, painted: list[list[str]], labels: list[str],
+              **fields: Any) -> list[bytes]:  # fmt: skip
+    """Regions first, the last one is what is painted at Run."""
+    handlers = Handlers(Models(str(model), "cpu"))
+    session = _begin(handlers, photo)
+    for layer, label in zip(painted[:-1], labels[:-1], strict=False):
+        session = last(handlers.add_region(layer, label, session))["session"]
+    task = "edit_class" if labels else "inpaint"
+    ticket = last(handlers.runs.prepare("", session))["ticket"]
+    label = labels[-1] if labels else None
+    screens = handlers.runs.run(ticket, painted[-1], session, task, label, None, **fields)
+    session = last(screens)["session"]
+    return _files(handlers, session)
+
+
+def _begin(handlers: Handlers, photo: Path) -> Any:
+    session = next(iter(handlers.opened()))["session"]
+    return last(handlers.open_picture(str(photo), "inpaint", session))["session"]
+
+
+def _files(handlers: Handlers, session: Any) -> list[bytes]:
+    paths = [
+        last(handlers.download("PNG", session.chose(index)))["file"]
+        for index in range(len(session.results))
+    ]
+    return [Path(path).read_bytes() for path in paths]
+
+
+def by_command_line(model: Path, folder: Path, *arguments: str) -> list[bytes]:
+    out = folder / "out.png"
+    command = [sys.executable, "-m", "engine", *arguments, "-o", str(out), "--model", str(model),
+               "--device", "cpu"]  # fmt: skip
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    return [path.read_bytes() for path in sorted(folder.glob("out-*.png"))]
+
+
+def by_http(client: Client, name: str, *given: Any) -> list[bytes]:
+    files, _ = client.predict(*given, api_name=f"/{name}")
+    return [Path(file).read_bytes() for file in files]
+
+
+def test_inpaint(client: Client, photo: Path, tmp_path: Path, tiny_model_folder: Path) -> None:
+    model = tiny_model_folder
+    request = edit_request("inpaint", image=open_image(photo), mask=mask(LEFT), options=OPTIONS)
+    expected = by_python(model, request)
+    assert len(expected) == 2
+    left = photo.parent / "left.png"
+    assert by_http(client, "inpaint", handle_file(photo), handle_file(left), None, OPTIONS,
+                   None) == expected  # fmt: skip
+    fields = {"seed": "11", "variations": 2, "temperature": "1.25"}
+    assert by_window(model, photo, [layers(tmp_path, LEFT)], [], **fields) == expected
+    assert by_command_line(
+        model, tmp_path, "inpaint", str(photo), "--mask", str(left), "--seed", "11",
+        "--variations", "2", "--temperature", "1.25",
+    ) == expected  # fmt: skip
+
+
+def test_regions(client: Client, photo: Path, tmp_path: Path, tiny_model_folder: Path) -> None:
+    model, folder = tiny_model_folder, photo.parent
+    regions = (Region(mask=mask(LEFT), label="bird"), Region(mask=mask(RIGHT), label="boat"))
+    request = EditRequest(task="edit_class", image=open_image(photo), regions=regions,
+                          options=EditOptions(**OPTIONS))  # fmt: skip
+    expected = by_python(model, request)
+    masks = [handle_file(folder / "left.png"), handle_file(folder / "right.png")]
+    assert by_http(client, "edit_class", handle_file(photo), None, None, OPTIONS, None, masks,
+                   ["bird", "boat"]) == expected  # fmt: skip
+    painted = [layers(tmp_path, LEFT), layers(tmp_path, RIGHT)]
+    fields = {"seed": "11", "variations": 2, "temperature": "1.25"}
+    assert by_window(model, photo, painted, ["bird", "boat"], **fields) == expected
+    assert by_command_line(
+        model, tmp_path, "edit-class", str(photo), "--region", f"{folder / 'left.png'}:bird",
+        "--region", f"{folder / 'right.png'}:boat", "--seed", "11", "--variations", "2",
+        "--temperature", "1.25",
+    ) == expected  # fmt: skip
+
+
+def test_a_re_roll(client: Client, photo: Path, tmp_path: Path, tiny_model_folder: Path) -> None:
+    """What the window's "more like this" makes, any door makes from the request in its PNG."""
+    model = tiny_model_folder
+    handlers = Handlers(Models(str(model), "cpu"))
+    session = _begin(handlers, photo)
+    ticket = last(handlers.runs.prepare("", session))["ticket"]
+    screens = handlers.runs.run(ticket, layers(tmp_path, LEFT), session, "inpaint", None, None,
+                                seed="11", temperature="1.25")  # fmt: skip
+    session = last(screens)["session"]
+    ticket = last(handlers.runs.prepare("", session))["ticket"]
+    session = last(handlers.runs.more(ticket, 1, session, None, variations=2))["session"]
+    expected = _files(handlers, session)
+    options = json.loads(session.results[0].request.to_json())["options"] | {"variations": 2}
+    assert options["coarse_seeds"] == [11]
+    request = edit_request("inpaint", image=open_image(photo), mask=mask(LEFT), options=options)
+    assert by_python(model, request) == expected
+    left = photo.parent / "left.png"
+    assert by_http(client, "inpaint", handle_file(photo), handle_file(left), None, options,
+                   None) == expected  # fmt: skip
+    assert by_command_line(
+        model, tmp_path, "inpaint", str(photo), "--mask", str(left), "--coarse-seeds", "11",
+        "--seed", str(options["seed"]), "--variations", "2", "--temperature", "1.25",
+    ) == expected  # fmt: skip
+
+
+def test_a_mask_painted_and_one_sent_as_a_picture_are_the_same(tmp_path: Path) -> None:
+    assert Image.open(layers(tmp_path, LEFT)[0]).getchannel("A").getbbox() == mask(LEFT).getbbox()

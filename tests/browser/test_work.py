@@ -1,0 +1,214 @@
+"""Coming back, going on and taking along, in a real Chromium: refresh, line, results, regions,
+projects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from engine import load_editor
+from engine.pixels import open_image, read_request
+from engine.request import EditOptions, EditRequest, Region
+from tests.browser.conftest import SIZE
+from tests.browser.window import Window
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+pytestmark = pytest.mark.browser
+
+
+def field(window: Window, name: str) -> str:
+    return window.page.locator(f"#{name} input, #{name} textarea").first.input_value()
+
+
+def painted_is_kept(window: Window) -> None:
+    """The page keeps what is painted a moment after the stroke."""
+    window.page.wait_for_function(
+        "JSON.parse(sessionStorage.getItem('varpaint-mask') ?? '{}').version"
+        " === Number(document.querySelector('#facts').dataset.version)"
+    )
+
+
+def results(window: Window) -> list[str]:
+    return window.page.locator("#results .caption-label").all_inner_texts()
+
+
+def long_run(window: Window) -> None:
+    window.task("Outpaint")
+    window.fill("extend-right", "400%")
+    window.fill("extend-bottom", "400%")
+    window.set_variations(8)
+
+
+def test_a_refresh_loses_nothing(window: Window, photo: Path) -> None:
+    window.open_picture(photo)
+    window.stroke((0.3, 0.3), (0.6, 0.5))
+    window.fill("seed", "17")
+    window.run()
+    window.press_and_wait("#use-result")
+    window.stroke((0.2, 0.7), (0.8, 0.7))
+    before = np.asarray(open_image(window.download("#export-mask")))
+    shown = results(window)
+    window.page.locator("#advanced > button").click()
+    window.fill("feather", "3")
+    painted_is_kept(window)
+
+    window.reload()
+    assert np.array_equal(np.asarray(open_image(window.download("#export-mask"))), before)
+    assert (field(window, "seed"), field(window, "feather")) == ("17", "3")
+    assert results(window) == shown and len(shown) == 2
+    assert window.page.locator("#compare img").count() == 2
+    assert window.page.locator("#history button").count() == 2
+    window.press_and_wait("#undo")
+    window.press_and_wait("#redo")
+    window.page.locator("#history button").first.click()
+    window.page.wait_for_selector("#undo[disabled]")
+
+    window.reload()  # and once more: the first step of the history is where it was
+    assert window.page.locator("#undo").is_disabled()
+    mask = np.asarray(open_image(window.download("#export-mask"))) > 0
+    assert mask[round(0.35 * SIZE[1])].any() and not mask[round(0.7 * SIZE[1])].any()
+
+
+def test_a_run_goes_on_over_a_refresh(window: Window, photo: Path) -> None:
+    window.open_picture(photo)
+    window.task("Outpaint")
+    window.fill("extend-right", "200%")
+    window.set_variations(4)
+    window.run("Frame")
+    window.page.reload()
+    window.wait_for_status("Done")
+    assert len(results(window)) == 4
+    assert window.page.locator("#run").is_enabled()
+
+
+def test_two_windows_of_one_browser_do_not_mix_and_see_their_place_in_line(
+    window: Window, photo: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.png"
+    Image.new("RGB", (200, 200), "teal").save(other)
+    with window.beside() as beside:
+        window.open_picture(photo)
+        beside.open_picture(other)
+        beside.stroke((0.3, 0.3), (0.6, 0.6))
+        beside.set_variations(1)
+        painted_is_kept(beside)
+        beside.reload()
+        assert beside.page.get_attribute("#facts", "data-width") == "200"
+        assert window.page.get_attribute("#facts", "data-width") == str(SIZE[0])
+
+        long_run(window)
+        window.run("Frame")
+        beside.run("1 run is before yours")
+        beside.page.click("#cancel")
+        beside.wait_for_status("Cancelled")
+        assert "Cancel" not in window.status
+        beside.run("1 run is before yours")
+        window.page.click("#cancel")
+        window.wait_for_status("Cancelled")
+        beside.wait_for_status("Done")
+        assert open_image(beside.download()).size == (200, 200)
+        assert not results(window) and len(results(beside)) == 1
+        beside.expect_no_errors()
+
+
+def test_more_like_this_keep_and_download_without_using(window: Window, photo: Path) -> None:
+    window.open_picture(photo)
+    window.stroke((0.3, 0.3), (0.6, 0.5))
+    window.fill("seed", "7")
+    window.run()
+    assert [text.split(" · ")[0] for text in results(window)] == ["7", "8"]
+    window.choose(1)
+    note = window.page.inner_text("#result-note")
+    assert "Seed 8" in note and "score" in note
+    window.page.click("#keep")
+    window.wait_for_status("Kept")
+    window.page.click("#more")
+    window.page.wait_for_function(
+        "document.querySelectorAll('#results .thumbnail-item').length === 3"
+    )
+    assert "first scale of seed 8" in window.page.inner_text("#result-note")
+    request = read_request(open_image(window.download())) or ""
+    assert '"coarse_seeds":[8]' in request
+    assert results(window)[2].startswith("★ 8")
+    window.choose(2)
+    assert '"seed":8' in (read_request(open_image(window.download())) or "")
+    assert window.page.locator("#undo").is_disabled()  # nothing was used
+
+
+def test_regions_each_with_a_class(
+    window: Window, photo: Path, tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    window.open_picture(photo)
+    window.task("Edit class")
+    masks = []
+    for name, y in (("bird", 0.3), ("boat", 0.7), ("cat", 0.5)):
+        window.choose_label(name)
+        window.stroke((0.3, y), (0.5, y))
+        masks.append(open_image(window.download("#export-mask")))
+        if name != "cat":
+            window.press_and_wait("#region-add")
+    assert window.page.locator(".regions li span").all_inner_texts() == ["bird", "boat"]
+    window.press_and_wait(".regions button >> nth=0")
+    assert window.page.locator(".regions li span").all_inner_texts() == ["boat"]
+    window.fill("seed", "5")
+    window.set_variations(1)
+    window.run()
+    saved = window.download().read_bytes()
+    regions = (Region(mask=masks[1], label="boat"), Region(mask=masks[2], label="cat"))
+    request = EditRequest(
+        task="edit_class", image=open_image(photo), regions=regions, options=EditOptions(seed=5)
+    )
+    assert saved == load_editor(str(tiny_model_folder), device="cpu").run(request).png(0)
+
+
+def test_a_project_and_a_saved_png_bring_their_settings(
+    window: Window, chromium: Browser, address: str, photo: Path
+) -> None:
+    window.open_picture(photo)
+    window.stroke((0.3, 0.3), (0.6, 0.5))
+    window.fill("seed", "7")
+    window.run()
+    png = window.download()
+    window.press_and_wait("#use-result")
+    project = window.download("#save-project")
+    assert project.name == "photo.varpaint"
+    with Window.open(chromium, address) as other:
+        opened = other.version
+        with other.page.expect_file_chooser() as chooser:
+            other.page.click("#open")
+        chooser.value.set_files(project)
+        other.wait_for_status("The project is open, 2 steps")
+        other.wait_for_canvas(opened + 1)
+        assert field(other, "seed") == "7" and len(results(other)) == 2
+        other.press_and_wait("#undo")
+        other.fill("seed", "99")
+        before = other.version
+        with other.page.expect_file_chooser() as chooser:
+            other.page.click("#open")
+        chooser.value.set_files(png)
+        other.wait_for_status("settings that made it")
+        other.wait_for_canvas(before + 1)
+        assert field(other, "seed") == "7"
+        damaged = photo.parent / "damaged.varpaint"
+        damaged.write_bytes(project.read_bytes()[:2000])
+        with other.page.expect_file_chooser() as chooser:
+            other.page.click("#open")
+        chooser.value.set_files(damaged)
+        assert "Traceback" not in other.wait_for_status("damaged.varpaint: is damaged")
+        other.expect_no_errors()
+
+
+def test_the_models_are_told_with_what_they_are_good_for(window: Window) -> None:
+    window.page.set_viewport_size({"width": 1280, "height": 720})
+    window.page.click("#model-note button.note")
+    dialog = window.page.locator("#models")
+    text = dialog.inner_text()
+    assert "ImageNet" in text and "models download var-d16" in text and "GB" in text
+    window.page.keyboard.press("Escape")
+    assert not dialog.is_visible()
