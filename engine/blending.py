@@ -15,26 +15,43 @@ from engine.pixels import Mask
 
 RIM = 12  # width in model pixels of the known rim whose colours count
 REACH = 0.35  # distance, as a part of the frame, at which a smooth correction has faded to 1/e
+STITCH = 12.0  # distance in model pixels at which a stitch has faded to 1/e
 BANDS = 6  # of the multi-band blend; each one's wavelength is twice that of the one before
 BAND_REACH = 2.0  # a band of details of 2^k pixels has faded to 1/e after so many times 2^k pixels
 FAR = 1e-3  # weight, at half the size, of known pixels that do not touch the hole
 SWEEPS = 24  # Gauss-Seidel sweeps a level; the coarser level has settled all that is smooth
 
 
-def correction(pixels: Floats, picture: Floats, known: Mask, blend: str) -> Floats:
+def correction(
+    pixels: Floats, picture: Floats, known: Mask, blend: str, trusted: Mask | None = None
+) -> Floats:
     """What to add to the model's ``picture`` so that its hole meets the known ``pixels``.
 
-    ``blend`` is none, membrane (the rim's mean differences, fading inward), poisson (the seam
-    itself, smoothed away) or multiband (each band of it over its own wavelength).
+    ``blend`` is none, membrane (the rim's mean differences, fading inward, and a stitch at the
+    edge itself), poisson (all of the edge smoothed away) or multiband (each band of it over its own
+    wavelength). Known pixels that are not ``trusted``, such as an object's shadow, still have to be
+    met, by a stitch, but their colours are not carried into the hole.
     """
     if blend == "none" or known.all() or not known.any():
         return np.zeros_like(picture, np.float32)
+    partly = trusted is not None and trusted.any() and bool((trusted != known).any())
+    clean = trusted if trusted is not None and partly else known
     if blend == "membrane":
-        smooth = membrane((pixels - picture).astype(np.float32), known)
+        smooth = membrane((pixels - picture).astype(np.float32), clean)
     else:
         solve = harmonic if blend == "poisson" else multiband
-        smooth = solve(across(pixels, picture, known), known)
+        smooth = solve(across(pixels, picture, clean), clean)
+    smooth = np.where(known[..., None], 0, smooth)
+    if blend == "membrane" or partly:
+        smooth = smooth + stitch(pixels, picture + smooth, known)
     return np.where(known[..., None], 0, smooth).astype(np.float32)
+
+
+def stitch(pixels: Floats, picture: Floats, known: Mask) -> Floats:
+    """Take the step at the hole's edge out, by what fades a few pixels further inside."""
+    fade = np.exp(-_inward(known) / STITCH)[..., None]
+    narrow: Floats = harmonic(across(pixels, picture, known), known) * fade
+    return narrow
 
 
 def across(pixels: Floats, picture: Floats, known: Mask) -> Floats:
@@ -93,23 +110,34 @@ def harmonic(values: Floats, known: Mask) -> Floats:
     """The membrane of Perez et al. 2003, eq. 8: Laplace's equation inside, ``values`` where known.
 
     Something must be known. Known pixels that touch the hole are met exactly; at the frame's own
-    border the correction runs flat. Cascadic multigrid (Bornemann and Deuflhard 1996): solve at
-    half the size, then smooth.
+    border the correction runs flat. Only the hole's surroundings are worked on.
     """
-    side = known.shape[0]
+    solution = values.astype(np.float32)
+    rows, columns = (np.flatnonzero((~known).any(axis=axis)) for axis in (1, 0))
+    if rows.size:
+        near = (
+            slice(max(rows[0] - 1, 0), rows[-1] + 2),
+            slice(max(columns[0] - 1, 0), columns[-1] + 2),
+        )
+        solution[near] = _solve(solution[near], known[near])
+    return solution
+
+
+def _solve(values: Floats, known: Mask) -> Floats:
+    """Cascadic multigrid (Bornemann and Deuflhard 1996): solve at half the size, then smooth."""
+    height, width = known.shape
     inside = ~known
     guess = np.broadcast_to(values[known].mean(axis=0), values.shape)
-    half = (side + 1) // 2
-    weight = known.astype(np.float32)
-    share = cv2.resize(weight, (half, half), interpolation=cv2.INTER_AREA)
+    size = ((width + 1) // 2, (height + 1) // 2)
+    share = cv2.resize(known.astype(np.float32), size, interpolation=cv2.INTER_AREA)
     enough = share >= 0.5
-    if side > 2 and enough.any() and not enough.all():
+    if min(height, width) > 2 and enough.any() and not enough.all():
         touching = cv2.dilate(inside.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-        weight *= np.where(touching, 1, FAR).astype(np.float32)
-        share = cv2.resize(weight, (half, half), interpolation=cv2.INTER_AREA)
-        mixed = cv2.resize(values * weight[..., None], (half, half), interpolation=cv2.INTER_AREA)
-        coarse = harmonic(mixed / np.maximum(share, 1e-9)[..., None], enough)
-        guess = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_LINEAR)
+        weight = (known * np.where(touching, 1, FAR)).astype(np.float32)
+        total = cv2.resize(weight, size, interpolation=cv2.INTER_AREA)
+        mixed = cv2.resize(values * weight[..., None], size, interpolation=cv2.INTER_AREA)
+        coarse = _solve(mixed / np.maximum(total, 1e-9)[..., None], enough)
+        guess = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
     solution: Floats = np.where(known[..., None], values, guess).astype(np.float32)
     cross = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.float32) / 4
     parity = np.indices(known.shape).sum(axis=0) % 2

@@ -19,7 +19,10 @@ PULL = 4.0  # a coarse cell is trusted fully once a quarter of what it saw was k
 
 
 def fill_hole(pixels: Floats, hole: Mask, method: str) -> Floats:
-    """Fill ``hole`` of an (S, S, 3) picture: telea, navier_stokes (OpenCV), push_pull or mean."""
+    """Fill ``hole`` of an (S, S, 3) picture.
+
+    ``method`` is telea or navier_stokes (OpenCV's), push_pull, mirror or mean.
+    """
     if hole.all():
         return np.full_like(pixels, 127.5)
     if method in ("telea", "navier_stokes"):
@@ -29,7 +32,30 @@ def fill_hole(pixels: Floats, hole: Mask, method: str) -> Floats:
     if method == "mean":
         return np.where(hole[..., None], pixels[~hole].mean(axis=0), pixels).astype(np.float32)
     smooth = push_pull(pixels, (~hole).astype(np.float32))
-    return np.where(hole[..., None], smooth, pixels)
+    filled: Floats = np.where(hole[..., None], smooth, pixels)
+    return mirror(filled, hole) if method == "mirror" else filled
+
+
+def mirror(filled: Floats, hole: Mask) -> Floats:
+    """The known area reflected into the hole at the nearest point of its edge.
+
+    Layout goes on across the edge (sky beside sky, ground beside ground), where a smooth fill
+    fades to one colour. Where the reflection is not known either, ``filled`` stays.
+    """
+    _, labels = cv2.distanceTransformWithLabels(
+        hole.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    known = np.argwhere(~hole)
+    place = np.zeros((labels.max() + 1, 2), np.int64)
+    place[labels[tuple(known.T)]] = known
+    inside = np.argwhere(hole)
+    reflected = 2 * place[labels[tuple(inside.T)]] - inside
+    fits = ((reflected >= 0) & (reflected < hole.shape)).all(axis=1)
+    inside, reflected = inside[fits], reflected[fits]
+    fits = ~hole[tuple(reflected.T)]
+    result = filled.copy()
+    result[tuple(inside[fits].T)] = filled[tuple(reflected[fits].T)]
+    return result
 
 
 def push_pull(values: Floats, weight: Floats) -> Floats:

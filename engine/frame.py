@@ -113,26 +113,28 @@ class Frame:
         *,
         blend: str = "membrane",
         match_colour: bool = False,
+        grow: int = 0,
         feather: int = 0,
         edge: Mask | None = None,
     ) -> None:
         """Put the model's ``picture`` (side, side, 3; 0..255) under the mask, into ``canvas``.
 
         Pixels outside ``mask`` are not written. ``match_colour`` first takes out the colour shift
-        on the hole's known rim, ``blend`` then corrects the rest near it (`engine.blending`).
-        ``feather`` fades the edit in over so many canvas pixels, inward from the edge of ``edge``
-        (the whole mask, where ``mask`` is a part of it).
+        on the hole's known rim, ``blend`` then corrects the rest near it (`engine.blending`),
+        carrying no colours from the first ``grow`` model pixels around the hole. ``feather`` fades
+        the edit in over so many canvas pixels, inward from the edge of ``edge`` (the whole mask,
+        where ``mask`` is a part of it).
         """
         height, width = mask.shape
         left, top, right, bottom = self.window.clip(width, height)
         part = mask[top:bottom, left:right]
         if not part.any():
             return
-        known = ~self.hole
-        if match_colour and known.any():
-            picture = picture + colour_shift(self.pixels - picture, known)
+        known, trusted = ~self.hole, ~self.grown(grow).hole
+        if match_colour and trusted.any():
+            picture = picture + colour_shift(self.pixels - picture, trusted)
         if blend != "none":
-            picture = picture + correction(self.pixels, picture, known, blend)
+            picture = picture + correction(self.pixels, picture, known, blend, trusted)
         full = _resize(np.ascontiguousarray(picture, np.float32), self.window.side)
         full = full[
             top - self.window.top : bottom - self.window.top,

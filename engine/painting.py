@@ -95,6 +95,7 @@ class Painting:
                 picture,
                 blend=rule.blend,
                 match_colour=rule.match_colour,
+                grow=rule.grow,
                 feather=rule.feather,
                 edge=self.part,
             )

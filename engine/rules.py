@@ -65,7 +65,7 @@ def rule_for(
         closed_loop=chosen(options.closed_loop, not paper),
         coverage=chosen(options.coverage, FINE_COVERAGE),
         grow=chosen(options.grow, 0),
-        blend=chosen(options.blend, "none" if paper else "poisson"),
+        blend=chosen(options.blend, "none" if paper else "membrane"),
         match_colour=chosen(options.match_colour, False),
         feather=chosen(options.feather, 0),
         soft_scales=chosen(options.soft_scales, 0),

@@ -68,7 +68,7 @@ def test_feathering_fades_in_from_the_masks_edge_inward() -> None:
     assert np.all(np.diff(row) >= 0) and 0 < row[0] < 0.5 and row[-1] == 1
 
 
-@pytest.mark.parametrize("method", ["telea", "navier_stokes", "push_pull", "mean"])
+@pytest.mark.parametrize("method", ["telea", "navier_stokes", "push_pull", "mirror", "mean"])
 def test_every_fill_removes_what_was_in_the_hole_and_keeps_the_rest(method: str) -> None:
     picture, hole = gradient(64), hole_in(64)
     dirty = picture.copy()
@@ -78,6 +78,17 @@ def test_every_fill_removes_what_was_in_the_hole_and_keeps_the_rest(method: str)
     assert np.array_equal(filled, fill_hole(picture, hole, method)), "the old pixels leak"
     if method != "mean":
         assert abs(filled - picture)[hole].mean() < 12
+
+
+def test_mirroring_reflects_the_known_area_at_the_holes_edge() -> None:
+    picture = np.random.default_rng(0).uniform(0, 255, (16, 16, 3)).astype(np.float32)
+    hole = np.zeros((16, 16), bool)
+    hole[:, 10:] = True
+    filled = fill_hole(picture, hole, "mirror")
+    assert np.array_equal(filled[:, 10:], picture[:, 8:2:-1])
+    deep = np.zeros((16, 16), bool)
+    deep[:, 3:] = True
+    assert np.isfinite(fill_hole(picture, deep, "mirror")).all()
 
 
 def test_push_pull_spreads_a_constant_exactly() -> None:
@@ -124,8 +135,10 @@ def test_poisson_takes_the_models_own_step_at_the_seam_out() -> None:
     assert np.all((truth - picture)[~hole] == 0) and (across(truth, picture, ~hole) != 0).any()
     mended = picture + correction(truth, picture, ~hole, "poisson")
     assert abs(mended - truth).max() < 4
-    smooth = picture + correction(truth, picture, ~hole, "membrane")
-    assert abs(smooth - truth).max() > 30, "the membrane cannot see it"
+    stitched = abs(picture + correction(truth, picture, ~hole, "membrane") - truth)
+    inner = np.zeros_like(hole)
+    inner[16 + 1 : 32 - 1, 16 + 1 : 32 - 1] = True
+    assert stitched[hole & ~inner].max() < 8 and stitched[inner].max() > 16, "a stitch is narrow"
 
 
 def test_poisson_runs_flat_into_the_border_of_the_frame() -> None:
@@ -170,9 +183,24 @@ def test_a_grown_hole_hides_the_rim_but_is_not_painted() -> None:
     grown = frame.grown(5)
     assert np.allclose(grown.filled("push_pull").pixels[mask | halo], 200, atol=1)
     assert np.array_equal(grown.mask, frame.mask)
-    after = canvas.copy()
-    grown.composite(after, mask, np.full((64, 64, 3), 200.0))
-    assert np.array_equal(after[~mask], canvas[~mask]) and np.all(after[mask] == 200)
+
+
+@pytest.mark.parametrize("blend", ["membrane", "poisson", "multiband"])
+def test_a_rim_that_is_not_believed_does_not_colour_the_hole(blend: str) -> None:
+    canvas = np.full((128, 128, 3), 200, np.uint8)
+    mask = hole_in(128)
+    halo = cv2.dilate(mask.astype(np.uint8), np.ones((5, 5), np.uint8)).astype(bool) & ~mask
+    canvas[halo] = 100
+    middle = []
+    for grow in (0, 4):
+        frame, after = Frame.cut(canvas, mask, Window(0, 0, 128), 128), canvas.copy()
+        model = np.full((128, 128, 3), 200.0)
+        frame.composite(after, mask, model, blend=blend, grow=grow)
+        assert np.array_equal(after[~mask], canvas[~mask])
+        middle.append(int(after[48, 48, 0]))
+        edge = int(after[32, 48, 0])
+        assert abs(edge - 100) < 30, "the rim is met all the same"
+    assert middle[0] < 190 and middle[1] > middle[0] + 5
 
 
 def test_what_is_hidden_is_filled_and_not_painted() -> None:
