@@ -11,7 +11,7 @@
   const COLOUR = "rgb(255, 45, 120)"; // as in app/canvas.py
   const OPACITY = 0.55;
   const OURS = new Set(["rectangle", "lasso", "object", "original"]);
-  const EDITORS = { brush: ["Brush", "draw"], eraser: ["Erase", "erase"] };
+  const EDITORS = { brush: "draw", eraser: "erase" }; // the editor's names
   const SENT_SIDE = 640; // pixels of the mask that the server gets to say what the model sees
   const state = { name: "brush", take: false };
   varpaint.tool = state;
@@ -25,10 +25,12 @@
     show();
   };
 
-  /* The editor's own tool under ours: panning hides its brush. */
+  /* The editor's own tool under ours: panning hides its brush. Its buttons are not pressed, for it
+     takes the one for panning away while the picture fits. */
   varpaint.applyTool = () => {
-    const [label, name] = (!varpaint.panning && EDITORS[state.name]) || ["Pan", "pan"];
-    if (window.editor?.current_tool !== name) $(`#canvas button[aria-label="${label}"]`)?.click();
+    if (!$("#canvas.filled")) return; // a blank one shows how to open a picture
+    const name = (!varpaint.panning && EDITORS[state.name]) || "pan";
+    if (window.editor && window.editor.current_tool !== name) window.editor.set_tool(name);
   };
 
   function show() {

@@ -97,7 +97,8 @@ def test_painting_back_is_a_step_of_the_history(models: Models, session: Session
     [screen] = Tools(models).paint_back(sent, [], session)
     session = screen["session"]
     assert (session.at, session.picture.caption) == (2, original.CAPTION)
-    back, mask = np.asarray(session.picture.image), original.stroke([(0.1, 0.5), (0.9, 0.5)], 6, SIZE)
+    back = np.asarray(session.picture.image)
+    mask = original.stroke([(0.1, 0.5), (0.9, 0.5)], 6, SIZE)
     assert np.array_equal(back[mask], source[mask])
     assert np.array_equal(back[~mask], np.asarray(after)[~mask])
     assert np.array_equal(np.asarray(session.undone().picture.image), np.asarray(after))

@@ -210,9 +210,9 @@ def test_hotkeys(window: Window, photo: Path) -> None:
     assert not dialog.is_visible()
 
     window.open_picture(photo)
-    selected = "#canvas button[aria-label=%s].highlight"
+    selected = "#rail button[aria-label=%s][aria-pressed=true]"
     press("e")
-    window.page.wait_for_selector(selected % "Erase")
+    window.page.wait_for_selector(selected % "Eraser")
     press("b")
     window.page.wait_for_selector(selected % "Brush")
 
