@@ -73,6 +73,10 @@ SoftScalesOpt = Annotated[
 ScheduleOpt = Annotated[
     str | None, typer.Option("--guidance-schedule", help="linear, constant or cosine.")
 ]
+CoarseSeedsOpt = Annotated[
+    str | None, typer.Option("--coarse-seeds", help="Seeds of the first scales, such as 7,7,7.")
+]
+SpeedOpt = Annotated[str | None, typer.Option("--speed", help="exact, or fast (approximate).")]
 JsonOpt = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 LabelOpt = Annotated[str | None, typer.Option("--label", help="A class name or id.")]
 
@@ -101,6 +105,8 @@ def inpaint(
     grow: GrowOpt = None,
     soft_scales: SoftScalesOpt = None,
     guidance_schedule: ScheduleOpt = None,
+    coarse_seeds: CoarseSeedsOpt = None,
+    speed: SpeedOpt = None,
     as_json: JsonOpt = False,
 ) -> None:
     """Regenerate what the mask covers."""
@@ -132,6 +138,8 @@ def outpaint(
     grow: GrowOpt = None,
     soft_scales: SoftScalesOpt = None,
     guidance_schedule: ScheduleOpt = None,
+    coarse_seeds: CoarseSeedsOpt = None,
+    speed: SpeedOpt = None,
     as_json: JsonOpt = False,
 ) -> None:
     """Extend the picture on any sides."""
@@ -166,6 +174,8 @@ def edit_class(
     grow: GrowOpt = None,
     soft_scales: SoftScalesOpt = None,
     guidance_schedule: ScheduleOpt = None,
+    coarse_seeds: CoarseSeedsOpt = None,
+    speed: SpeedOpt = None,
     as_json: JsonOpt = False,
 ) -> None:
     """Turn what the mask covers into something of a class; or each of several regions."""
@@ -187,6 +197,8 @@ def generate_command(
     candidates: CandidatesOpt = None,
     soft_scales: SoftScalesOpt = None,
     guidance_schedule: ScheduleOpt = None,
+    coarse_seeds: CoarseSeedsOpt = None,
+    speed: SpeedOpt = None,
     as_json: JsonOpt = False,
 ) -> None:
     """Make a new picture."""
@@ -244,6 +256,7 @@ def _edit(given: dict[str, Any], *, task: Task) -> None:
             "seeds": list(result.seeds),
             "seconds": round(result.seconds, 3),
             "scores": list(result.scores),
+            "notes": list(result.notes),
             "request": json.loads(result.request.to_json()),
         }
         print(json.dumps(report))

@@ -68,6 +68,13 @@ def _parse_context(value: object) -> object:
         raise ValueError('expected "auto", "whole" or a number of pixels') from None
 
 
+def _parse_seeds(value: object) -> object:
+    """Accept a list of seeds as text too: "7,7,7"."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
 Margin = Annotated[int | str, BeforeValidator(_parse_margin)]
 Number = BeforeValidator(_reject_bool)
 
@@ -146,7 +153,9 @@ class EditOptions(_Schema):
     guidance_schedule: Literal["linear", "constant", "cosine"] | None = None
     candidates: Annotated[int, Number, Field(ge=1, le=MAX_VARIATIONS)] | None = None
     coarse_seeds: Annotated[
-        tuple[Annotated[int, Number, Field(ge=0, le=MAX_SEED)], ...], Field(max_length=16)
+        tuple[Annotated[int, Number, Field(ge=0, le=MAX_SEED)], ...],
+        Field(max_length=16),
+        BeforeValidator(_parse_seeds),
     ] = ()
     speed: Literal["exact", "fast"] = "exact"
 
