@@ -127,7 +127,7 @@ class Handlers:
         about = editor.about or (offer.about if offer else "")
         note = markup.model_note(offer.title if offer else name, about, detail, offers)
         count = len(editor.scales)
-        keeps = [(f"first {k} of {count} scales", k) for k in range(1, count)]
+        keeps = [(f"from scale {k + 1}", k) for k in range(1, count)]
         more = gr.update(choices=keeps, value=max(1, min(count - 1, round(count / 3))))
         return {
             "model": gr.update(choices=choices, value=name),

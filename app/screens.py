@@ -117,7 +117,7 @@ def of_result(session: Session, *, gallery: bool = True) -> Screen:
 
 def caption(variation: Variation, *, kept: bool) -> str:
     """What stands on a variation's thumbnail."""
-    score = f" · {variation.score:.2f}" if variation.score is not None else ""
+    score = f"\n{variation.score:.2f}" if variation.score is not None else ""
     return f"{'★ ' if kept else ''}{variation.seed}{score}"
 
 

@@ -122,7 +122,7 @@ def test_more_like_this_keep_and_download_without_using(window: Window, photo: P
     window.stroke((0.3, 0.3), (0.6, 0.5))
     window.fill("seed", "7")
     window.run()
-    assert [text.split(" · ")[0] for text in results(window)] == ["7", "8"]
+    assert [text.split("\n")[0] for text in results(window)] == ["7", "8"]
     window.choose(1)
     note = window.page.inner_text("#result-note")
     assert "Seed 8" in note and "score" in note
