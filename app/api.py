@@ -53,7 +53,11 @@ def json_input(label: str, *kinds: str) -> gr.JSON:
     Gradio describes every JSON by ``"type": {}``, which is no valid schema: MCP clients refuse it.
     """
     field = gr.JSON(label=label)
-    schema = {"anyOf": [{"type": kind} for kind in (*kinds, "null")]}
+    types: list[dict[str, Any]] = [{"type": kind} for kind in (*kinds, "null")]
+    for one in types:
+        if one["type"] == "array":
+            one["items"] = {"type": "string"}
+    schema = {"anyOf": types}
     field.api_info = lambda: schema  # type: ignore[method-assign]
     return field
 
