@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 
-from engine.benchmark.measure import Case, Clock, transformer_flop
+from engine.benchmark.measure import EXACT, FAST, REROLL, Case, measure
+from engine.benchmark.meter import Clock, run_flop
 from engine.benchmark.plain import plain_edit
 from engine.spec import VARSpec
 from tests.parity import TOLERANCE, Fixture
@@ -51,9 +51,21 @@ def test_under_autocast_the_plain_implementation_gives_nearly_the_same() -> None
 
 def test_operations_of_a_whole_guided_d16_picture_are_the_published_number() -> None:
     """597 GFLOP (facts about VAR), which counts the two branches of every scale."""
-    case = Case("d16-256", "ours", True, 1, 1.0, 1)
-    flop = transformer_flop(VARSpec.d16(), np.ones((256, 256), bool), case)
+    spec = VARSpec.d16()
+    flop = sum(run_flop(spec, 2, first=k, last=k) for k in range(len(spec.scales)))
+    flop += 2 * 2 * spec.num_tokens * spec.width * spec.codebook_size
     assert flop == pytest.approx(597e9, rel=0.05)
+
+
+def test_fewer_positions_cost_less_and_all_of_them_the_same() -> None:
+    spec = VARSpec.d16()
+    whole = run_flop(spec, 1, first=8, last=9)
+    every = [torch.arange(13 * 13), torch.arange(16 * 16)]
+    assert run_flop(spec, 1, first=8, last=9, computed=every) == whole
+    some = [torch.arange(13), torch.arange(16)]
+    assert run_flop(spec, 1, first=8, last=9, computed=some) < whole / 10
+    few = torch.arange(4)
+    assert 15 / 16 * whole < run_flop(spec, 1, first=8, last=9, rows=few) < whole
 
 
 def test_a_clock_adds_up_what_it_watches() -> None:
@@ -65,3 +77,30 @@ def test_a_clock_adds_up_what_it_watches() -> None:
     clock.watch(owner, "work", "part")
     assert owner.work() + owner.work() == 6
     assert clock.parts["part"] > 0
+
+
+@pytest.mark.parametrize("mode", [EXACT, FAST, REROLL])
+def test_every_mode_is_measured_on_the_bundled_model(
+    mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A re-roll runs the transformer for its finer scales only, the fast mode for few tokens."""
+    from engine import fast, generation
+    from engine.painting import Painting
+
+    for owner, name in (
+        (fast, "encode_edit"), (fast, "decode_edit"), (generation, "draw"), (Painting, "apply")
+    ):
+        monkeypatch.setattr(owner, name, getattr(owner, name))  # measuring wraps them for good
+    found = measure(Case("bundled", "ours", True, 1, 0.1, 1, mode=mode))
+    assert {"decode", "composite"} <= found["parts"].keys()
+    scales = [name for name in found["parts"] if name.startswith("scale ")]
+    if mode == EXACT:
+        assert "scale 16" in scales and "exact_seconds" not in found
+        return
+    flop = sum(found["flop"].values())
+    monkeypatch.undo()
+    exact = measure(Case("bundled", "ours", True, 1, 0.1, 1))
+    assert flop < sum(exact["flop"].values())
+    assert found["exact_seconds"] > 0
+    if mode == REROLL:
+        assert len(scales) < sum(name.startswith("scale ") for name in exact["parts"])

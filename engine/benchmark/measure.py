@@ -10,9 +10,9 @@ import resource
 import subprocess
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,32 +20,41 @@ import numpy as np
 import torch
 from PIL import Image
 
-from engine import generation
+from engine import fast, generation
 from engine.architecture import skeleton_var, skeleton_vqvae
+from engine.benchmark.meter import Clock, weight_bytes
 from engine.benchmark.plain import plain_edit
 from engine.checkpoint import FLOAT32, FLOAT32_ENDS, load_pair
 from engine.device import choose_precision
 from engine.editor import Editor
 from engine.labels import Labels
-from engine.masks import finest_keep, regenerate_maps
+from engine.masks import finest_keep
 from engine.model import VAR, VQVAE
 from engine.model.attention import choose_attention
 from engine.model.autoencoder import channels_last
 from engine.model.packed import pack
+from engine.painting import Painting
 from engine.pixels import to_tensor
 from engine.registry import resolve
 from engine.request import EditOptions, EditRequest
 from engine.rules import rule_for
 from engine.spec import VARSpec, VQVAESpec
 
+PROFILED = 8  # operators that a profile lists
+
 FOLDER = Path(__file__).resolve().parent.parent.parent
 OURS, PLAIN, AUTOCAST = "ours", "plain", "plain_autocast"
+EXACT, FAST, REROLL = "exact", "fast", "reroll"
 MODELS = ("bundled", "d16-256", "d36-512")
 
 
 @dataclass(frozen=True)
 class Case:
-    """What to measure. ``mask`` is the masked share of the picture, a centred square."""
+    """What to measure. ``mask`` is the masked share of the picture, a centred square.
+
+    Every timed edit begins with nothing remembered, but in mode "fast" the picture was studied
+    before, and in mode "reroll" an edit was made whose first half of the scales is kept.
+    """
 
     model: str
     implementation: str
@@ -55,6 +64,8 @@ class Case:
     repeats: int
     device: str = "cpu"
     precision: str = "auto"
+    mode: str = EXACT
+    profile: bool = False
 
 
 def networks(case: Case) -> tuple[VQVAE, VAR]:
@@ -104,7 +115,7 @@ def _random(net: Network, device: torch.device, dtype: torch.dtype) -> Network:
 
 
 def measure(case: Case) -> dict[str, Any]:
-    """Seconds (median and by part), peak memory above an empty process, multiply-adds."""
+    """Seconds (median and by part), peak memory above an empty process, operations by part."""
     before = _resident()
     vqvae, var = networks(case)
     side = vqvae.spec.side
@@ -113,55 +124,110 @@ def measure(case: Case) -> dict[str, Any]:
     clock = Clock()
     clock.watch(vqvae, "features", "encode")
     clock.watch(vqvae, "decode", "decode")
-    if case.implementation == OURS:
-        clock.watch(var, "run", "transformer")
-        clock.watch(var, "logits", "head")
-        clock.watch(generation, "draw", "sampling")
-        run = _ours(case, vqvae, var, picture, mask)
-    else:
-        run = _plain(case, vqvae, var, picture, mask)
-    times: list[float] = []
-    parts: list[dict[str, float]] = []
-    run()  # warm
-    for _ in range(case.repeats):
-        clock.parts.clear()
-        began = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - began)
-        parts.append(dict(clock.parts))
-    middle = sorted(range(len(times)), key=times.__getitem__)[len(times) // 2]
+    if case.implementation != OURS:
+        best = _median(clock, _plain(case, vqvae, var, picture, mask), case.repeats)
+        return {"seconds": best["seconds"], "peak_mb": (_peak() - before) / 1e6}
+    clock.watch_transformer(var)
+    clock.watch(generation, "draw", "sampling")
+    clock.watch(fast, "encode_edit", "encode")
+    clock.watch(fast, "decode_edit", "decode")
+    clock.watch(Painting, "apply", "composite")
+    editor = Editor(vqvae, var, labels=Labels.of_model((), var.spec.num_classes), name=case.model)
+    exact = _ours(replace(case, mode=EXACT), editor, picture, mask)
+    best = _median(clock, exact, case.repeats)
+    more: dict[str, Any] = {}
+    if case.mode != EXACT:
+        more = {"exact_seconds": best["seconds"], "exact_transformer": best["transformer"]}
+        best = _median(clock, _ours(case, editor, picture, mask), case.repeats)
+    more["peak_mb"] = (_peak() - before) / 1e6
+    if case.profile:
+        more["profile"] = _profile(exact)
     return {
-        "seconds": times[middle],
-        "parts": {name: round(value, 4) for name, value in parts[middle].items()},
-        "peak_mb": (_peak() - before) / 1e6,
+        **best,
+        **more,
         "precision": str(var.dtype).removeprefix("torch."),
-        "flop": transformer_flop(var.spec, mask, case) if case.implementation == OURS else 0,
+        "weight_bytes": weight_bytes(var),
     }
 
 
+Prepared = Callable[[], Callable[[], object]]
+"""Sets the stage, not timed, and gives back the work that is."""
+
+
+def _median(clock: Clock, prepare: Prepared, repeats: int) -> dict[str, Any]:
+    """The middle one of several runs, after one to warm up."""
+    found: list[dict[str, Any]] = []
+    for _ in range(repeats + 1):
+        work = prepare()
+        clock.clear()
+        began = time.perf_counter()
+        work()
+        found.append(
+            {
+                "seconds": time.perf_counter() - began,
+                "parts": {name: round(value, 4) for name, value in clock.parts.items()},
+                "flop": dict(clock.flop),
+                "transformer": clock.transformer,
+            }
+        )
+    return sorted(found[1:], key=lambda one: float(one["seconds"]))[repeats // 2]
+
+
+def _profile(prepare: Prepared) -> list[tuple[str, float]]:
+    """The operators that take longest, each with its share of the time."""
+    from torch.profiler import ProfilerActivity, profile
+
+    work = prepare()
+    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+        work()
+    spent = {event.key: event.self_cpu_time_total for event in profiler.key_averages()}
+    total = sum(spent.values())
+    longest = sorted(spent, key=lambda name: -spent[name])[:PROFILED]
+    return [(name, spent[name] / total) for name in longest]
+
+
 def _ours(
-    case: Case, vqvae: VQVAE, var: VAR, picture: np.ndarray[Any, Any], mask: np.ndarray[Any, Any]
-) -> Callable[[], object]:
-    labels = Labels.of_model((), var.spec.num_classes)
-    editor = Editor(vqvae, var, labels=labels, name=case.model)
+    case: Case, editor: Editor, picture: np.ndarray[Any, Any], mask: np.ndarray[Any, Any]
+) -> Prepared:
+    options = EditOptions(
+        seed=1,
+        variations=case.variations,
+        context="whole",
+        speed="fast" if case.mode == FAST else "exact",
+    )
     request = EditRequest(
         task="edit_class" if case.labelled else "inpaint",
         image=Image.fromarray(picture),
         mask=mask,
         label=1 if case.labelled else None,
-        options=EditOptions(seed=1, variations=case.variations, context="whole"),
+        options=options,
     )
-    return lambda: editor.run(request)
+
+    def prepare() -> Callable[[], object]:
+        editor.runner.memory.clear()
+        again = request
+        if case.mode == FAST:
+            editor.warm(request)
+        elif case.mode == REROLL:
+            alone = options.model_copy(update={"variations": 1})
+            editor.run(request.model_copy(update={"options": alone}))
+            coarse = (1,) * (len(editor.scales) // 2)
+            other = options.model_copy(update={"seed": 2, "coarse_seeds": coarse})
+            again = request.model_copy(update={"options": other})
+        return lambda: editor.run(again)
+
+    return prepare
 
 
 def _plain(
     case: Case, vqvae: VQVAE, var: VAR, picture: np.ndarray[Any, Any], mask: np.ndarray[Any, Any]
-) -> Callable[[], object]:
+) -> Prepared:
     keep = finest_keep(torch.from_numpy(mask).float(), var.spec.scales)
     options = EditOptions(variations=case.variations)
     rule = rule_for("edit_class" if case.labelled else "inpaint", options, var.spec.scales)
     device = torch.device(case.device)
-    return lambda: plain_edit(
+    work = partial(
+        plain_edit,
         vqvae,
         var,
         to_tensor(picture[None]).to(device),
@@ -173,57 +239,8 @@ def _plain(
         variations=case.variations,
         generator=torch.Generator(device=device).manual_seed(1),
         autocast=case.implementation == AUTOCAST,
-    ).cpu()
-
-
-class Clock:
-    """Adds up the time spent inside watched functions."""
-
-    def __init__(self) -> None:
-        self.parts: defaultdict[str, float] = defaultdict(float)
-
-    def watch(self, owner: Any, name: str, part: str) -> None:
-        inner = getattr(owner, name)
-
-        def timed(*args: Any, **kwargs: Any) -> Any:
-            began = time.perf_counter()
-            try:
-                return inner(*args, **kwargs)
-            finally:
-                self.parts[part] += time.perf_counter() - began
-
-        setattr(owner, name, timed)
-
-
-def transformer_flop(spec: VARSpec, mask: np.ndarray[Any, Any], case: Case) -> float:
-    """Floating-point operations of the matrix products that our loop runs, head included."""
-    options = EditOptions(variations=case.variations)
-    rule = rule_for("edit_class" if case.labelled else "inpaint", options, spec.scales)
-    share = torch.from_numpy(mask).float()
-    maps = regenerate_maps(share, spec.scales, fine=rule.coverage, structure=rule.structure)
-    drawn = [int(m.sum()) for m in maps]
-    first = next((k for k, count in enumerate(drawn) if count), len(drawn))
-    branches = 2 if case.labelled and rule.guidance else 1
-    total, width = 0.0, spec.width
-    for k, (begin, end) in enumerate(spec.bounds):
-        rows = branches * (case.variations if k > first else 1)
-        tokens = end - begin
-        block = 2 * tokens * width * width * (4 + 2 * spec.mlp_ratio) + 4 * tokens * end * width
-        total += rows * (spec.depth * block + 2 * drawn[k] * width * spec.codebook_size)
-    return total
-
-
-def matmul_peak(device: str, dtype: torch.dtype) -> float:
-    """The machine's best rate on a large square matrix product, in FLOP/s."""
-    size = 2048
-    a = torch.randn(size, size, device=device).to(dtype)
-    b = torch.randn(size, size, device=device).to(dtype)
-    best = 0.0
-    for _ in range(12):
-        began = time.perf_counter()
-        (a @ b)[0, 0].item()
-        best = max(best, 2 * size**3 / (time.perf_counter() - began))
-    return best
+    )
+    return lambda: lambda: work().cpu()
 
 
 def in_own_process(case: Case) -> dict[str, Any]:

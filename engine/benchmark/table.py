@@ -5,16 +5,38 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from engine.benchmark.measure import AUTOCAST, OURS, PLAIN, Case, in_own_process, matmul_peak
+from engine.benchmark.measure import (
+    AUTOCAST,
+    EXACT,
+    FAST,
+    OURS,
+    PLAIN,
+    REROLL,
+    Case,
+    in_own_process,
+)
+from engine.benchmark.meter import matmul_peak, read_rate
 from engine.device import choose_precision
 
 TASKS = ((False, "inpaint"), (True, "edit_class"))
-COLUMNS = ("model", "task", "n", "mask", "ours s", "plain s", "autocast s", "x plain", "x autocast",
-           "MB", "plain MB", "of peak", "parts")  # fmt: skip
+COLUMNS = ("model", "task", "n", "mask", "mode", "ours s", "plain s", "autocast s", "x plain",
+           "x autocast", "MB", "plain MB", "GFLOP", "of peak", "parts")  # fmt: skip
+NEAR_MASK = 0.1  # the fast mode's mask, beside those of the exact mode
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where it runs, and what that can do: FLOP/s of a matrix product, bytes/s read."""
+
+    device: str
+    precision: str
+    peak: float
+    reads: float
 
 
 def rows(
@@ -23,9 +45,7 @@ def rows(
     variations: tuple[int, ...],
     masks: tuple[float, ...],
     repeats: int,
-    device: str,
-    precision: str,
-    peak: float,
+    machine: Machine,
 ) -> Iterator[dict[str, Any]]:
     """One dictionary a row, as ``bench --json`` prints them. The plain algorithm's cost does not
     depend on the mask, so it is measured once for each task and number of variations."""
@@ -36,21 +56,34 @@ def rows(
                 def run(
                     implementation: str,
                     mask: float,
+                    mode: str = EXACT,
                     model: str = model,
                     labelled: bool = labelled,
                     count: int = count,
                 ) -> dict[str, Any]:
                     case = Case(
-                        model, implementation, labelled, count, mask, repeats, device, precision
+                        model,
+                        implementation,
+                        labelled,
+                        count,
+                        mask,
+                        repeats,
+                        machine.device,
+                        machine.precision,
+                        mode,
+                        profile=mode == EXACT and count == 1 and mask == masks[len(masks) // 2],
                     )
                     return in_own_process(case)
 
                 plain, autocast = run(PLAIN, 0.25), run(AUTOCAST, 0.25)
-                for mask in masks:
+                wanted = [(mask, EXACT) for mask in masks] + [(NEAR_MASK, FAST)]
+                if count == 1:
+                    wanted.append((masks[len(masks) // 2], REROLL))
+                for mask, mode in wanted:
                     yield _row(
                         {"model": model, "task": task, "labelled": labelled,
-                         "variations": count, "mask": mask, "mode": "exact"},
-                        run(OURS, mask), plain, autocast, peak,
+                         "variations": count, "mask": mask, "mode": mode},
+                        run(OURS, mask, mode), plain, autocast, machine,
                     )  # fmt: skip
 
 
@@ -59,12 +92,13 @@ def _row(
     ours: dict[str, Any],
     plain: dict[str, Any],
     autocast: dict[str, Any],
-    peak: float,
+    machine: Machine,
 ) -> dict[str, Any]:
     if "skipped" in ours:
         return {**row, "skipped": ours["skipped"]}
-    seconds = ours["seconds"]
-    inside = ours["parts"].get("transformer", 0.0) + ours["parts"].get("head", 0.0)
+    seconds, inside = ours["seconds"], ours["transformer"]
+    flop = sum(ours["flop"].values())
+    before = ours.get("exact_transformer")
     return {
         **row,
         "precision": ours["precision"],
@@ -75,10 +109,36 @@ def _row(
         "speedup_autocast": autocast["seconds"] / seconds if "seconds" in autocast else None,
         "peak_mb": ours["peak_mb"],
         "plain_peak_mb": plain.get("peak_mb"),
-        "share_of_peak": ours["flop"] / inside / peak if inside else None,
+        "gflop": flop / 1e9,
+        "share_of_peak": flop / inside / machine.peak if inside else None,
         "parts": ours["parts"],
+        "scales": scales(ours, machine),
+        "transformer_of_exact": inside / before if before else None,
+        "seconds_of_exact": seconds / ours["exact_seconds"] if before else None,
+        "profile": ours.get("profile"),
         "plain_skipped": plain.get("skipped"),
     }
+
+
+def scales(ours: dict[str, Any], machine: Machine) -> list[dict[str, Any]]:
+    """Of each run of the transformer: time, operations, share of the peak, and the share of its
+    time that reading the weights once would take by itself."""
+    found = []
+    for name, flop in ours["flop"].items():
+        taken = ours["parts"].get(name, 0.0)
+        if name == "head" or not taken:
+            continue
+        reading = ours["weight_bytes"] / machine.reads
+        found.append(
+            {
+                "side": int(name.removeprefix("scale ")),
+                "seconds": taken,
+                "gflop": flop / 1e9,
+                "share_of_peak": flop / taken / machine.peak,
+                "share_of_reading": reading / taken,
+            }
+        )
+    return found
 
 
 def bench(
@@ -91,33 +151,40 @@ def bench(
 ) -> None:
     """Run the benchmark and print its table, or one JSON object."""
     dtype = choose_precision(precision, torch.device(device))
-    peak = matmul_peak(device, dtype)
+    machine = Machine(device, precision, matmul_peak(device, dtype), read_rate(device))
     variations, masks, repeats = ((1,), (0.25,), 3) if quick else ((1, 4), (0.05, 0.25, 1.0), 3)
     found = []
     if not as_json:
-        print(f"matrix product peak {peak / 1e12:.3f} TFLOP/s ({dtype}, {device})")
+        print(
+            f"matrix product peak {machine.peak / 1e12:.3f} TFLOP/s, memory read at "
+            f"{machine.reads / 1e9:.1f} GB/s ({dtype}, {device})"
+        )
         print(" | ".join(COLUMNS))
     for row in rows(
-        models,
-        variations=variations,
-        masks=masks,
-        repeats=repeats,
-        device=device,
-        precision=precision,
-        peak=peak,
+        models, variations=variations, masks=masks, repeats=repeats, machine=machine
     ):
         found.append(row)
         if not as_json:
-            print(_line(row))
+            print("\n".join(lines(row)))
             sys.stdout.flush()
     if as_json:
-        print(json.dumps({"matmul_peak_tflops": peak / 1e12, "rows": found}))
+        print(
+            json.dumps(
+                {
+                    "matmul_peak_tflops": machine.peak / 1e12,
+                    "read_gb_per_s": machine.reads / 1e9,
+                    "rows": found,
+                }
+            )
+        )
 
 
-def _line(row: dict[str, Any]) -> str:
-    head = [row["model"], row["task"], row["variations"], f"{row['mask']:.0%}"]
+def lines(row: dict[str, Any]) -> Iterator[str]:
+    """A row for the reader; under a profiled one, where its time goes."""
+    head = [row["model"], row["task"], row["variations"], f"{row['mask']:.0%}", row["mode"]]
     if "skipped" in row:
-        return " | ".join(map(str, [*head, f"skipped: {row['skipped']}"]))
+        yield " | ".join(map(str, [*head, f"skipped: {row['skipped']}"]))
+        return
 
     def number(key: str, form: str) -> str:
         return "-" if row[key] is None else format(row[key], form)
@@ -131,7 +198,22 @@ def _line(row: dict[str, Any]) -> str:
         number("speedup_autocast", ".1f"),
         number("peak_mb", ".0f"),
         number("plain_peak_mb", ".0f"),
+        number("gflop", ".0f"),
         number("share_of_peak", ".0%"),
         parts,
     ]
-    return " | ".join(map(str, [*head, *cells]))
+    yield " | ".join(map(str, [*head, *cells]))
+    if row["transformer_of_exact"] is not None:
+        yield (
+            f"    of the exact mode: {row['transformer_of_exact']:.2f} of its transformer's time, "
+            f"{row['seconds_of_exact']:.2f} of all"
+        )
+    if row["profile"]:
+        each = ", ".join(
+            f"{scale['side']}: {scale['share_of_peak']:.0%} of peak, reading the weights "
+            f"{scale['share_of_reading']:.0%}"
+            for scale in row["scales"]
+        )
+        yield f"    by scale: {each}"
+        named = ", ".join(f"{name} {share:.0%}" for name, share in row["profile"])
+        yield f"    where time goes: {named}"
