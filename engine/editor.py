@@ -48,6 +48,35 @@ class Part:
     label: int | None
 
 
+class Tally:
+    """What ranks the candidates of an edit, added up over its frames."""
+
+    def __init__(self, job: Job) -> None:
+        self.labelled = job.label is not None and job.sampling.guidance > 0
+        self.seams: list[list[float]] = [[] for _ in job.seeds]
+        self.likelihood, self.evidence = np.zeros(len(job.seeds)), np.zeros(len(job.seeds))
+        self.drawn = 0
+
+    def add(self, last: ScaleStep, frames: list[Frame], pictures: list[Floats]) -> None:
+        """A finished frame: its last step, what was known, and the model's output."""
+        self.likelihood += last.log_likelihood.cpu().numpy()
+        self.evidence += last.evidence.cpu().numpy()
+        self.drawn += last.drawn
+        for variation, picture in enumerate(pictures):
+            frame = frames[variation * len(frames) // len(pictures)]
+            self.seams[variation].append(seam(frame.pixels, picture, frame.mask > TOUCHED))
+
+    def scores(self) -> list[float]:
+        """One score a candidate, higher is better (`engine.ranking`)."""
+        count = max(self.drawn, 1)
+        return [
+            score(float(likely) / count, seams, float(spoken) / count if self.labelled else None)
+            for likely, spoken, seams in zip(
+                self.likelihood, self.evidence, self.seams, strict=True
+            )
+        ]
+
+
 class Editor:
     """Edits pictures with one model. Calls may run side by side; what is kept from one to the
     next (`engine.runner`) saves work and changes no result."""
@@ -336,8 +365,7 @@ class Editor:
         """Frame by frame: show the model the frame, let it draw, put the result back."""
         began = time.perf_counter()
         per_frame, count = len(self.scales), sum(len(part.windows) for part in parts)
-        likelihood, drawn = torch.zeros(len(job.seeds), device=self.device), 0
-        seams: list[list[float]] = [[] for _ in job.seeds]
+        tally = Tally(job)
         number, notes = 0, []
         for place, part in enumerate(parts):
             painting.begin(place)
@@ -352,15 +380,11 @@ class Editor:
                         of = per_frame * count
                         yield Step(index, of, scale.side, number, count, None, preview)
                 pictures = run.decode(scale.feature_map, len(job.seeds))
-                for variation, picture in enumerate(pictures):
-                    frame = frames[variation * len(frames) // len(pictures)]
-                    seams[variation].append(seam(frame.pixels, picture, frame.mask > TOUCHED))
+                tally.add(scale, frames, pictures)
                 painting.apply(frames, pictures, job.rule)
-                likelihood, drawn = likelihood + scale.log_likelihood, drawn + scale.drawn
                 notes += run.notes
                 number += 1
-        means = (likelihood / max(drawn, 1)).tolist()
-        scores = [score(mean, found) for mean, found in zip(means, seams, strict=True)]
+        scores = tally.scores()
         chosen = self._chosen(job, scores)
         yield self._last_step(job, painting.finish(chosen), scores, chosen, began, count, notes)
 
@@ -396,7 +420,9 @@ class Editor:
             if scale.index + 1 < len(self.scales):
                 preview = partial(pictures, scale)
                 yield Step(scale.index, len(self.scales), scale.side, 0, 1, None, preview)
-        scores = (scale.log_likelihood / max(scale.drawn, 1)).tolist()
+        tally = Tally(job)
+        tally.add(scale, [], [])
+        scores = tally.scores()
         chosen = self._chosen(job, scores)
         every = pictures(scale)
         images = [every[index] for index in chosen]

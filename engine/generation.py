@@ -21,6 +21,9 @@ from engine.sampling import Sampling, draw, expect, guide, noise
 Keeper = Callable[[int, Tensor], Tensor]
 """(scale k, feature map so far (N, z, S, S)) -> the ids that are kept at k, (N, s * s)."""
 
+Evidence = Callable[[Tensor], Tensor]
+"""Drawn ids (B, n) -> log p(ids | label) - log p(ids | no label), (B,)."""
+
 
 class Predictor(Protocol):
     """Logits over the codebook, scale by scale; scales come in order, each exactly once."""
@@ -45,6 +48,7 @@ class ScaleStep:
     feature_map: Tensor  # (N, z, S, S)
     log_likelihood: Tensor  # (B,), natural logarithm, of all tokens drawn so far
     drawn: int  # how many tokens were drawn so far, per variation
+    evidence: Tensor  # (B,), log p(drawn tokens | label) - log p(drawn tokens | no label)
 
     def widened(self) -> ScaleStep:
         """With a row for each variation, N = B."""
@@ -125,6 +129,7 @@ class TransformerPredictor:
         self.rows = 0
         self.waiting: list[Tensor] = []
         self.first = 0
+        self.branches: tuple[Tensor, ...] | None = None  # the last logits before guidance
 
     def skip(self, k: int, inputs: Tensor) -> None:
         self.waiting.append(inputs)
@@ -148,9 +153,21 @@ class TransformerPredictor:
         self.waiting, self.first = [], k + 1
         if not self.guided:
             return logits
-        conditional, unconditional = logits.chunk(2)
+        self.branches = conditional, unconditional = logits.chunk(2)
         strength = self.sampling.guidance_at(k, len(self.var.spec.scales))
         return guide(conditional, unconditional, strength)
+
+    def evidence(self, ids: Tensor) -> Tensor:
+        """What tokens (B, n) drawn from the last logits say for the label, (B,), in nats.
+
+        log p(ids | label) - log p(ids | no label) before guidance and filters; 0 without guidance.
+        """
+        total = torch.zeros(len(ids), device=ids.device)
+        for sign, logits in zip((1, -1), self.branches or (), strict=False):
+            each = ids.unflatten(0, (len(logits), -1)).transpose(1, 2)  # (N, n, B / N)
+            chance = logits.gather(-1, each) - logits.logsumexp(-1, keepdim=True)
+            total = total + sign * chance.sum(1).flatten()
+        return total
 
     def remembered(self) -> Recall | None:
         """What a later run may recall of this one; to be asked once it is over."""
@@ -233,11 +250,13 @@ def generate(
     pictures: int = 1,
     frame: int = 0,
     coarse_seeds: tuple[int, ...] = (),
+    evidence: Evidence | None = None,
 ) -> Iterator[ScaleStep]:
     """Yield one step a scale. ``regenerate`` holds a map (s * s,) for each scale, on the CPU.
 
     ``seeds`` has one seed a variation, B = len(seeds), those of one picture side by side. A scale k
     with a seed of its own, ``coarse_seeds[k]``, is drawn with that by all variations.
+    ``evidence`` is asked after each draw what the tokens say for the label.
     Without a ``keeper`` every map must be all True. Closing the iterator stops before the
     next scale.
     """
@@ -245,6 +264,7 @@ def generate(
     feature_map = quantizer.zeros(pictures)
     device = feature_map.device
     likelihood = torch.zeros(pictures, device=device)
+    speaking = likelihood
     drawn = 0
     for k, side in enumerate(quantizer.scales):
         positions = regenerate[k].nonzero()[:, 0]  # on the CPU: no waiting for the device
@@ -253,16 +273,22 @@ def generate(
         soft = sampling.is_soft(k, len(quantizer.scales))
         if rows.numel():
             logits = predictor.logits(k, inputs, rows)
+            keys = seeds if k >= len(coarse_seeds) else (coarse_seeds[k],) * pictures
+            uniform = noise(keys, k, positions, frame=frame)
+            times = len(keys) // feature_map.shape[0]
+            feature_map = feature_map.repeat_interleave(times, dim=0)
+            likelihood = likelihood.repeat_interleave(times)
+            speaking = speaking.repeat_interleave(times)
             if soft:
-                expected = expect(logits, quantizer.embedding.weight, sampling)  # (N, n, z)
+                codebook = quantizer.embedding.weight
+                expected = expect(logits, codebook, uniform.to(device), sampling)  # (B, n, z)
                 chosen = torch.full(expected.shape[:2], -1, device=device)
             else:
-                keys = seeds if k >= len(coarse_seeds) else (coarse_seeds[k],) * pictures
-                chosen, chance = draw(logits, noise(keys, k, positions, frame=frame), sampling)
+                chosen, chance = draw(logits, uniform, sampling)
                 drawn += rows.numel()
-                times = len(keys) // feature_map.shape[0]
-                feature_map = feature_map.repeat_interleave(times, dim=0)
-                likelihood = likelihood.repeat_interleave(times) + chance.sum(1)
+                likelihood = likelihood + chance.sum(1)
+                if evidence is not None:
+                    speaking = speaking + evidence(chosen)
         elif k + 1 < len(quantizer.scales):
             predictor.skip(k, inputs)
         if rows.numel() == side * side:
@@ -276,6 +302,10 @@ def generate(
         if soft and rows.numel():
             vectors = vectors.flatten(2).index_copy(2, rows, expected.transpose(1, 2))
             vectors = vectors.unflatten(2, (side, side))
-        feature_map = quantizer.add(k, feature_map, vectors)
-        each = likelihood.repeat_interleave(batch // likelihood.shape[0])
-        yield ScaleStep(k, side, ids, feature_map, each, drawn)
+        # Row by row: a convolution over several pictures rounds otherwise than one over each.
+        pairs = zip(feature_map.contiguous().split(1), vectors.contiguous().split(1), strict=True)
+        feature_map = torch.cat([quantizer.add(k, before, new) for before, new in pairs])
+        likely, spoken = (
+            total.repeat_interleave(batch // len(total)) for total in (likelihood, speaking)
+        )
+        yield ScaleStep(k, side, ids, feature_map, likely, drawn, spoken)

@@ -1,7 +1,8 @@
 """How good a variation is without knowing the truth, to show the best ones first.
 
-Two signs of a bad one: an edge along the mask that the picture has not elsewhere, and tokens that
-the model itself finds unlikely. Pictures are (S, S, 3) floats in 0..255, masks (S, S) bool.
+Signs of a bad one: an edge along the mask that the picture has not elsewhere; tokens that the model
+itself finds unlikely; and, where a class was asked for, tokens that do not speak for it. Pictures
+are (S, S, 3) floats in 0..255, masks (S, S) bool.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import numpy as np
 from engine.fill import Floats
 from engine.pixels import Mask
 
-SEAM_WEIGHT = 1.0  # nats of mean log-likelihood that a seam e times as strong costs
+SEAM_WEIGHT = 0.5  # nats a token that a seam e times as strong costs, without a label ...
+LABELLED_SEAM_WEIGHT = 1.0  # ... and with one
 NEIGHBOURHOOD = 8  # width in pixels, on either side of the edge, of what a seam is compared with
 CALM = 2.0  # added to both gradients (of 255), so that flat neighbourhoods do not exaggerate
 
@@ -44,9 +46,16 @@ def seam(known: Floats, picture: Floats, hole: Mask) -> float:
     return float((edge.mean() + CALM) / (rest.mean() + CALM))
 
 
-def score(likelihood: float, seams: Sequence[float]) -> float:
-    """Higher is better: mean log-likelihood of the drawn tokens, less the log of the mean seam."""
-    return likelihood - SEAM_WEIGHT * float(np.log(np.mean(seams))) if seams else likelihood
+def score(likelihood: float, seams: Sequence[float], evidence: float | None = None) -> float:
+    """Higher is better; likelihood and evidence are means over the drawn tokens, in nats.
+
+    Without a label: the log-likelihood, less the seam's log. With one: the evidence for the label,
+    log p(token | label) - log p(token | no label), less the seam's log.
+    """
+    worth, weight = likelihood, SEAM_WEIGHT
+    if evidence is not None:
+        worth, weight = evidence, LABELLED_SEAM_WEIGHT
+    return worth - weight * float(np.log(np.mean(seams))) if seams else worth
 
 
 def best_first(scores: Sequence[float]) -> list[int]:

@@ -256,6 +256,7 @@ class Run:
                 pictures=pictures,
                 frame=self.number,
                 coarse_seeds=job.request.options.coarse_seeds,
+                evidence=predictor.evidence if predictor.guided else None,
             )
         finally:
             recall = predictor.remembered() if alone else None
@@ -340,6 +341,7 @@ def together(steps: list[ScaleStep]) -> ScaleStep:
         torch.cat([step.feature_map for step in wide]),
         torch.cat([step.log_likelihood for step in wide]),
         wide[0].drawn,
+        torch.cat([step.evidence for step in wide]),
     )
 
 

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+STRATA = 32  # draws whose mean is taken for the expected code vector
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -91,29 +92,38 @@ def draw(logits: Tensor, uniform: Tensor, sampling: Sampling) -> tuple[Tensor, T
     token always survives). Returns ids (B, n) and log-probabilities (B, n).
     """
     probabilities, tokens = likely(logits, sampling)  # (P, n, k)
-    uniform = uniform.float().to(logits.device)
+    ids, chance = _invert(probabilities, tokens, uniform[..., None])
+    return ids[..., 0], chance.log()[..., 0]
+
+
+def expect(logits: Tensor, codebook: Tensor, uniform: Tensor, sampling: Sampling) -> Tensor:
+    """The code vector to expect: (P, n, V), (V, z), (B, n) -> (B, n, z).
+
+    The mean over ``STRATA`` draws, one from each equal part of the filtered distribution, shifted
+    by ``uniform``: nearly its mean, so it has no grain. The exact mean would depend on the last
+    bits of the logits, which batching changes; these draws do not. The authors' ``more_smooth``
+    mixes code vectors by a sharp Gumbel softmax to the same end (Tian et al., released code).
+    """
+    probabilities, tokens = likely(logits, sampling)  # (P, n, k)
+    parts = torch.arange(STRATA, device=uniform.device)
+    ids, _ = _invert(probabilities, tokens, (parts + uniform[..., None]) / STRATA)
+    return codebook[ids].sum(2) / STRATA  # (B, n, STRATA, z) -> (B, n, z)
+
+
+def _invert(probabilities: Tensor, tokens: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+    """Tokens at ``uniform`` (B, n, m) of the cumulative distributions (P, n, k), and the
+    probability of each, both (B, n, m)."""
+    uniform = uniform.float().to(probabilities.device)
     cumulative = probabilities.cumsum(-1)
-    times = uniform.shape[0] // logits.shape[0]
-    total = cumulative[..., -1:].repeat_interleave(times, dim=0)
-    goal = (uniform[..., None] * total).to(cumulative.dtype)  # (B, n, 1)
+    times = uniform.shape[0] // probabilities.shape[0]
+    total = cumulative[..., -1:].repeat_interleave(times, dim=0)  # (B, n, 1)
+    goal = (uniform * total).to(cumulative.dtype)
     cumulative = cumulative.repeat_interleave(times, dim=0)
     place = torch.searchsorted(cumulative, goal, right=True).clamp_(max=tokens.shape[-1] - 1)
     place = torch.minimum(place, (cumulative < total).sum(-1, keepdim=True))
-    ids = tokens.repeat_interleave(times, dim=0).gather(-1, place)[..., 0]
+    ids = tokens.repeat_interleave(times, dim=0).gather(-1, place)
     chance = probabilities.repeat_interleave(times, dim=0).gather(-1, place)
-    return ids, (chance / total).clamp_min(1e-30).log()[..., 0]
-
-
-def expect(logits: Tensor, codebook: Tensor, sampling: Sampling) -> Tensor:
-    """The mean code vector of the filtered distribution: (P, n, V), (V, z) -> (P, n, z).
-
-    The limit of many draws, so it has no grain; the authors' ``more_smooth`` mixes code vectors by
-    a sharp Gumbel softmax to the same end (Tian et al., released code).
-    """
-    probabilities, tokens = likely(logits, sampling)
-    weights = probabilities / probabilities.sum(-1, keepdim=True)
-    spread = torch.zeros_like(logits, dtype=weights.dtype).scatter_(-1, tokens, weights)
-    return (spread @ codebook.to(weights.dtype)).to(codebook.dtype)
+    return ids, (chance / total).clamp_min(1e-30)
 
 
 def likely(logits: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:

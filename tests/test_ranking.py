@@ -35,7 +35,12 @@ def test_without_an_edge_there_is_no_seam() -> None:
 
 
 def test_likely_tokens_and_weak_seams_score_higher() -> None:
-    assert score(-2.0, [1.0]) > score(-3.0, [1.0])
-    assert score(-2.0, [1.0, 1.0]) > score(-2.0, [1.0, 3.0])
-    assert score(-2.0, []) == score(-2.0, [1.0])
+    assert score(-2, [1]) > score(-3, [1])
+    assert score(-2, [1, 1]) > score(-2, [1, 3])
+    assert score(-2, []) == score(-2, [1])
     assert best_first([0.1, 0.5, 0.5, 0.9]) == [3, 1, 2, 0]
+
+
+def test_with_a_label_tokens_count_that_speak_for_it() -> None:
+    assert score(-9, [1], 0.4) > score(-2, [1], 0.2)
+    assert score(-9, [1], 0.4) > score(-9, [2], 0.4)

@@ -95,13 +95,33 @@ def test_guidance_follows_its_schedule() -> None:
     assert over_the_scales("cosine") == pytest.approx([0, 2 - 2**0.5, 2, 2 + 2**0.5, 4])
 
 
-def test_the_expected_vector_is_the_mean_of_many_draws() -> None:
+def test_the_expected_vector_is_nearly_the_mean_of_the_distribution() -> None:
     generator = torch.Generator().manual_seed(0)
-    logits, codebook = torch.randn(1, 1, 30, generator=generator), torch.randn(30, 4)
-    sampling = Sampling(top_k=9, top_p=0.8, temperature=1.3)
-    ids, _ = draw(logits.expand(1, 40_000, -1), noise((1,), 0, torch.arange(40_000)), sampling)
-    expected = expect(logits, codebook, sampling)
-    assert expected.shape == (1, 1, 4)
-    torch.testing.assert_close(expected[0, 0], codebook[ids[0]].mean(0), atol=0.02, rtol=0)
-    best = expect(logits, codebook, Sampling(top_k=1))
-    torch.testing.assert_close(best[0, 0], codebook[logits.argmax()])
+    logits = torch.randn(1, 50, 30, generator=generator)
+    codebook = torch.randn(30, 4, generator=generator)
+    uniform = noise((1, 2), 0, torch.arange(50))
+    expected = expect(logits, codebook, uniform, Sampling())
+    mean = logits.softmax(-1) @ codebook
+    assert expected.shape == (2, 50, 4)
+    assert (expected - mean).abs().mean() < 0.08 * codebook.std()
+    draws = codebook[draw(logits, uniform, Sampling())[0]]
+    assert (draws - mean).abs().mean() > 0.5 * codebook.std()
+
+
+def test_the_expected_vector_knows_the_filters() -> None:
+    logits = torch.tensor([0.4, 0.3, 0.2, 0.1]).log().expand(1, 5, 4)
+    uniform = noise((1,), 0, torch.arange(5))
+    codebook = torch.eye(4)
+    best = expect(logits, codebook, uniform, Sampling(top_k=1))
+    assert torch.equal(best, codebook[:1].expand(1, 5, 4))
+    two = expect(logits, codebook, uniform, Sampling(top_k=3, top_p=0.5))
+    assert (two[..., 2:] == 0).all()
+    assert (two[..., :2] - torch.tensor([4, 3]) / 7).abs().max() < 0.04
+
+
+def test_a_soft_draw_does_not_hang_on_the_last_bits_of_the_logits() -> None:
+    logits = torch.randn(1, 200, 64, generator=torch.Generator().manual_seed(0))
+    codebook = torch.randn(64, 4, generator=torch.Generator().manual_seed(1))
+    uniform = noise((1,), 0, torch.arange(200))
+    same = expect(logits, codebook, uniform, Sampling(top_k=20))
+    assert torch.equal(same, expect(logits * (1 + 1e-7), codebook, uniform, Sampling(top_k=20)))
