@@ -1,13 +1,11 @@
 """What the window does: plain functions from values to screens, testable without a browser.
 
-Mistakes are raised as ``EngineError`` and put into words in one place, ``in_words``.
+Mistakes are raised as ``EngineError`` and put into words in one place, app/words.py.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator
-from html import escape
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,37 +24,8 @@ from app.vault import Vault
 from engine.errors import EngineError, ImageError, MaskError, RequestError
 from engine.request import SIDES
 
-log = logging.getLogger("varpaint")
-
 FORMATS = {"PNG": ".png", "JPEG": ".jpg", "WebP": ".webp"}
 ASPECTS = {"1:1": 1 / 1, "4:3": 4 / 3, "3:2": 3 / 2, "16:9": 16 / 9, "9:16": 9 / 16}
-
-
-def in_words(handler: Callable[..., Iterator[Screen]]) -> Callable[..., Iterator[Screen]]:
-    """The one place where errors become words: in the status line, and as a toast.
-
-    A mistake of the user's is told as it is; anything else goes to the log with its traceback and
-    to the page without.
-    """
-
-    def safe(*args: Any, **kwargs: Any) -> Iterator[Screen]:
-        try:
-            yield from handler(*args, **kwargs)
-        except EngineError as error:
-            words = str(error)
-        except gr.Error:
-            raise
-        except Exception as error:
-            log.exception("a handler failed")
-            words = f"something broke inside varpaint ({type(error).__name__}); the log has more"
-        else:
-            return
-        if words.split(maxsplit=1)[0].rstrip(":,;").isalpha():  # not a file's name
-            words = words[:1].upper() + words[1:]
-        yield {"status": markup.status(words, "error"), **screens.idle()}
-        raise gr.Error(escape(words, quote=False), duration=6, print_exception=False)
-
-    return safe
 
 
 class Handlers:

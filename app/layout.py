@@ -17,15 +17,17 @@ import gradio as gr
 from PIL import Image, ImageOps
 
 from app import canvas, markup, screens
+from app.advanced import draw_advanced
 from app.api import add_endpoints
 from app.forms import MARGINS, OPTIONS
-from app.handlers import ASPECTS, FORMATS, Handlers, in_words
+from app.handlers import ASPECTS, FORMATS, Handlers
 from app.models import Models
 from app.project import SUFFIX
 from app.rail import rail
 from app.screens import Screen, hint
 from app.session import TASK_TITLES, Session
 from app.tools import Tools
+from app.words import in_words
 from engine.request import MAX_VARIATIONS, SIDES
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
@@ -127,66 +129,12 @@ class Page:
                       min_width=120)  # fmt: skip
         self._add("last-seed", gr.Button, "", size="sm", visible=False)
         with gr.Accordion("Advanced", open=False, elem_id="advanced"):
-            self._draw_advanced()
+            draw_advanced(self._add)
         with gr.Column(elem_id="go"):
             self._add("status", gr.HTML, markup.status(hint(Session(), "inpaint")))
             with gr.Row():
                 self._add("run", gr.Button, "Run", variant="primary", scale=3, min_width=100)
                 self._add("cancel", gr.Button, "Cancel", interactive=False, scale=1, min_width=80)
-
-    def _draw_advanced(self) -> None:
-        # Textboxes: gr.Number shows an empty value as 0
-        automatic = {"placeholder": "automatic", "min_width": 100, "max_lines": 1}
-        structure = [("Automatic", "auto"), ("0 · make new", "0"), ("1", "1"), ("2", "2"),
-                     ("3", "3"), ("4", "4"), ("5 · fit in", "5")]  # fmt: skip
-        self._add("structure", gr.Dropdown, structure, value="auto", label="Structure",
-                  info="How much the layout around it is kept.")  # fmt: skip
-        self._add("context", gr.Dropdown, ["auto", "whole", "64", "128", "256"], value="auto",
-                  allow_custom_value=True, label="Context",
-                  info="What it sees: auto, whole, or pixels around.")  # fmt: skip
-        with gr.Row():
-            self._add("guidance", gr.Textbox, "", label="Guidance", **automatic,
-                      info="How strongly the class pulls.")  # fmt: skip
-            self._add("feather", gr.Textbox, "", label="Feather", **automatic,
-                      info="Fade-in inside the mask, pixels.")  # fmt: skip
-        with gr.Row():
-            self._add("top-k", gr.Textbox, "", label="Top-k", **automatic,
-                      info="Likeliest tokens kept; 0 is all.")  # fmt: skip
-            self._add("top-p", gr.Textbox, "", label="Top-p", **automatic,
-                      info="Probability kept; 1 is all.")  # fmt: skip
-        with gr.Row():
-            self._add("temperature", gr.Textbox, "1", label="Temperature", max_lines=1,
-                      min_width=100,
-                      info="Above 1 is bolder.")  # fmt: skip
-            self._add("rule", gr.Dropdown, [("varpaint", "default"), ("VAR paper", "paper")],
-                      value="default", label="Rule", min_width=100,
-                      info="The editing rule.")  # fmt: skip
-        with gr.Row():
-            self._add("candidates", gr.Textbox, "", label="Best of", placeholder="off",
-                      max_lines=1, min_width=100,
-                      info="Draws so many, shows the best.")  # fmt: skip
-            self._add("speed", gr.Dropdown, [("Exact", "exact"), ("Fast", "fast")],
-                      value="exact", label="Speed", min_width=100,
-                      info="Fast approximates small edits.")  # fmt: skip
-        with gr.Row():
-            blends = [("Automatic", "auto"), ("None", "none"), ("Membrane", "membrane"),
-                      ("Poisson", "poisson"), ("Multiband", "multiband")]  # fmt: skip
-            self._add("blend", gr.Dropdown, blends, value="auto", label="Blend", min_width=100,
-                      info="How it meets its surroundings.")  # fmt: skip
-            yes_no = [("Automatic", "auto"), ("Yes", "yes"), ("No", "no")]
-            self._add("match-colour", gr.Dropdown, yes_no, value="auto", label="Match colour",
-                      min_width=100, info="Takes a colour cast at the rim out.")  # fmt: skip
-        with gr.Row():
-            self._add("soft-scales", gr.Textbox, "", label="Soft scales", **automatic,
-                      info="Last scales averaged, not drawn.")  # fmt: skip
-            schedules = [("Automatic", "auto"), ("Linear", "linear"), ("Constant", "constant"),
-                         ("Cosine", "cosine")]  # fmt: skip
-            self._add("guidance-schedule", gr.Dropdown, schedules, value="auto", min_width=100,
-                      label="Guidance over scales",
-                      info="How its strength grows.")  # fmt: skip
-        self._add("coarse-seeds", gr.Textbox, "", label="Seeds of the first scales", max_lines=1,
-                  placeholder="none of their own",
-                  info="One a scale, as “more like this” fills in: 7, 7, 7.")  # fmt: skip
 
     def _draw_stage(self) -> None:
         with gr.Row(elem_id="tools"):

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.handlers import ASPECTS, Handlers, aspect_margins, in_words
+from app.handlers import ASPECTS, Handlers, aspect_margins
 from app.models import Models
 from app.screens import Screen
 from app.session import Session
+from app.words import in_words
 from engine.errors import EngineError, ImageError, MaskError, RequestError
 from engine.pixels import open_image, read_request
 from tests.pictures import noisy_rgb

@@ -22,7 +22,7 @@ from tests.app.test_work import LEFT, RIGHT, last, layers, mask
 from tests.pictures import noisy_rgb
 
 ROOT = Path(__file__).resolve().parents[2]
-OPTIONS: dict[str, Any] = {"seed": 11, "variations": 2, "temperature": 1.25}
+OPTIONS: dict[str, Any] = {"seed": 11, "variations": 2, "feather": 2}
 
 
 @pytest.fixture
@@ -95,11 +95,11 @@ def test_inpaint(client: Client, photo: Path, tmp_path: Path, tiny_model_folder:
     left = photo.parent / "left.png"
     assert by_http(client, "inpaint", handle_file(photo), handle_file(left), None, OPTIONS,
                    None) == expected  # fmt: skip
-    fields = {"seed": "11", "variations": 2, "temperature": "1.25"}
+    fields = {"seed": "11", "variations": 2, "feather": "2"}
     assert by_window(model, photo, [layers(tmp_path, LEFT)], [], **fields) == expected
     assert by_command_line(
         model, tmp_path, "inpaint", str(photo), "--mask", str(left), "--seed", "11",
-        "--variations", "2", "--temperature", "1.25",
+        "--variations", "2", "--feather", "2",
     ) == expected  # fmt: skip
 
 
@@ -113,12 +113,12 @@ def test_regions(client: Client, photo: Path, tmp_path: Path, tiny_model_folder:
     assert by_http(client, "edit_class", handle_file(photo), None, None, OPTIONS, None, masks,
                    ["bird", "boat"]) == expected  # fmt: skip
     painted = [layers(tmp_path, LEFT), layers(tmp_path, RIGHT)]
-    fields = {"seed": "11", "variations": 2, "temperature": "1.25"}
+    fields = {"seed": "11", "variations": 2, "feather": "2"}
     assert by_window(model, photo, painted, ["bird", "boat"], **fields) == expected
     assert by_command_line(
         model, tmp_path, "edit-class", str(photo), "--region", f"{folder / 'left.png'}:bird",
         "--region", f"{folder / 'right.png'}:boat", "--seed", "11", "--variations", "2",
-        "--temperature", "1.25",
+        "--feather", "2",
     ) == expected  # fmt: skip
 
 
@@ -129,7 +129,7 @@ def test_a_re_roll(client: Client, photo: Path, tmp_path: Path, tiny_model_folde
     session = _begin(handlers, photo)
     ticket = last(handlers.runs.prepare("", session))["ticket"]
     screens = handlers.runs.run(ticket, layers(tmp_path, LEFT), session, "inpaint", None, None,
-                                seed="11", temperature="1.25")  # fmt: skip
+                                seed="11", feather="2")  # fmt: skip
     session = last(screens)["session"]
     ticket = last(handlers.runs.prepare("", session))["ticket"]
     session = last(handlers.runs.more(ticket, 1, session, None, variations=2))["session"]
@@ -143,7 +143,7 @@ def test_a_re_roll(client: Client, photo: Path, tmp_path: Path, tiny_model_folde
                    None) == expected  # fmt: skip
     assert by_command_line(
         model, tmp_path, "inpaint", str(photo), "--mask", str(left), "--coarse-seeds", "11",
-        "--seed", str(options["seed"]), "--variations", "2", "--temperature", "1.25",
+        "--seed", str(options["seed"]), "--variations", "2", "--feather", "2",
     ) == expected  # fmt: skip
 
 
