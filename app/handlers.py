@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from app import canvas, forms, markup, project, screens
+from app import canvas, forms, markup, original, project, screens
 from app.forms import NEED_LABEL, read_painted
 from app.models import Models, Offer
 from app.outbox import new_folder
@@ -379,7 +379,8 @@ def aspect_margins(width: int, height: int, ratio: float) -> tuple[int, int, int
 def _to_save(session: Session) -> Moment | Variation:
     """The chosen variation, or the picture where that is it already or there is none."""
     outcome, current = session.outcome, session.current
-    if outcome is not None and (current is None or current.held is not outcome.held):
+    base = original.before_strokes(session)
+    if outcome is not None and (base is None or base.held is not outcome.held):
         return outcome
     if current is None:
         raise ImageError("there is no picture yet; open one or generate one")

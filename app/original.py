@@ -45,6 +45,14 @@ def original_of(session: Session) -> tuple[Moment, tuple[int, int]]:
     raise ImageError("the original is of another size than this picture; undo to get back to it")
 
 
+def before_strokes(session: Session) -> Moment | None:
+    """The picture that the original was painted back into; the current one if it was not."""
+    at = session.at
+    while at > 0 and session.moments[at].caption == CAPTION:
+        at -= 1
+    return session.moments[at] if at >= 0 else None
+
+
 def stroke(
     points: Sequence[tuple[float, float]], radius: float, size: tuple[int, int]
 ) -> NDArray[np.bool_]:

@@ -16,7 +16,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app import canvas, markup, original, screens, selection
-from app.forms import NEED_MASK, edit_request, read_painted
+from app.forms import edit_request, read_painted
 from app.models import Models
 from app.screens import Screen
 from app.session import Session
@@ -124,25 +124,27 @@ class Tools:
         moment = session.current
         if moment is None or not self._models.ready() or task == "generate":
             return []
-        mask = None
-        if task in NEED_MASK:
-            if not painted:
-                return []
-            small = _mask_of(painted)
-            mask = small.resize(moment.size, Image.Resampling.NEAREST)
-        margins = {side: fields.get(f"extend-{side}") for side in SIDES}
-        request = edit_request(
-            "outpaint" if task == "outpaint" else "inpaint",
-            image=Image.new("L", moment.size),  # where it looks does not depend on what is there
-            mask=mask,
-            margins=margins if task == "outpaint" else None,
-            options={"context": fields.get("context")},
-        )
-        windows = self._models.editor(model).views(request)
-        left = top = 0
+        size = moment.size
         if task == "outpaint":
-            left, _, top, _ = request.margins(*moment.size)
-        return [(window.left - left, window.top - top, window.side) for window in windows]
+            margins = {side: fields.get(f"extend-{side}") for side in SIDES}
+            # where it looks does not depend on what is there, hence an empty picture
+            request = edit_request("outpaint", image=Image.new("L", size), margins=margins)
+            left, _, top, _ = request.margins(*size)
+            windows = self._models.editor(model).views(request)
+            return [(window.left - left, window.top - top, window.side) for window in windows]
+        masks = []
+        if task == "edit_class":
+            masks += [canvas.full_size(region.mask, size) for region in moment.regions]
+        if painted:
+            masks.append(_mask_of(painted).resize(size, Image.Resampling.NEAREST))
+        context = {"context": fields.get("context")}
+        frames = []
+        for mask in masks:  # one after the other
+            image = Image.new("L", size)
+            request = edit_request("inpaint", image=image, mask=mask, options=context)
+            windows = self._models.editor(model).views(request)
+            frames += [(window.left, window.top, window.side) for window in windows]
+        return frames
 
 
 def _read(kind: type[G], sent: str) -> G:

@@ -18,6 +18,20 @@ def noise(mode: str, size: tuple[int, int], seed: int) -> Image.Image:
     return Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3), np.uint8)).convert(mode)
 
 
+class FakeResult:
+    """What the session asks of a result."""
+
+    def __init__(self, images: list[Image.Image]) -> None:
+        self.images = images
+        self.seeds = list(range(len(images)))
+        self.seconds = 1.0
+        self.scores: list[float] = []
+        self.request = EditRequest(task="inpaint")
+
+    def request_of(self, index: int) -> EditRequest:
+        return self.request
+
+
 def edited(session: Session, image: Image.Image, request: EditRequest) -> Session:
     return session._push(session.at, Moment(session.vault.hold(image), "Edit", request=request))
 
@@ -60,6 +74,18 @@ def test_the_original_stays_the_same_after_it_was_painted_back() -> None:
     session = edited(session, noise("RGB", (40, 30), 2), EditRequest(task="inpaint"))
     session = session.edited(noise("RGB", (40, 30), 3), original.CAPTION)
     assert original.original_of(session)[0] is session.moments[0]
+
+
+def test_a_variation_with_the_original_painted_back_is_what_is_saved() -> None:
+    from app.handlers import _to_save
+
+    session = Session().opened(noise("RGB", (40, 30), 1), "a.png")
+    result = FakeResult([noise("RGB", (40, 30), seed) for seed in (2, 3)])
+    session = session.ran(result)
+    assert _to_save(session) is session.results[0]
+    session = session.used().edited(noise("RGB", (40, 30), 4), original.CAPTION)
+    assert _to_save(session) is session.current
+    assert _to_save(session.chose(1)) is session.results[1], "another one can still be saved"
 
 
 def test_without_an_edit_there_is_nothing_to_paint_back() -> None:

@@ -129,6 +129,26 @@ def test_the_frames_of_an_extension_are_placed_on_the_old_picture(
     assert min(frame[0] for frame in frames_of(screen)) <= -32
 
 
+def test_each_region_has_its_frames_beside_what_is_painted(
+    models: Models, session: Session
+) -> None:
+    tools = Tools(models)
+    one, two = Image.new("L", SIZE, 0), Image.new("L", SIZE, 0)
+    one.paste(255, (4, 4, 10, 10))
+    two.paste(255, (70, 40, 80, 60))
+    alone = []
+    for mask in (one, two):
+        sent = f"{session.version} {small_mask(mask)}"
+        [screen] = tools.sight(sent, session, "edit_class", None, context="4")
+        alone += frames_of(screen)
+    marked = session.marked(one, "bird")
+    sent = f"{marked.version} {small_mask(two)}"
+    [screen] = tools.sight(sent, marked, "edit_class", None, context="4")
+    assert frames_of(screen) == alone and len(alone) == 2
+    [screen] = tools.sight(sent, marked, "inpaint", None, context="4")
+    assert frames_of(screen) == alone[1:]
+
+
 @pytest.mark.parametrize(
     "painted", ["", "{v}", "{v} data:image/png;base64,AAAA", "{v} nonsense", "99 nonsense"]
 )
