@@ -21,7 +21,7 @@ from app.session import Marked, Session
 from engine.errors import ImageError, MaskError, RequestError
 from engine.pixels import open_image, read_request
 from engine.request import EditOptions, EditRequest, Region
-from tests.pictures import noisy_rgb
+from tests.pictures import lab_free_profile, noisy_rgb
 from tests.tiny import tiny_editor
 
 
@@ -358,3 +358,31 @@ def test_a_damaged_project_changes_nothing(handlers: Handlers, tmp_path: Path) -
 def test_every_option_of_the_schema_is_in_the_form_or_left_out_on_purpose() -> None:
     left_out = {"fill", "closed_loop", "coverage", "grow"}  # levers of the researcher
     assert {name.replace("-", "_") for name in FIELDS} >= set(EditOptions.model_fields) - left_out
+
+
+@pytest.mark.parametrize(
+    ("mode", "form", "kept"),
+    [("RGBA", "PNG", "RGBA"), ("RGBA", "WebP", "RGBA"), ("RGB", "PNG", "RGB"),
+     ("RGB", "JPEG", "RGB"), ("RGB", "WebP", "RGB"), ("RGBA", "JPEG", "RGB")],
+)  # fmt: skip
+def test_alpha_exif_and_icc_go_into_every_format_that_can_hold_them(
+    handlers: Handlers, tmp_path: Path, mode: str, form: str, kept: str
+) -> None:
+    image = noisy_rgb(60, 40).convert(mode)
+    if mode == "RGBA":
+        image.putalpha(mask(LEFT).point(lambda value: 80 + value // 2))
+    exif = image.getexif()
+    exif[0x010E] = "a description"
+    profile = lab_free_profile()
+    image.save(tmp_path / "photo.png", exif=exif, icc_profile=profile)
+    session = begin(handlers, str(tmp_path / "photo.png"))
+    session = run(handlers, session, layers(tmp_path, RIGHT), seed="7")
+    saved = open_image(last(handlers.download(form, session))["file"])
+    assert saved.mode == kept
+    assert saved.getexif().get(0x010E) == "a description"
+    if (mode, form) != ("RGBA", "JPEG"):  # that one is converted to sRGB
+        assert saved.info["icc_profile"] == profile
+    if kept == "RGBA":
+        before, after = (np.asarray(one.getchannel("A")) for one in (image, saved))
+        outside = np.asarray(mask(RIGHT)) == 0  # what is painted anew is opaque
+        assert np.array_equal(before[outside], after[outside])
