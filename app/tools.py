@@ -74,7 +74,9 @@ class Tools:
             mask = selection.thing_at(picture, place, asked.tolerance)
         yield {
             "shape": markup.shape(asked.id, asked.version, _as_url(mask), take=asked.take),
-            "status": markup.status("Taken out of the mask." if asked.take else "Selected."),
+            "status": markup.status(
+                "Taken out of the mask." if asked.take else "Selected. Press Run, or add to it."
+            ),
         }
 
     def paint_back(
