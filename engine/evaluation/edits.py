@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from engine.editor import Editor, Job
+from engine.editor import Editor, Job, Tally
 from engine.evaluation.levers import tokens_of
 from engine.evaluation.metrics import Floats, Mask
 from engine.frame import Frame
+from engine.generation import ScaleStep
 from engine.pixels import RGB, to_tensor
-from engine.ranking import best_first, score, seam
+from engine.ranking import best_first
 from engine.request import EditOptions, EditRequest
 
 
@@ -70,25 +71,23 @@ class Case:
         """``count`` results of seeds that follow one another."""
         job = self.job(options.model_copy(update={"variations": count, "candidates": None}))
         frame = self._frame(job)
-        *_, last = self.editor.regenerate(job, [frame], 0)
-        pictures = self.editor.decode(last.feature_map, count)
-        return [self._composited(job, frame, raw) for raw in pictures]
+        return [self._composited(job, frame, raw) for raw in self._drawn(job, frame)[1]]
 
     def _frame(self, job: Job) -> Frame:
         (window,) = self.editor.views(job.request)
         return Frame.cut(self.picture, self.mask, window, self.editor.side)
 
+    def _drawn(self, job: Job, frame: Frame) -> tuple[ScaleStep, list[Floats]]:
+        """The model's last step and its pictures, one a seed."""
+        run = self.editor.runner.run(job, [frame])
+        *_, last = run.steps()
+        return last, run.decode(last.feature_map, len(job.seeds))
+
     def _best(self, job: Job, frame: Frame) -> Floats:
-        *_, last = self.editor.regenerate(job, [frame], 0)
-        pictures = self.editor.decode(last.feature_map, len(job.seeds))
-        if len(pictures) == 1:
-            return pictures[0]
-        means = (last.log_likelihood / max(last.drawn, 1)).tolist()
-        scores = [
-            score(mean, [seam(frame.pixels, picture, frame.hole)])
-            for mean, picture in zip(means, pictures, strict=True)
-        ]
-        return pictures[best_first(scores)[0]]
+        last, pictures = self._drawn(job, frame)
+        tally = Tally(job)
+        tally.add(last, [frame], pictures)
+        return pictures[best_first(tally.scores())[0]]
 
     def _composited(self, job: Job, frame: Frame, raw: Floats) -> RGB:
         result = self.picture.copy()

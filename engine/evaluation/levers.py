@@ -21,10 +21,10 @@ CANDIDATES = 4
 # class edits only.
 CHOICES: dict[str, tuple[Any, ...]] = {
     "closed_loop": (False, True),
-    "fill": ("none", "telea", "navier_stokes", "mean", "push_pull"),
-    "structure": (0, 1, 2, 3, 4),
-    "coverage": (0.02, 0.1, 0.5),
-    "grow": (0, 4, 8),
+    "fill": ("none", "telea", "navier_stokes", "push_pull"),
+    "structure": (0, 2, 3, 4),
+    "coverage": (0.02, 0.5),
+    "grow": (0, 6),
     "soft_scales": (0, 1, 2),
     "guidance_schedule": ("linear", "constant", "cosine"),
     "blend": ("none", "membrane", "poisson", "multiband"),

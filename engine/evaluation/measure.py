@@ -10,7 +10,7 @@ removal      row -> whether the removed class is still found; and in the unedite
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -44,13 +44,16 @@ Rows = Mapping[Mode, Mapping[str, Changes]]
 
 @dataclass(frozen=True)
 class Plan:
-    """What to measure: rows of options a mode, families, and whether diversity is wanted too."""
+    """What to measure: rows of options a mode, and families.
+
+    ``thorough`` adds diversity and class edits by finer names.
+    """
 
     options: EditOptions
     rows: Rows
     families: tuple[str, ...]
     seed: int
-    with_diversity: bool
+    thorough: bool
 
     def row(self, changes: Changes, index: int) -> EditOptions:
         """The options of a row for picture ``index``; every row has the same seed there."""
@@ -129,7 +132,7 @@ class Measure:
             "seam": edge_gradient(edited.result, case.mask),
             "features": self._features(edited.result, case.mask),
         }
-        if self.plan.with_diversity and index % DIVERSITY_EVERY == 0:
+        if self.plan.thorough and index % DIVERSITY_EVERY == 0:
             several = case.several(options, DIVERSITY_SEEDS)
             found["diversity"] = diversity([see(each) for each in several], case.mask)
         return found
@@ -146,6 +149,9 @@ class Measure:
         case = Case(self.editor, scene.picture, scene.mask, scene.label, "edit_class", None)
         for row, changes in self._rows("labelled").items():
             made[row] = case.edit(self.plan.row(changes, index)).result
+        if self.plan.thorough and scene.finer in self.editor.label_names.names:
+            finer = replace(case, label=scene.finer, made={})
+            made["finer name"] = finer.edit(self.plan.row({}, index)).result
         ranks = _ranks(judge, list(made.values()), scene.mask, scene.label)
         return {"label": scene.label, "ranks": dict(zip(made, ranks, strict=True))}
 

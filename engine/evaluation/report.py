@@ -192,7 +192,8 @@ def _whole(lines: list[Line], codebook: int) -> dict[str, Any]:
 
 def _ranked(lines: list[Line], task: str, row: str, seed: int) -> dict[str, Any] | None:
     """How often a row's result is taken for the asked or removed class, with an interval."""
-    ranks = [line[task]["ranks"][row] for line in lines if task in line]
+    found_in = [line[task]["ranks"] for line in lines if task in line]
+    ranks = [found[row] for found in found_in if row in found]
     if not ranks:
         return None
     first = [float(rank == 0) for rank in ranks]
@@ -213,6 +214,7 @@ def _class_edit(lines: list[Line], seed: int) -> dict[str, Any]:
         return {"top1": None}
     return {
         **mine,
+        "finer_name": _ranked(lines, "class_edit", "finer name", seed),
         "held_out_sticker": _ranked(lines, "class_edit", "held-out sticker", seed),
         "trained_sticker": _ranked(lines, "class_edit", "trained sticker", seed),
     }

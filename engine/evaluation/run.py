@@ -74,7 +74,7 @@ def evaluate(
     RequestError if a package or the data is missing.
     """
     mode: Mode = "labelled" if labelled else "unlabelled"
-    plan = Plan(options, {mode: {DEFAULT: {}}}, families, seed, with_diversity=True)
+    plan = Plan(options, {mode: {DEFAULT: {}}}, families, seed, thorough=True)
     yield from _run(editor, data, plan, count, share or Share(), classifier)
 
 
@@ -105,7 +105,7 @@ def ablate(
         mode: {name: changes for name, changes in found.items() if not only or name in only}
         for mode, found in every.items()
     }
-    plan = Plan(options, rows, families, seed, with_diversity=False)
+    plan = Plan(options, rows, families, seed, thorough=False)
     yield from _run(editor, data, plan, count, share or Share(), classifier)
 
 
@@ -128,6 +128,7 @@ def _run(
         {
             "model": editor.name,
             "weights": fingerprint(head).hex(),
+            "judge": judge and fingerprint(judge.net.head.weight.numpy()).hex(),
             "data": str(data),
             "seed": plan.seed,
             "families": plan.families,
@@ -150,7 +151,7 @@ def _run(
         yield Evaluation(None)
         return
     lines = records.in_order(count)
-    if plan.with_diversity:
+    if plan.thorough:
         yield Evaluation(report_of(lines, plan, judge, editor.vqvae.spec.codebook_size))
     else:
         yield Evaluation(ablation_report(lines, plan))

@@ -32,11 +32,15 @@ class Removal:
 
 @dataclass(frozen=True)
 class ClassEdit:
-    """A region that is to become ``label``; ``with_sticker`` has a real one of it there."""
+    """A region that is to become ``label``; ``with_sticker`` has a real one of it there.
+
+    ``finer`` names one kind of it, such as "owl" for "bird".
+    """
 
     picture: RGB
     mask: Mask
     label: str
+    finer: str
     with_sticker: RGB
     with_known_sticker: RGB
 
@@ -70,7 +74,8 @@ class Scenes:
             mask = self._box(rng)
         label = choice(others, rng)
         real = [self._into(pool, picture, mask, label, rng) for pool in (self.unseen, self.known)]
-        return ClassEdit(picture, mask, label, real[0], real[1])
+        finer = self.known.fine[choice(sorted(self.known.icons[label]), rng)]
+        return ClassEdit(picture, mask, label, finer, real[0], real[1])
 
     def _photo(self, rng: np.random.Generator) -> RGB:
         file = choice(self.unseen.photos, rng).file

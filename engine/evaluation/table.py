@@ -53,10 +53,13 @@ def _sentences(report: dict[str, Any]) -> list[str]:
     """Class edits and removals in words, where there is a classifier."""
     lines = []
     edit, removal = report["class_edit"], report["removal"]
+    finer = edit.get("finer_name")
     if edit["top1"] is not None:
         lines.append(
             f"Class edits: the classifier sees the asked class in {_share(edit)} (top-5 "
-            f"{edit['top5']:.1%}); in real stickers pasted there: held-out drawings "
+            f"{edit['top5']:.1%})"
+            + (f", asked by a finer name in {_share(finer)}" if finer else "")
+            + f"; in real stickers pasted there: held-out drawings "
             f"{_share(edit['held_out_sticker'])}, trained ones {_share(edit['trained_sticker'])}."
         )
     if removal["found"] is not None:

@@ -239,6 +239,7 @@ def main(
     steps: Annotated[int | None, typer.Option(help="Budget in steps, repeatable.")] = None,
     seed: Annotated[int, typer.Option(help="Same seed and steps, same crops.")] = 0,
     start: Annotated[Path | None, typer.Option(help="Weights to go on from.")] = None,
+    count: Annotated[int, typer.Option(help="Crops a split to measure it with.")] = EXAMINED,
 ) -> None:
     """Train the classifier that `evaluate` judges edits with."""
     if steps is None and minutes is None:
@@ -251,7 +252,7 @@ def main(
     }
     save_file(weights, out, metadata={"classes": json.dumps(classes)})
     for objects, scenes in (("train", "val"), ("val", "val")):
-        found = examine(net, Crops(data, objects=objects, scenes=scenes, seed=seed))
+        found = examine(net, Crops(data, objects=objects, scenes=scenes, seed=seed), count)
         figures = ", ".join(f"{name} {value:.3f}" for name, value in found.items())
         print(f"drawings of the {objects} split on held-out scenes: {figures}")
     print(f"{out}: {out.stat().st_size / 1e6:.2f} MB")
