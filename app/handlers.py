@@ -53,13 +53,15 @@ class Handlers:
         if session.current is not None or session.outcome is not None:
             session = session.remounted()
             screen |= {**screens.of_session(session), **screens.of_result(session)}
-        if not self.models.ready():
-            text = "The model is loading; you can open a picture already."
-            screen["status"] = markup.status(text, "busy")
-        yield screen
         model = model if model and self._offer(model) else None
+        if not self.models.ready(model):
+            text = "The model is loading; you can open a picture already."
+            yield {**screen, "status": markup.status(text, "busy")}
+            screen = {}
+        # else in one go: the new task asks for its classes at once, and must find the one chosen
         editor = self.models.editor(model)
         yield {
+            **screen,
             **self._model_screen(editor.name),
             "label": self._label_update(task, label, editor.labels),
             "status": markup.status(hint(session, task)),

@@ -71,9 +71,9 @@ class Models:
             self._editors[name] = editor  # last used stands last
             return editor
 
-    def ready(self) -> bool:
-        """Whether the first model is there."""
-        return self.chosen in self._editors
+    def ready(self, name: str | None = None) -> bool:
+        """Whether a model is there; the first one if none is named."""
+        return (name or self.chosen) in self._editors
 
     @contextmanager
     def alone(

@@ -106,7 +106,7 @@ def test_a_page_that_is_opened_again_finds_picture_mask_history_settings_and_res
     assert (first["task"], first["seed"], first["variations"]) == ("edit_class", "12", 4)
     assert first["results"]["visible"] and first["region-box"]["visible"]
     assert first["version"] == session.version + 1  # or the canvas would stay empty
-    assert screens[1]["label"]["value"] == "bird"
+    assert first["label"]["value"] == "bird"  # at once, or the new task would forget it
 
 
 @pytest.mark.parametrize("recalled", [None, 7, {}, {"key": 7}, {"key": "guessed", "fields": 7},
