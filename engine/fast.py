@@ -21,7 +21,7 @@ from engine.model.partial import encode_part as encode_tower_part
 from engine.model.var import VAR, KVCache
 from engine.model.vqvae import VQVAE
 
-MARGIN = 1  # positions around what is regenerated that are computed too
+MARGIN = 1 / 24  # around what is regenerated this part of the side, in whole positions, is computed
 WHOLE = 1 / 16  # scales of at most this share of all tokens are computed whole: they cost little
 WORTHWHILE = 0.8  # with more than this share of the tokens to compute, the exact mode serves
 RIM = 12  # pixels around the mask that are decoded too, since blending looks at them
@@ -72,13 +72,15 @@ def computed_positions(maps: list[Tensor], scales: tuple[int, ...]) -> tuple[Ten
     """The positions of each scale that an edit computes; None if that is not worthwhile.
 
     ``maps`` are the regenerate maps (s * s,). All of the small scales, and of the others what is
-    regenerated with a margin.
+    regenerated with a margin. (A position that the mask's edge touches is regenerated, so there is
+    some margin even where a position is wider than it.)
     """
     total = sum(side * side for side in scales)
     chosen: list[Tensor] = []
     for regenerate, side in zip(maps, scales, strict=True):
+        cells = int(side * MARGIN)
         near = F.max_pool2d(
-            regenerate.view(1, 1, side, side).float(), 2 * MARGIN + 1, stride=1, padding=MARGIN
+            regenerate.view(1, 1, side, side).float(), 2 * cells + 1, stride=1, padding=cells
         ).flatten()
         everything = side * side <= WHOLE * total
         chosen.append((torch.ones_like(near) if everything else near).nonzero()[:, 0])

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from engine.model.quantizer import Quantizer
-from engine.model.var import VAR, KVCache
+from engine.model.var import VAR, Condition, KVCache
 from engine.sampling import Sampling, draw, expect, guide, noise
 
 Keeper = Callable[[int, Tensor], Tensor]
@@ -96,13 +96,22 @@ class Shortcut:
     computed: tuple[Tensor, ...]
 
 
+def branches(var: VAR, label: int | None, sampling: Sampling) -> tuple[int, ...]:
+    """The labels that an edit runs: its own, then, where it is guided by one, "no label"."""
+    none = var.spec.no_label
+    if label is None:
+        return (none,)
+    return (label, none) if sampling.guidance > 0 else (label,)
+
+
 class TransformerPredictor:
     """VAR behind a K/V cache. Fully kept scales wait, and run together with the next drawn one.
 
     ``label`` None is "no label": the two branches of guidance would be equal, so one is run.
     Guided runs hold 2 N rows, conditional first. With a ``recall`` of an earlier run of the same
     label, calls that come again, from the first on, are not computed again. With a ``shortcut``
-    only its positions are computed (approximate).
+    only its positions are computed (approximate). ``condition`` is what `VAR.condition` gave for
+    the `branches`, if that is known.
     """
 
     def __init__(
@@ -113,14 +122,13 @@ class TransformerPredictor:
         *,
         recall: Recall | None = None,
         shortcut: Shortcut | None = None,
+        condition: Condition | None = None,
     ) -> None:
         self.var = var
         self.sampling = sampling
-        self.guided = label is not None and sampling.guidance > 0
-        device = var.pos_start.device
-        no_label = var.spec.no_label
-        ids = [no_label if label is None else label] + ([no_label] if self.guided else [])
-        self.condition = var.condition(torch.tensor(ids, device=device))
+        ids = branches(var, label, sampling)
+        self.guided = len(ids) > 1
+        self.condition = condition or var.condition(torch.tensor(ids, device=var.pos_start.device))
         self.recall = recall
         self.shortcut = shortcut
         self.seen: dict[int, Seen] = {}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from engine.checkpoint import load_pair
 from engine.device import choose_device, choose_precision
 from engine.editor import Editor
@@ -11,6 +13,8 @@ from engine.labels import Labels
 from engine.model.autoencoder import channels_last
 from engine.model.packed import pack
 from engine.registry import WEIGHTS, free_memory, resolve
+
+TIGHT = 2_000_000_000  # bytes left on a GPU after loading below which every third weight moves out
 
 
 def load_editor(
@@ -33,6 +37,8 @@ def load_editor(
     loaded = load_pair(files.vqvae, files.var, device=where, dtype=dtype)
     channels_last(loaded.vqvae)
     pack(loaded.var)
+    if where.type == "cuda" and free_memory(where.type) < TIGHT:
+        loaded.var.move_modulation(torch.device("cpu"))
     return Editor(
         loaded.vqvae,
         loaded.var,

@@ -24,6 +24,7 @@ from engine.generation import (
     ScaleStep,
     Shortcut,
     TransformerPredictor,
+    branches,
     closed_loop,
     generate,
     replay,
@@ -31,7 +32,7 @@ from engine.generation import (
 from engine.masks import finest_keep, paper_maps, regenerate_maps
 from engine.memory import Memory, fingerprint
 from engine.model.partial import Box
-from engine.model.var import VAR, KVCache
+from engine.model.var import VAR, Condition, KVCache
 from engine.model.vqvae import VQVAE
 from engine.pixels import Mask, to_floats, to_tensor
 from engine.request import EditRequest
@@ -151,8 +152,8 @@ class Runner:
         return original
 
     def _cache(self, job: Job, pixels: Floats, original: fast.Original) -> KVCache:
-        labels = self._labels(job)
-        key = ("cache", fingerprint(pixels), tuple(labels))
+        labels = branches(self.var, job.label, job.sampling)
+        key = ("cache", fingerprint(pixels), labels)
         cache: KVCache | None = self.memory.get(key)
         if cache is None:
             ids = torch.tensor(labels, device=self.device)
@@ -160,11 +161,15 @@ class Runner:
             self.memory.put(key, cache, cache.nbytes)
         return cache
 
-    def _labels(self, job: Job) -> list[int]:
-        """The branches of guidance, as the predictor has them."""
-        none = self.var.spec.no_label
-        guided = job.label is not None and job.sampling.guidance > 0
-        return [none if job.label is None else job.label, *([none] if guided else [])]
+    @torch.inference_mode()
+    def condition(self, job: Job) -> Condition:
+        """What the label decides, computed once: it takes reading a third of the weights."""
+        labels = branches(self.var, job.label, job.sampling)
+        condition: Condition | None = self.memory.get(("condition", labels))
+        if condition is None:
+            condition = self.var.condition(torch.tensor(labels, device=self.device))
+            self.memory.put(("condition", labels), condition, condition.nbytes)
+        return condition
 
     @torch.inference_mode()
     def keeper(self, rule: Rule, features: Tensor) -> Keeper:
@@ -244,6 +249,7 @@ class Run:
                 job.sampling,
                 recall=runner.memory.get(key) if alone else None,
                 shortcut=known.shortcut if known else None,
+                condition=runner.condition(job),
             )
         try:
             yield from generate(

@@ -10,7 +10,7 @@ import torch
 
 from engine import EditOptions, EditRequest, fast
 from engine.editor import Editor
-from engine.fast import MARGIN, computed_positions
+from engine.fast import computed_positions
 from engine.generation import Shortcut, TransformerPredictor
 from engine.labels import Labels
 from engine.sampling import Sampling
@@ -42,7 +42,7 @@ def request(mask: Any, speed: str = "fast", **more: Any) -> EditRequest:
     return EditRequest(
         task="inpaint" if label is None else "edit_class",
         image=noisy_rgb(SIDE, SIDE), mask=mask, label=label,
-        options=EditOptions(seed=3, speed=speed, **more),
+        options=EditOptions(seed=3, speed=speed, context="whole", **more),
     )  # fmt: skip
 
 
@@ -148,14 +148,18 @@ def test_with_the_same_original_all_kept_scales_give_the_exact_logits() -> None:
     torch.testing.assert_close(outcomes[1], outcomes[0], atol=1e-4, rtol=0)
 
 
-def test_positions_are_the_regenerated_ones_and_a_margin() -> None:
+def test_positions_are_the_regenerated_ones_and_a_margin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fast, "MARGIN", 1 / 16)
     maps = [torch.zeros(s * s, dtype=torch.bool) for s in SCALES]
     maps[-1][5 * 16 + 7] = True
     positions = computed_positions(maps, SCALES)
     assert positions is not None
     assert [p.numel() for p in positions[:3]] == [1, 4, 16], "small scales are whole"
     assert positions[3].numel() == 0
-    around = [(5 + y) * 16 + 7 + x for y in (-MARGIN, 0, MARGIN) for x in (-MARGIN, 0, MARGIN)]
+    monkeypatch.setattr(fast, "MARGIN", 0)
+    alone = computed_positions(maps, SCALES)
+    assert alone is not None and alone[4].tolist() == [5 * 16 + 7]
+    around = [(5 + y) * 16 + 7 + x for y in (-1, 0, 1) for x in (-1, 0, 1)]
     assert positions[4].tolist() == around
 
 

@@ -14,7 +14,7 @@ from engine import EditOptions
 from engine.editor import Editor
 from engine.memory import Memory, fingerprint
 from tests.pictures import noisy_rgb
-from tests.tiny import SCALES, tiny_editor
+from tests.tiny import SCALES, tiny_editor, tiny_var
 
 MASK = np.zeros((40, 40), bool)
 MASK[:38, 9:] = True
@@ -159,3 +159,30 @@ def test_it_is_torch_free_of_gradients() -> None:
     values = [value for value, _ in editor.runner.memory._held.values()]
     held = [value for value in values if isinstance(value, torch.Tensor)]
     assert held and not any(tensor.requires_grad for tensor in held)
+
+
+def test_what_a_label_decides_is_computed_once() -> None:
+    editor = tiny_editor()
+    condition = Counter(editor.var, "condition")
+    options = EditOptions(seed=1, guidance=2)
+    for seed in (1, 2):
+        edit(editor, seed)
+        editor.edit_class(noisy_rgb(40, 40), MASK, 1, options)
+    assert condition.calls == 2, "once without a label, once with it"
+    editor.edit_class(noisy_rgb(40, 40), MASK, 2, options)
+    assert condition.calls == 3
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_a_modulation_held_on_the_cpu_gives_the_same_condition(shared: bool, device: str) -> None:
+    var = tiny_var(shared=shared).to(device)
+    labels = torch.tensor([1, 5], device=device)
+    before = var.condition(labels)
+    var.move_modulation(torch.device("cpu"))
+    after = var.condition(labels)
+    assert after.start.device == var.pos_start.device == after.head_scale.device
+    torch.testing.assert_close(after.start, before.start)
+    torch.testing.assert_close(after.blocks[1].gamma1, before.blocks[1].gamma1)
+    assert var.blocks[0].ffn.fc1.weight.device.type == device
+    assert before.nbytes > 0 and after.nbytes == before.nbytes

@@ -28,6 +28,18 @@ class Condition:
     head_scale: Tensor  # (B, 1, C)
     head_shift: Tensor  # (B, 1, C)
 
+    @property
+    def nbytes(self) -> int:
+        each = (*(t for block in self.blocks for t in block), self.start, self.head_scale)
+        return sum(t.nbytes for t in each) + self.head_shift.nbytes
+
+    def to(self, device: torch.device) -> Condition:
+        """The same on a device."""
+        blocks = tuple(Modulation(*(t.to(device) for t in block)) for block in self.blocks)
+        rest = (self.start, self.head_scale, self.head_shift)
+        start, scale, shift = (t.to(device) for t in rest)
+        return Condition(start, blocks, scale, shift)
+
     def expand(self, count: int) -> Condition:
         """Each row repeated ``count`` times, side by side."""
         if count == 1:
@@ -117,12 +129,29 @@ class VAR(nn.Module):
 
     def condition(self, labels: Tensor) -> Condition:
         """Everything the labels (B,) decide."""
-        label = self.class_emb(labels)  # (B, C)
+        home = self.class_emb.weight.device  # the CPU, where the modulation was moved out
+        label = self.class_emb(labels.to(home))  # (B, C)
         shared = None if self.shared_ada_lin is None else self.shared_ada_lin(label)
         blocks = tuple(cast(Block, b).modulation(label, shared) for b in self.blocks)
         scale, shift = self.head_nm.ada_lin(label).float().unflatten(1, (1, 2, -1)).unbind(2)
-        start = (label[:, None] + self.pos_start).float()
-        return Condition(start, blocks, scale, shift)
+        start = (label[:, None] + self.pos_start.to(home)).float()
+        return Condition(start, blocks, scale, shift).to(self.pos_start.device)
+
+    def move_modulation(self, device: torch.device) -> None:
+        """Hold what only `condition` reads, a third of a block's weights, on another device.
+
+        For devices with little memory: a label's condition is computed there, once, and sent over.
+        """
+        self.class_emb.to(device)
+        self.head_nm.to(device)
+        if self.shared_ada_lin is not None:
+            self.shared_ada_lin.to(device)
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            if self.shared_ada_lin is None:
+                block.ada_lin.to(device)
+            else:
+                block.ada_gss.data = block.ada_gss.data.to(device)
 
     def embed(self, inputs: Tensor | None, condition: Condition, first: int, last: int) -> Tensor:
         """Input rows of scales first..last: (B, n, C) from (B, n or n - 1, z)."""
