@@ -56,7 +56,7 @@ HOTKEYS: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
     )),
     ("View", (
         (("Space",), "Pan while held; H stays"),
-        (("0",), "Fit the picture; wheel zooms"),
+        (("0",), "Fit the picture; the wheel zooms"),
         (("F",), "What the model sees"),
         (("C",), "Before the edit, while held"),
     )),

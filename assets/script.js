@@ -117,6 +117,12 @@
     varpaint.applyTool();
   }
 
+  /* A button that a hand pressed does not keep the focus: Space is for panning then. */
+  window.addEventListener("pointerup", () => setTimeout(() => {
+    const button = document.activeElement?.closest?.("#columns button");
+    button?.blur();
+  }), true);
+
   const plain = {
     b: () => varpaint.choose("brush"),
     e: () => varpaint.choose("eraser"),
@@ -170,7 +176,7 @@
       document.querySelectorAll("#results .thumbnail-item")[Number(key) - 1]?.click();
     } else if (!control && !event.altKey && key === "enter" && !event.target.closest?.("button, a, [role=option]")) {
       press("#run");
-    } else if (key === " " && event.target.closest?.("button, a, [role=button], input")) {
+    } else if (key === " " && event.target.closest?.("button, a, [role=button], input:not([type=range]):not([type=radio])")) {
       return;
     } else if (!control && !event.altKey && plain[event.key === "?" ? "?" : key]) {
       stop(event);

@@ -220,6 +220,19 @@
     return had;
   };
 
+  /* The wheel zooms where it points; with Shift the editor pans, as it does by itself. */
+  window.addEventListener("wheel", (event) => {
+    const zoom = window.editor?.tools?.get("zoom");
+    if (event.target !== target() || event.shiftKey || !zoom?.zoom_to_point) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    const rect = event.target.getBoundingClientRect();
+    const notch = event.ctrlKey ? 100 : 400; // two fingers that pinch come as small steps with Ctrl
+    const step = Math.max(-100, Math.min(100, event.deltaY * (event.deltaMode ? 16 : 1)));
+    const point = { x: event.clientX - rect.left, y: event.clientY - rect.top };
+    zoom.zoom_to_point(zoom.local_scale * Math.exp(-step / notch), point, true);
+  }, { capture: true, passive: false });
+
   function finish({ tool, take, points, moved }) {
     const [[x0, y0], [x1, y1] = [NaN, NaN]] = points;
     const { width, height } = window.editor;
