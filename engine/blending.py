@@ -43,13 +43,15 @@ def correction(
         smooth = solve(across(pixels, picture, clean), clean)
     smooth = np.where(known[..., None], 0, smooth)
     if blend == "membrane" or partly:
-        smooth = smooth + stitch(pixels, picture + smooth, known)
+        smooth = smooth + stitch(pixels, picture + smooth, known, STITCH)
+    if partly:  # a rim that was not believed is further off: what is left, once more
+        smooth = smooth + stitch(pixels, picture + smooth, known, STITCH / 4)
     return np.where(known[..., None], 0, smooth).astype(np.float32)
 
 
-def stitch(pixels: Floats, picture: Floats, known: Mask) -> Floats:
-    """Take the step at the hole's edge out, by what fades a few pixels further inside."""
-    fade = np.exp(-_inward(known) / STITCH)[..., None]
+def stitch(pixels: Floats, picture: Floats, known: Mask, reach: float) -> Floats:
+    """Take the step at the hole's edge out, by what has faded to 1/e ``reach`` pixels inside."""
+    fade = np.exp(-_inward(known) / reach)[..., None]
     narrow: Floats = harmonic(across(pixels, picture, known), known) * fade
     return narrow
 

@@ -34,6 +34,7 @@ TASK_GUIDANCE = {"inpaint": 2.0, "outpaint": 2.0, "edit_class": 4.0, "generate":
 LABELLED = ("edit_class", "generate")
 TOP_K, TOP_P = 600, 0.95
 KEPT = 0.6  # part of the scales that an unlabelled edit keeps
+UNBELIEVED = 4  # model pixels around a hole: an object's blurred edge and the start of its shadow
 
 
 def rule_for(
@@ -47,10 +48,15 @@ def rule_for(
     ``defaults`` is the model's own sampling (guidance, top_k, top_p), where it has one.
 
     Unlabelled edits keep the coarser scales of the filled picture, which carry colour and light
-    across the hole; class edits and new pictures regenerate all of them.
+    across the hole; class edits and new pictures regenerate all of them. Edits take the expected
+    code at the last scale, which has little to invent but grain. Inpainting does not believe
+    the rim of its hole, since a mask may be too tight around what is to go. Extending fills with
+    the mirrored picture, so that a horizon goes on.
     """
     paper = options.rule == "paper"
-    structure = 0 if task in ("edit_class", "generate") or paper else round(KEPT * len(scales))
+    unlabelled = task not in LABELLED and not paper
+    structure = round(KEPT * len(scales)) if unlabelled else 0
+    fill = "mirror" if task == "outpaint" else "push_pull"
     own = {"guidance": TASK_GUIDANCE[task], "top_k": TOP_K, "top_p": TOP_P, **(defaults or {})}
     if task not in LABELLED:
         own["guidance"] = TASK_GUIDANCE[task]
@@ -61,14 +67,14 @@ def rule_for(
     return Rule(
         paper=paper,
         structure=chosen(options.structure, structure),
-        fill=chosen(options.fill, "none" if paper else "push_pull"),
+        fill=chosen(options.fill, "none" if paper else fill),
         closed_loop=chosen(options.closed_loop, not paper),
         coverage=chosen(options.coverage, FINE_COVERAGE),
-        grow=chosen(options.grow, 0),
+        grow=chosen(options.grow, UNBELIEVED if task == "inpaint" and not paper else 0),
         blend=chosen(options.blend, "none" if paper else "membrane"),
         match_colour=chosen(options.match_colour, False),
         feather=chosen(options.feather, 0),
-        soft_scales=chosen(options.soft_scales, 0),
+        soft_scales=chosen(options.soft_scales, int(task != "generate" and not paper)),
         guidance=chosen(options.guidance, own["guidance"]),
         guidance_schedule=chosen(options.guidance_schedule, "linear"),
         top_k=chosen(options.top_k, int(own["top_k"])),

@@ -1,0 +1,50 @@
+"""The levers that a request leaves open, by task."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.request import EditOptions
+from engine.rules import rule_for
+
+SCALES = (1, 2, 4, 8, 16)
+TASKS = ("inpaint", "outpaint", "edit_class", "generate")
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_rule_paper_is_the_authors_demo_in_every_lever(task: str) -> None:
+    rule = rule_for(task, EditOptions(rule="paper"), SCALES)
+    assert rule.paper and not rule.closed_loop and not rule.match_colour
+    assert (rule.structure, rule.grow, rule.feather, rule.soft_scales) == (0, 0, 0, 0)
+    assert (rule.fill, rule.blend, rule.guidance_schedule) == ("none", "none", "linear")
+
+
+def test_unlabelled_edits_keep_coarse_scales_and_class_edits_do_not() -> None:
+    kept = {task: rule_for(task, EditOptions(), SCALES).structure for task in TASKS}
+    assert kept == {"inpaint": 3, "outpaint": 3, "edit_class": 0, "generate": 0}
+
+
+def test_something_is_always_left_to_draw() -> None:
+    """With every regenerated scale soft, variations would be all the same."""
+    for task in TASKS:
+        for scales in (SCALES, (1, 2, 3, 4, 5, 6, 8, 10, 13, 16), (1, 2, 4)):
+            rule = rule_for(task, EditOptions(), scales)
+            assert rule.structure + rule.soft_scales < len(scales)
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("rule", ["default", "paper"])
+def test_what_a_request_says_is_done(task: str, rule: str) -> None:
+    asked = {
+        "structure": 1, "fill": "mean", "closed_loop": False, "coverage": 0.3, "grow": 7,
+        "blend": "multiband", "match_colour": True, "feather": 9, "soft_scales": 2,
+        "guidance": 1.5, "guidance_schedule": "cosine", "top_k": 11, "top_p": 0.7,
+    }  # fmt: skip
+    found = rule_for(task, EditOptions(rule=rule, **asked), SCALES, {"top_k": 20})
+    assert {name: getattr(found, name) for name in asked} == asked
+
+
+def test_the_models_own_sampling_comes_before_the_tasks() -> None:
+    found = rule_for("edit_class", EditOptions(), SCALES, {"top_k": 20, "guidance": 3.0})
+    assert (found.top_k, found.guidance, found.top_p) == (20, 3.0, 0.95)
+    assert rule_for("inpaint", EditOptions(), SCALES, {"guidance": 3.0}).guidance == 2.0
