@@ -410,7 +410,7 @@ def evaluate(
         modes = MODES if labelled is None else (MODES[int(labelled)],)
         updates = ablate(
             editor, data, count=count, seed=seed, options=options, modes=modes,
-            only=_names(rows), families=chosen, share=share,
+            only=_names(rows.replace("_", " ")), families=chosen, share=share,
         )  # fmt: skip
     elif count:
         updates = run(

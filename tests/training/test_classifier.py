@@ -114,7 +114,8 @@ def test_distances_of_sets_are_those_of_gaussians() -> None:
     assert frechet_distance(a, far) == pytest.approx(3 * 9 + 3 * (2 - 1) ** 2, rel=0.08)
     assert abs(kernel_distance(a, b)) < 0.05 < 1 < kernel_distance(a, far)
     few = [kernel_distance(a[i : i + 10], b[i : i + 10]) for i in range(0, 1500, 10)]
-    assert abs(np.mean(few)) < 0.1  # unbiased at any size
+    error = np.std(few) / len(few) ** 0.5
+    assert abs(np.mean(few)) < 3 * error < 1  # unbiased at any size
 
 
 def test_scenes_have_what_they_say(sticker_set: Path) -> None:
