@@ -55,7 +55,8 @@ def rule_for(
     """
     paper = options.rule == "paper"
     unlabelled = task not in LABELLED and not paper
-    structure = round(KEPT * len(scales)) if unlabelled else 0
+    kept = min(round(KEPT * len(scales)), len(scales) - 2)  # a scale to draw, a soft one
+    structure = max(kept, 0) if unlabelled else 0
     fill = "mirror" if task == "outpaint" else "push_pull"
     own = {"guidance": TASK_GUIDANCE[task], "top_k": TOP_K, "top_p": TOP_P, **(defaults or {})}
     if task not in LABELLED:
