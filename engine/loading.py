@@ -11,6 +11,7 @@ from engine.device import choose_device, choose_precision
 from engine.editor import Editor
 from engine.labels import Labels
 from engine.model.autoencoder import channels_last
+from engine.model.compiled import compile_blocks
 from engine.model.packed import pack
 from engine.registry import WEIGHTS, free_memory, resolve
 
@@ -23,12 +24,14 @@ def load_editor(
     device: str = "auto",
     precision: str = "auto",
     weights: Path = WEIGHTS,
+    compiled: bool = False,
 ) -> Editor:
     """Load a model and return its editor.
 
     ``model`` is "auto" (the best one present that fits the memory), "bundled", a name of the
     registry such as "var-d16", or a folder with a model in it. ``weights`` is the folder that
-    downloads go to. Raises ModelNotFoundError, CheckpointError or DeviceError.
+    downloads go to. ``compiled`` is for a GPU and many edits: the first takes minutes
+    (`engine.model.compiled`). Raises ModelNotFoundError, CheckpointError or DeviceError.
     """
     where = choose_device(device)
     dtype = choose_precision(precision, where)
@@ -39,6 +42,8 @@ def load_editor(
     pack(loaded.var)
     if where.type == "cuda" and free_memory(where.type) < TIGHT:
         loaded.var.move_modulation(torch.device("cpu"))
+    if compiled:
+        compile_blocks(loaded.var)
     return Editor(
         loaded.vqvae,
         loaded.var,
