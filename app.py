@@ -12,8 +12,10 @@ import ipaddress
 import os
 import secrets
 import sys
+from typing import Any
 
 QUEUE_SIZE = 32
+LOOKS = 5  # how often the page is looked for at the start
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -58,6 +60,23 @@ def _only_here(host: str) -> bool:
         return False
 
 
+def launch(window: Any, **options: Any) -> None:
+    """Serve the page. Gradio gives up if its own page takes more than 3 s to answer; on a busy
+    machine the server is up all the same, and a second look finds it."""
+    for patience in reversed(range(LOOKS)):
+        try:
+            window.launch(**options)
+            return
+        except OSError as error:
+            print(f"error: {error}; choose another with --port", file=sys.stderr)
+            raise SystemExit(2) from None
+        except ValueError as error:
+            if window.is_running and patience:
+                continue
+            print(f"error: {error}", file=sys.stderr)
+            raise SystemExit(2) from None
+
+
 def main(arguments: list[str] | None = None) -> None:
     flags = parse(arguments)
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -70,23 +89,18 @@ def main(arguments: list[str] | None = None) -> None:
     models = Models(flags.model, flags.device)
     window = build_window(models)
     window.queue(max_size=QUEUE_SIZE, api_open=None)
-    try:
-        window.launch(
-            server_name=flags.host,
-            server_port=flags.port,
-            share=flags.share,
-            inbrowser=flags.browser,
-            auth=auth,
-            prevent_thread_lock=True,
-            mcp_server=flags.mcp,
-            **launch_options(),
-        )
-    except OSError as error:
-        print(f"error: {error}; choose another with --port", file=sys.stderr)
-        raise SystemExit(2) from None
+    launch(
+        window,
+        server_name=flags.host,
+        server_port=flags.port,
+        share=flags.share,
+        inbrowser=flags.browser,
+        auth=auth,
+        prevent_thread_lock=True,
+        mcp_server=flags.mcp,
+        **launch_options(),
+    )
     models.start()
-    if flags.mcp:
-        print(f"MCP server: {window.local_url}gradio_api/mcp/", flush=True)
     window.block_thread()
 
 

@@ -64,6 +64,31 @@ def test_mcp_without_its_package_says_what_to_install(
     assert not start.parse([]).mcp
 
 
+class SlowWindow:
+    """A window whose page takes a few looks to answer."""
+
+    is_running = True
+
+    def __init__(self, looks: int) -> None:
+        self.looks = looks
+
+    def launch(self, **options: object) -> None:
+        self.looks -= 1
+        if self.looks:
+            raise ValueError("When localhost is not accessible, ...")
+
+
+def test_a_busy_machine_is_given_time(
+    start: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    window = SlowWindow(looks=3)
+    start.launch(window)
+    assert window.looks == 0
+    with pytest.raises(SystemExit):
+        start.launch(SlowWindow(looks=99))
+    assert "error: When localhost" in capsys.readouterr().err
+
+
 def test_the_window_is_built_without_torch() -> None:
     code = (
         "import sys; from app.layout import build_window; from app.models import Models; "
