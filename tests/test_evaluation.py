@@ -205,8 +205,8 @@ def test_rows_that_differ_in_compositing_share_their_tokens() -> None:
     mask = make_mask("half", 32, np.random.default_rng(0))
     case = Case(editor, picture, mask, None, "inpaint")
     plain, blended, other = (
-        case.edit(EditOptions(seed=1, **changes))
-        for changes in ({"blend": "none"}, {"blend": "membrane"}, {"structure": 0})
+        case.edit(EditOptions(**{"seed": 1, "structure": 0, **changes}))
+        for changes in ({"blend": "none"}, {"blend": "membrane"}, {"structure": 2})
     )
     assert len(case.made) == 2
     assert np.array_equal(plain.raw, blended.raw) and not np.array_equal(plain.raw, other.raw)
