@@ -31,31 +31,30 @@ def fill_hole(pixels: Floats, hole: Mask, method: str) -> Floats:
         return np.where(hole[..., None], flat, pixels)
     if method == "mean":
         return np.where(hole[..., None], pixels[~hole].mean(axis=0), pixels).astype(np.float32)
-    smooth = push_pull(pixels, (~hole).astype(np.float32))
-    filled: Floats = np.where(hole[..., None], smooth, pixels)
-    return mirror(filled, hole) if method == "mirror" else filled
+    known = ~hole
+    if method == "mirror":
+        pixels, known = mirror(pixels, known)
+    smooth = push_pull(pixels, known.astype(np.float32))
+    return np.where(known[..., None], pixels, smooth).astype(np.float32)
 
 
-def mirror(filled: Floats, hole: Mask) -> Floats:
-    """The known area reflected into the hole at the nearest point of its edge.
+def mirror(pixels: Floats, known: Mask) -> tuple[Floats, Mask]:
+    """Reflect the known area sideways into the hole; the picture, and what is known then.
 
-    Layout goes on across the edge (sky beside sky, ground beside ground), where a smooth fill
-    fades to one colour. Where the reflection is not known either, ``filled`` stays.
+    Row by row at the nearest known pixel: sky goes on beside sky and ground beside ground, where a
+    smooth fill fades to one colour. Never upward or downward: no ground above the sky.
     """
-    _, labels = cv2.distanceTransformWithLabels(
-        hole.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    known = np.argwhere(~hole)
-    place = np.zeros((labels.max() + 1, 2), np.int64)
-    place[labels[tuple(known.T)]] = known
-    inside = np.argwhere(hole)
-    reflected = 2 * place[labels[tuple(inside.T)]] - inside
-    fits = ((reflected >= 0) & (reflected < hole.shape)).all(axis=1)
-    inside, reflected = inside[fits], reflected[fits]
-    fits = ~hole[tuple(reflected.T)]
-    result = filled.copy()
-    result[tuple(inside[fits].T)] = filled[tuple(reflected[fits].T)]
-    return result
+    side = known.shape[1]
+    column = np.broadcast_to(np.arange(side), known.shape)
+    before = np.maximum.accumulate(np.where(known, column, -2 * side), axis=1)
+    after = np.where(known, column, 3 * side)[:, ::-1]
+    after = np.minimum.accumulate(after, axis=1)[:, ::-1]
+    nearest = np.where(column - before <= after - column, before, after)
+    source = 2 * nearest - column
+    inside = np.clip(source, 0, side - 1)
+    found = (source == inside) & np.take_along_axis(known, inside, axis=1)
+    reflected = np.take_along_axis(pixels, inside[..., None], axis=1)
+    return np.where(found[..., None], reflected, pixels), found
 
 
 def push_pull(values: Floats, weight: Floats) -> Floats:

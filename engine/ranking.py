@@ -16,7 +16,7 @@ from engine.fill import Floats
 from engine.pixels import Mask
 
 SEAM_WEIGHT = 0.5  # nats a token that a seam e times as strong costs, without a label ...
-LABELLED_SEAM_WEIGHT = 1.0  # ... and with one
+LABELLED_SEAM_WEIGHT = 2.0  # ... and with one
 NEIGHBOURHOOD = 8  # width in pixels, on either side of the edge, of what a seam is compared with
 CALM = 2.0  # added to both gradients (of 255), so that flat neighbourhoods do not exaggerate
 

@@ -51,7 +51,7 @@ def rule_for(
     across the hole; class edits and new pictures regenerate all of them. Edits take the expected
     code at the last scale, which has little to invent but grain. Inpainting does not believe
     the rim of its hole, since a mask may be too tight around what is to go. Extending fills with
-    the mirrored picture, so that a horizon goes on.
+    the picture mirrored sideways, so that a horizon goes on.
     """
     paper = options.rule == "paper"
     unlabelled = task not in LABELLED and not paper
