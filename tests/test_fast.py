@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from engine import EditOptions, EditRequest, fast
 from engine.editor import Editor
@@ -179,3 +180,13 @@ def test_outpainting_is_exact_in_the_fast_mode() -> None:
         for s in ("exact", "fast")
     ]
     assert same(*outcomes)
+
+
+def test_pictures_that_differ_under_the_mask_only_are_not_mixed_up() -> None:
+    """Their filled frames are the same, their own keys and values are not."""
+    pixels = np.asarray(noisy_rgb(SIDE, SIDE)).copy()
+    pixels[SMALL] = 255 - pixels[SMALL]
+    other = request(SMALL).model_copy(update={"image": Image.fromarray(pixels)})
+    subject = editor()
+    subject.run(request(SMALL))
+    assert same(subject.run(other), editor().run(other))

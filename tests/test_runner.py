@@ -66,6 +66,16 @@ def test_variations_run_fewer_at_a_time_and_are_the_same(error: str, n: int) -> 
     np.testing.assert_allclose(result.scores, free.scores, rtol=1e-4)
 
 
+def test_variations_with_a_picture_each_are_split_with_their_pictures() -> None:
+    """The second frame of a long extension starts from what each variation made of the first."""
+    editor = tiny_editor()
+    cramped(editor, 1, ERRORS["cuda"])
+    options = EditOptions(seed=5, variations=3)
+    asked = EditRequest(task="outpaint", image=noisy_rgb(32, 32), right=64, options=options)
+    result = editor.run(asked)
+    assert result.notes and near(result, tiny_editor().run(asked))
+
+
 def test_shared_coarse_scales_survive_the_split() -> None:
     editor = tiny_editor()
     cramped(editor, 2, ERRORS["cuda"])
