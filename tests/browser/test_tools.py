@@ -239,6 +239,7 @@ def test_before_while_held_pan_zoom_and_fit(window: Window, photo: Path) -> None
     page.wait_for_timeout(300)
     zoomed = page.evaluate(where)
     marks = window.mask()
+    page.mouse.move(x, y)
     page.keyboard.down("Space")
     page.mouse.down()
     page.mouse.move(x + 60, y + 25, steps=6)
