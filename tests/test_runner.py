@@ -72,7 +72,17 @@ def test_variations_with_a_picture_each_are_split_with_their_pictures() -> None:
     cramped(editor, 1, ERRORS["cuda"])
     options = EditOptions(seed=5, variations=3)
     asked = EditRequest(task="outpaint", image=noisy_rgb(32, 32), right=64, options=options)
+    inner, given = editor.runner.keeper, []
+
+    def keeper(rule: Any, features: torch.Tensor) -> Any:
+        given.append(features)
+        return inner(rule, features)
+
+    object.__setattr__(editor.runner, "keeper", keeper)
     result = editor.run(asked)
+    wide = next(each for each in given if len(each) == 3)
+    alone = [each for each in given if len(each) == 1]
+    assert all(any(torch.equal(wide[i : i + 1], one) for one in alone) for i in range(3))
     assert result.notes and near(result, tiny_editor().run(asked))
 
 
