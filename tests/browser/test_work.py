@@ -38,6 +38,14 @@ def results(window: Window) -> list[str]:
     return window.page.locator("#results .caption-label").all_inner_texts()
 
 
+def wait_for_note(window: Window, words: str) -> None:
+    """The line below the variations follows the chosen one when the server has heard of it."""
+    window.page.wait_for_function(
+        "words => document.querySelector('#result-note .small')?.innerText.startsWith(words)",
+        arg=words,
+    )
+
+
 def long_run(window: Window) -> None:
     window.task("Outpaint")
     window.fill("extend-right", "400%")
@@ -60,6 +68,7 @@ def test_a_refresh_loses_nothing(window: Window, photo: Path) -> None:
 
     window.reload()
     assert np.array_equal(np.asarray(open_image(window.download("#export-mask"))), before)
+    window.page.locator("#advanced > button").click()
     assert (field(window, "seed"), field(window, "feather")) == ("17", "3")
     assert results(window) == shown and len(shown) == 2
     assert window.page.locator("#compare img").count() == 2
@@ -83,6 +92,7 @@ def test_a_run_goes_on_over_a_refresh(window: Window, photo: Path) -> None:
     window.run("Frame")
     window.page.reload()
     window.wait_for_status("Done")
+    window.forget_the_page_left()
     assert len(results(window)) == 4
     assert window.page.locator("#run").is_enabled()
 
@@ -124,8 +134,7 @@ def test_more_like_this_keep_and_download_without_using(window: Window, photo: P
     window.run()
     assert [text.split("\n")[0] for text in results(window)] == ["7", "8"]
     window.choose(1)
-    note = window.page.inner_text("#result-note")
-    assert "Seed 8" in note and "score" in note
+    wait_for_note(window, "Seed 8 · score")
     window.page.click("#keep")
     window.wait_for_status("Kept")
     window.page.click("#more")
@@ -137,6 +146,7 @@ def test_more_like_this_keep_and_download_without_using(window: Window, photo: P
     assert '"coarse_seeds":[8]' in request
     assert results(window)[2].startswith("★ 8")
     window.choose(2)
+    wait_for_note(window, "Seed 8 · score")
     assert '"seed":8' in (read_request(open_image(window.download())) or "")
     assert window.page.locator("#undo").is_disabled()  # nothing was used
 
