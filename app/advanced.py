@@ -146,6 +146,7 @@ def draw_advanced(add: Callable[..., Any]) -> None:
             ("Linear", "linear"),
             ("Constant", "constant"),
             ("Cosine", "cosine"),
+            ("Falling", "falling"),
         ]
         add(
             "guidance-schedule",
@@ -154,7 +155,7 @@ def draw_advanced(add: Callable[..., Any]) -> None:
             value="auto",
             min_width=100,
             label="Guidance over scales",
-            info="How its strength grows.",
+            info="How its strength goes.",
         )
     add(
         "coarse-seeds",

@@ -71,7 +71,7 @@ SoftScalesOpt = Annotated[
     int | None, typer.Option("--soft-scales", help="Last scales without a draw: smoother.")
 ]
 ScheduleOpt = Annotated[
-    str | None, typer.Option("--guidance-schedule", help="linear, constant or cosine.")
+    str | None, typer.Option("--guidance-schedule", help="linear, constant, cosine or falling.")
 ]
 CoarseSeedsOpt = Annotated[
     str | None, typer.Option("--coarse-seeds", help="Seeds of the first scales, such as 7,7,7.")

@@ -36,9 +36,10 @@ from engine.architecture import (
     skeleton_var,
     skeleton_vqvae,
 )
-from engine.errors import CheckpointError
+from engine.errors import CheckpointError, RequestError
 from engine.model import VAR, VQVAE
 from engine.model.attention import Attention, choose_attention
+from engine.request import EditOptions
 from engine.spec import SCALES_256, VARSpec, VQVAESpec
 from engine.weights_file import StrPath, WeightsFile, open_weights
 
@@ -53,7 +54,8 @@ NESTED = {"VAR": "var_wo_ddp", "VQVAE": "vae_local"}  # the authors' trainer's n
 # where rounding would save nothing.
 EXACT = ("quantize.", "quant_conv.", "encoder.linear.")
 FLOAT32 = (*EXACT, "pos_start", "pos_1LC", "lvl_embed.", "word_embed.")
-SAMPLING = ("guidance", "top_k", "top_p")  # what a file may recommend under "defaults"
+# What a file may recommend under "defaults".
+SAMPLING = {"guidance", "guidance_schedule", "top_k", "top_p", "soft_scales"}
 FLOAT32_ENDS = ("scale_mul_1H11", "ada_gss")
 
 
@@ -65,7 +67,7 @@ class Loaded:
     var: VAR
     labels: tuple[str, ...]  # class names by id; empty where the file names none
     about: str
-    defaults: Mapping[str, float] = field(default_factory=dict)  # sampling that suits the model
+    defaults: Mapping[str, Any] = field(default_factory=dict)  # sampling that suits the model
 
 
 @dataclass(frozen=True)
@@ -325,10 +327,13 @@ def _parsed(source: WeightsFile, key: str, kind: Callable[[Any], bool]) -> Any:
 
 def _is_sampling(value: Any) -> bool:
     """Whether a value is a model's own sampling defaults, such as {"top_k": 20}."""
-    return isinstance(value, dict) and all(
-        key in SAMPLING and isinstance(number, int | float) and number >= 0
-        for key, number in value.items()
-    )
+    if not isinstance(value, dict) or not set(value) <= SAMPLING:
+        return False
+    try:
+        EditOptions(**value)
+    except RequestError:
+        return False
+    return True
 
 
 def _declared_scales(source: WeightsFile) -> tuple[int, ...] | None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -90,7 +91,7 @@ class Editor:
         name: str = "custom",
         about: str = "",
         source: str = "",
-        defaults: Mapping[str, float] | None = None,
+        defaults: Mapping[str, Any] | None = None,
     ) -> None:
         self.vqvae = vqvae
         self.var = var

@@ -150,7 +150,7 @@ class EditOptions(_Schema):
     blend: Literal["none", "membrane", "poisson", "multiband"] | None = None
     match_colour: bool | None = None
     soft_scales: Annotated[int, Number, Field(ge=0, le=16)] | None = None
-    guidance_schedule: Literal["linear", "constant", "cosine"] | None = None
+    guidance_schedule: Literal["linear", "constant", "cosine", "falling"] | None = None
     candidates: Annotated[int, Number, Field(ge=1, le=MAX_VARIATIONS)] | None = None
     coarse_seeds: Annotated[
         tuple[Annotated[int, Number, Field(ge=0, le=MAX_SEED)], ...],

@@ -32,7 +32,7 @@ class Rule:
 
 TASK_GUIDANCE = {"inpaint": 2.0, "outpaint": 2.0, "edit_class": 4.0, "generate": 4.0}
 LABELLED = ("edit_class", "generate")
-TOP_K, TOP_P = 600, 0.95
+SAMPLING = {"top_k": 600, "top_p": 0.95, "soft_scales": 0, "guidance_schedule": "linear"}
 KEPT = 0.6  # part of the scales that an unlabelled edit keeps
 UNBELIEVED = 4  # model pixels around a hole: an object's blurred edge and the start of its shadow
 
@@ -41,26 +41,31 @@ def rule_for(
     task: str,
     options: EditOptions,
     scales: tuple[int, ...],
-    defaults: Mapping[str, float] | None = None,
+    defaults: Mapping[str, Any] | None = None,
 ) -> Rule:
     """The rule for a request: what the options leave open is filled in.
 
-    ``defaults`` is the model's own sampling (guidance, top_k, top_p), where it has one.
+    ``defaults`` is the model's own sampling, where its file recommends one; guidance and its
+    schedule are for class edits and new pictures, soft scales for edits. The rule "paper" takes
+    its filters only.
 
     Unlabelled edits keep the coarser scales of the filled picture, which carry colour and light
-    across the hole; class edits and new pictures regenerate all of them. Edits take the expected
-    code at the last scale, which has little to invent but grain. Inpainting does not believe
-    the rim of its hole, since a mask may be too tight around what is to go. Extending fills with
-    the picture mirrored sideways, so that a horizon goes on.
+    across the hole; class edits and new pictures regenerate all of them. Inpainting does not
+    believe the rim of its hole, since a mask may be too tight around what is to go. Extending fills
+    with the picture mirrored sideways, so that a horizon goes on.
     """
     paper = options.rule == "paper"
     unlabelled = task not in LABELLED and not paper
     kept = min(round(KEPT * len(scales)), len(scales) - 2)  # a scale to draw, a soft one
     structure = max(kept, 0) if unlabelled else 0
     fill = "mirror" if task == "outpaint" else "push_pull"
-    own = {"guidance": TASK_GUIDANCE[task], "top_k": TOP_K, "top_p": TOP_P, **(defaults or {})}
+    own = {**SAMPLING, "guidance": TASK_GUIDANCE[task], **(defaults or {})}
     if task not in LABELLED:
         own["guidance"] = TASK_GUIDANCE[task]
+    if task == "generate" or paper:
+        own["soft_scales"] = 0
+    if paper:
+        own["guidance_schedule"] = "linear"
 
     def chosen(value: Any, default: Any) -> Any:
         return default if value is None else value
@@ -75,9 +80,9 @@ def rule_for(
         blend=chosen(options.blend, "none" if paper else "membrane"),
         match_colour=chosen(options.match_colour, False),
         feather=chosen(options.feather, 0),
-        soft_scales=chosen(options.soft_scales, int(task != "generate" and not paper)),
+        soft_scales=chosen(options.soft_scales, own["soft_scales"]),
         guidance=chosen(options.guidance, own["guidance"]),
-        guidance_schedule=chosen(options.guidance_schedule, "linear"),
-        top_k=chosen(options.top_k, int(own["top_k"])),
+        guidance_schedule=chosen(options.guidance_schedule, own["guidance_schedule"]),
+        top_k=chosen(options.top_k, own["top_k"]),
         top_p=chosen(options.top_p, own["top_p"]),
     )

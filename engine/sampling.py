@@ -23,7 +23,7 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 class Sampling:
     """How a token is drawn. ``top_k`` 0 and ``top_p`` 1 switch a filter off.
 
-    ``schedule`` is how guidance grows over the scales: linear, constant or cosine. The last
+    ``schedule`` is how guidance goes over the scales: linear, constant, cosine or falling. The last
     ``soft_scales`` scales take the expected code vector.
     """
 
@@ -35,15 +35,18 @@ class Sampling:
     soft_scales: int = 0
 
     def guidance_at(self, k: int, scales: int) -> float:
-        """Guidance at scale k: constant, or growing from 0 at the first scale to all of it.
+        """Guidance at scale k: constant, growing from 0 at the first scale, or falling to 0.
 
         "linear" is g k / (K - 1) (Tian et al., released code), "cosine" half a period, g (1 -
         cos(pi k / (K - 1))) / 2 (Wang et al. 2024, "Analysis of classifier-free guidance weight
-        schedulers").
+        schedulers"). "falling" is g (1 - k / (K - 1)): the label decides what there is, not its
+        grain.
         """
         if self.schedule == "constant":
             return self.guidance
         way = k / max(scales - 1, 1)
+        if self.schedule == "falling":
+            way = 1 - way
         if self.schedule == "cosine":
             way = (1 - math.cos(math.pi * way)) / 2
         return self.guidance * way

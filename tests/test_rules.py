@@ -28,7 +28,7 @@ def test_something_is_always_left_to_draw() -> None:
     """With every regenerated scale soft, variations would be all the same."""
     for task in TASKS:
         for scales in (SCALES, (1, 2, 3, 4, 5, 6, 8, 10, 13, 16), (1, 2, 4)):
-            rule = rule_for(task, EditOptions(), scales)
+            rule = rule_for(task, EditOptions(), scales, {"soft_scales": 1})
             assert rule.structure + rule.soft_scales < len(scales)
 
 
@@ -48,3 +48,13 @@ def test_the_models_own_sampling_comes_before_the_tasks() -> None:
     found = rule_for("edit_class", EditOptions(), SCALES, {"top_k": 20, "guidance": 3.0})
     assert (found.top_k, found.guidance, found.top_p) == (20, 3.0, 0.95)
     assert rule_for("inpaint", EditOptions(), SCALES, {"guidance": 3.0}).guidance == 2.0
+
+
+def test_a_models_soft_scales_are_for_edits_and_its_schedule_for_labels() -> None:
+    own = {"soft_scales": 1, "guidance_schedule": "falling"}
+    found = {task: rule_for(task, EditOptions(), SCALES, own) for task in TASKS}
+    assert [found[task].soft_scales for task in TASKS] == [1, 1, 1, 0]
+    assert found["generate"].guidance_schedule == found["edit_class"].guidance_schedule == "falling"
+    paper = rule_for("edit_class", EditOptions(rule="paper"), SCALES, own)
+    assert (paper.soft_scales, paper.guidance_schedule) == (0, "linear")
+    assert rule_for("inpaint", EditOptions(), SCALES).soft_scales == 0

@@ -97,6 +97,7 @@ class Case:
             raw,
             blend=job.rule.blend,
             match_colour=job.rule.match_colour,
+            grow=job.rule.grow,
             feather=job.rule.feather,
         )
         assert np.array_equal(result[~self.mask], self.picture[~self.mask])

@@ -26,7 +26,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "coverage": (0.02, 0.5),
     "grow": (0, 6),
     "soft_scales": (0, 1, 2),
-    "guidance_schedule": ("linear", "constant", "cosine"),
+    "guidance_schedule": ("linear", "constant", "cosine", "falling"),
     "blend": ("none", "membrane", "poisson", "multiband"),
     "match_colour": (False, True),
     "feather": (0, 8),

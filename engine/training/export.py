@@ -4,9 +4,10 @@ python -m engine.training.export weights/bundled
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import torch
 import typer
@@ -15,6 +16,7 @@ from torch import Tensor
 from engine.checkpoint import save_model
 from engine.errors import CheckpointError
 from engine.model import VAR, VQVAE
+from engine.request import EditOptions
 from engine.spec import VARSpec
 from engine.training.run import load_checkpoint
 from engine.training.vqvae import load_trained_vqvae
@@ -45,11 +47,13 @@ def without_idle_tower(vqvae: VQVAE) -> VQVAE:
     return smaller.eval().requires_grad_(False)
 
 
-def export(vqvae: Path, var: Path, folder: Path, *, about: str, top_k: int | None = None) -> None:
-    """Write `folder` from a checkpoint of either trainer; `top_k` is what suits the model."""
+def export(
+    vqvae: Path, var: Path, folder: Path, *, about: str, sampling: Mapping[str, Any] | None = None
+) -> None:
+    """Write `folder` from a checkpoint of either trainer; `sampling` is what suits the model."""
     extra = {"licence": "MIT"}
-    if top_k is not None:
-        extra["defaults"] = json.dumps({"top_k": top_k})
+    if sampling:
+        extra["defaults"] = json.dumps(sampling)
     network, classes = load_trained_var(var)
     trained = without_idle_tower(load_trained_vqvae(vqvae))
     save_model(folder, trained, network, labels=classes, about=about, extra=extra)
@@ -65,9 +69,16 @@ def main(
     ),
     about: Annotated[str, typer.Option(help="A line on the model, saved with it.")] = "",
     top_k: Annotated[int | None, typer.Option(help="The top-k that suits it.")] = None,
+    soft_scales: Annotated[int | None, typer.Option(help="Last scales to average.")] = None,
+    guidance_schedule: Annotated[str | None, typer.Option(help="How guidance goes.")] = None,
 ) -> None:
-    """Write a model folder from training checkpoints."""
-    export(vqvae, var, folder, about=about, top_k=top_k)
+    """Write a model folder from training checkpoints, with the sampling that suits it."""
+    given = {
+        "top_k": top_k, "soft_scales": soft_scales, "guidance_schedule": guidance_schedule
+    }  # fmt: skip
+    sampling: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    EditOptions(**sampling)
+    export(vqvae, var, folder, about=about, sampling=sampling)
 
 
 if __name__ == "__main__":
