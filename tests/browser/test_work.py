@@ -157,11 +157,11 @@ def test_regions_each_with_a_class(
     window.open_picture(photo)
     window.task("Edit class")
     masks = []
-    for name, y in (("bird", 0.3), ("boat", 0.7), ("cat", 0.5)):
+    for name, y in (("bird", 0.3), ("boat", 0.7), ("hills", 0.5)):
         window.choose_label(name)
         window.stroke((0.3, y), (0.5, y))
         masks.append(open_image(window.download("#export-mask")))
-        if name != "cat":
+        if name != "hills":
             window.press_and_wait("#region-add")
     assert window.page.locator(".regions li span").all_inner_texts() == ["bird", "boat"]
     window.press_and_wait(".regions button >> nth=0")
@@ -170,7 +170,7 @@ def test_regions_each_with_a_class(
     window.set_variations(1)
     window.run()
     saved = window.download().read_bytes()
-    regions = (Region(mask=masks[1], label="boat"), Region(mask=masks[2], label="cat"))
+    regions = (Region(mask=masks[1], label="boat"), Region(mask=masks[2], label="hills"))
     request = EditRequest(
         task="edit_class", image=open_image(photo), regions=regions, options=EditOptions(seed=5)
     )
