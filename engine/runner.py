@@ -200,6 +200,7 @@ class Run:
         self.number = number
         self.notes: list[str] = []
         self.known: Known | None = None
+        self.let_go = False  # memory was short: nothing is remembered of this run
 
     def steps(self) -> Iterator[ScaleStep]:
         """The next-scale loop, a step a scale; all variations at once, or as many as fit."""
@@ -265,7 +266,7 @@ class Run:
                 evidence=predictor.evidence if predictor.guided else None,
             )
         finally:
-            recall = predictor.remembered() if alone else None
+            recall = predictor.remembered() if alone and not self.let_go else None
             if recall is not None:
                 runner.memory.put(key, recall, recall.nbytes)
 
@@ -289,12 +290,12 @@ class Run:
 
     def _step_down(self, at_once: int) -> int:
         """Half the variations at once, after everything that can be let go of was."""
-        had = self.runner.memory.bytes
+        tried_alone = self.let_go
         self._let_go()
         if at_once > 1:
             at_once //= 2
             self._note(f"memory was short: {at_once} variation(s) at a time")
-        elif had:
+        elif not tried_alone:
             self._note("memory was short: what was remembered of earlier edits was dropped")
         else:
             raise DeviceError(
@@ -325,6 +326,7 @@ class Run:
         )
 
     def _let_go(self) -> None:
+        self.let_go = True
         self.runner.memory.clear()
         if self.runner.device.type == "cuda":
             torch.cuda.empty_cache()
