@@ -139,8 +139,10 @@ def test_more_like_this_keep_and_download_without_using(window: Window, photo: P
     window.wait_for_status("Kept")
     window.page.click("#more")
     window.page.wait_for_function(
-        "document.querySelectorAll('#results .thumbnail-item').length === 3"
+        "document.querySelector('#result-note')?.innerText.includes('first scale of seed 8')"
     )
+    window.wait_for_status("Done")
+    assert len(results(window)) == 3
     assert "first scale of seed 8" in window.page.inner_text("#result-note")
     request = read_request(open_image(window.download())) or ""
     assert '"coarse_seeds":[8]' in request
