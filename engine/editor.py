@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
 from engine.errors import MaskError, RequestError
 from engine.fill import Floats
@@ -32,8 +31,7 @@ from engine.regions import painting_order
 from engine.request import MAX_SEED, EditOptions, EditRequest, MaskLike, mask_array
 from engine.result import PREVIEW_SIDE, Result, Step
 from engine.rules import rule_for
-from engine.runner import Job as Job
-from engine.runner import Runner
+from engine.runner import Job, Runner, for_each
 from engine.sampling import Sampling
 from engine.windows import Window, bounding_box, march, windows_for
 
@@ -403,8 +401,8 @@ class Editor:
             known = coverage(torch.from_numpy(frames[0].mask), self.scales[-1]) == 0
             pictures = rough_pictures(scale.feature_map, [f.pixels for f in frames], known)
         if pictures is None:
-            pictures = self.decode(scale.feature_map)
-        pictures = [p for p in pictures for _ in range(len(job.seeds) // len(pictures))]
+            pictures = self.runner.decode(scale.feature_map)
+        pictures = for_each(pictures, len(job.seeds))
         shown = painting.preview(frames, pictures, job.rule, PREVIEW_SIDE)
         return shown[: job.request.options.variations]
 
@@ -447,11 +445,3 @@ class Editor:
         result = Result(tuple(images), seeds, seconds, job.request, best, told)
         of = frames * len(self.scales)
         return Step(of - 1, of, self.scales[-1], frames - 1, frames, result)
-
-    def regenerate(self, job: Job, frames: list[Frame], number: int) -> Iterator[ScaleStep]:
-        """The next-scale loop of one frame, a step a scale; see `engine.runner`."""
-        return self.runner.run(job, frames, number).steps()
-
-    def decode(self, feature_map: Tensor, count: int | None = None) -> list[Floats]:
-        """Pictures (side, side, 3) of 0..255 from feature maps (N, z, S, S); see `Runner`."""
-        return self.runner.decode(feature_map, count)

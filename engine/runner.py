@@ -186,8 +186,7 @@ class Runner:
         """
         dtype = self.vqvae.post_quant_conv.weight.dtype
         pictures = [to_floats(self.vqvae.decode(one[None].to(dtype)))[0] for one in feature_map]
-        times = (count or len(pictures)) // len(pictures)
-        return [picture for picture in pictures for _ in range(times)]
+        return for_each(pictures, count or len(pictures))
 
 
 class Run:
@@ -281,8 +280,7 @@ class Run:
                 to_floats(fast.decode_edit(self.runner.vqvae, one[None], box, original))[0]
                 for one in feature_map
             ]
-            times = (count or len(pictures)) // len(pictures)
-            return [picture for picture in pictures for _ in range(times)]
+            return for_each(pictures, count or len(pictures))
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
@@ -335,6 +333,11 @@ class Run:
         if text not in self.notes:
             self.notes.append(text)
             log.warning(text)
+
+
+def for_each(pictures: list[Floats], count: int) -> list[Floats]:
+    """N pictures as those of ``count`` variations, count / N side by side to each."""
+    return [picture for picture in pictures for _ in range(count // len(pictures))]
 
 
 def together(steps: list[ScaleStep]) -> ScaleStep:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from engine.editor import Editor, Job, Tally
+from engine.editor import Editor, Tally
 from engine.evaluation.levers import tokens_of
 from engine.evaluation.metrics import Floats, Mask
 from engine.frame import Frame
@@ -17,6 +17,7 @@ from engine.generation import ScaleStep
 from engine.pixels import RGB, to_tensor
 from engine.ranking import best_first
 from engine.request import EditOptions, EditRequest
+from engine.runner import Job
 
 
 @dataclass(frozen=True)
@@ -109,5 +110,5 @@ def reconstruction(editor: Editor, picture: RGB) -> tuple[Floats, np.ndarray[Any
     """The picture through the VQVAE and back, the ceiling of every edit; and its token ids."""
     pixels = to_tensor(picture[None]).to(editor.device)
     maps, feature_map = editor.vqvae.quantize.encode(editor.vqvae.features(pixels).float())
-    (again,) = editor.decode(feature_map)
+    (again,) = editor.runner.decode(feature_map)
     return again, torch.cat([ids.flatten() for ids in maps]).cpu().numpy()
