@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from app.session import Session
 from app.words import in_words
 from engine.errors import EngineError, ImageError, MaskError, RequestError
 from engine.pixels import open_image, read_request
+from tests.app.waiting import becomes_free
 from tests.pictures import noisy_rgb
 from tests.tiny import tiny_editor
 
@@ -197,14 +197,7 @@ def test_a_window_that_goes_away_stops_its_run(handlers: Handlers, photo: str) -
     next(screens)
     next(screens)
     screens.close()
-    released = threading.Event()
-
-    def wait() -> None:
-        with handlers.models.alone():
-            released.set()
-
-    threading.Thread(target=wait, daemon=True).start()
-    assert released.wait(20)
+    assert becomes_free(handlers.models, 20)
 
 
 def test_use_undo_redo_and_jump(handlers: Handlers, photo: str, painted: list[str]) -> None:

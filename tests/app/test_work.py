@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from app.session import Marked, Session
 from engine.errors import ImageError, MaskError, RequestError
 from engine.pixels import open_image, read_request
 from engine.request import EditOptions, EditRequest, Region
+from tests.app.waiting import becomes_free
 from tests.pictures import lab_free_profile, noisy_rgb
 from tests.tiny import tiny_editor
 
@@ -145,14 +145,7 @@ def test_a_run_whose_page_does_not_come_back_ends(
     next(left)
     next(left)
     left.close()
-    released = threading.Event()
-
-    def wait() -> None:
-        with handlers.models.alone():
-            released.set()
-
-    threading.Thread(target=wait, daemon=True).start()
-    assert released.wait(30)
+    assert becomes_free(handlers.models, 30)
     assert not handlers.runs._jobs
 
 

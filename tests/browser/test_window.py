@@ -124,9 +124,7 @@ def test_invert_grow_shrink_clear_and_import(window: Window, photo: Path, tmp_pa
     mask.paste(255, (30, 40, 130, 90))
     mask.save(tmp_path / "mask.png")
     before = window.version
-    with window.page.expect_file_chooser() as chooser:
-        window.page.click("#import-mask")
-    chooser.value.set_files(tmp_path / "mask.png")
+    window.choose_file("#import-mask", tmp_path / "mask.png")
     window.wait_for_canvas(before + 1)
     back = open_image(window.download("#export-mask"))
     assert back.getbbox() == (30, 40, 130, 90)
@@ -148,9 +146,7 @@ def test_mistakes_are_told_in_words(window: Window, photo: Path, tmp_path: Path)
 
     notes = tmp_path / "notes.png"
     notes.write_text("no picture")
-    with window.page.expect_file_chooser() as chooser:
-        window.page.click("#open")
-    chooser.value.set_files(notes)
+    window.choose_file("#open", notes)
     told = window.wait_for_status("notes.png")
     assert "Traceback" not in told and "/tmp" not in told
     assert "Traceback" not in window.page.inner_text("body")
@@ -285,9 +281,7 @@ def test_a_turned_photo_is_upright_and_a_large_one_whole(
     wide = tmp_path / "wide.png"
     Image.effect_noise((9000, 900), 60).convert("RGB").save(wide)
     before = window.version
-    with window.page.expect_file_chooser() as chooser:
-        window.page.click("#open")
-    chooser.value.set_files(wide)
+    window.choose_file("#open", wide)
     window.wait_for_canvas(before + 1)
     assert window.page.evaluate("[window.editor.width, window.editor.height]") == [2048, 205]
     window.stroke((0.5, 0.4), (0.55, 0.6))

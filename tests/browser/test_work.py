@@ -192,26 +192,20 @@ def test_a_project_and_a_saved_png_bring_their_settings(
     assert project.name == "photo.varpaint"
     with Window.open(chromium, address) as other:
         opened = other.version
-        with other.page.expect_file_chooser() as chooser:
-            other.page.click("#open")
-        chooser.value.set_files(project)
+        other.choose_file("#open", project)
         other.wait_for_status("The project is open, 2 steps")
         other.wait_for_canvas(opened + 1)
         assert field(other, "seed") == "7" and len(results(other)) == 2
         other.press_and_wait("#undo")
         other.fill("seed", "99")
         before = other.version
-        with other.page.expect_file_chooser() as chooser:
-            other.page.click("#open")
-        chooser.value.set_files(png)
+        other.choose_file("#open", png)
         other.wait_for_status("settings that made it")
         other.wait_for_canvas(before + 1)
         assert field(other, "seed") == "7"
         damaged = photo.parent / "damaged.varpaint"
         damaged.write_bytes(project.read_bytes()[:2000])
-        with other.page.expect_file_chooser() as chooser:
-            other.page.click("#open")
-        chooser.value.set_files(damaged)
+        other.choose_file("#open", damaged)
         assert "Traceback" not in other.wait_for_status("damaged.varpaint: is damaged")
         other.expect_no_errors()
 

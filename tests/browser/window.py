@@ -115,10 +115,14 @@ class Window:
     def open_picture(self, path: Path) -> None:
         """Through the canvas's own file chooser."""
         before = self.version
-        with self.page.expect_file_chooser() as chooser:
-            self.page.get_by_label("Click to upload or drop files").click()
-        chooser.value.set_files(path)
+        self.choose_file("[aria-label*='Click to upload or drop files']", path)
         self.wait_for_canvas(before + 1)
+
+    def choose_file(self, opener: str, path: Path) -> None:
+        """Click what opens a file chooser, and choose the file."""
+        with self.page.expect_file_chooser() as chooser:
+            self.page.click(opener)
+        chooser.value.set_files(path)
 
     def stroke(self, *points: tuple[float, float]) -> None:
         """Draw through points given as parts of the picture's width and height."""
