@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -68,6 +68,7 @@ class Loaded:
     labels: tuple[str, ...]  # class names by id; empty where the file names none
     about: str
     defaults: Mapping[str, Any] = field(default_factory=dict)  # sampling that suits the model
+    members: Mapping[str, Sequence[str]] = field(default_factory=dict)  # class -> what it is
 
 
 @dataclass(frozen=True)
@@ -86,11 +87,13 @@ def save_model(
     *,
     labels: list[str],
     about: str,
+    members: Mapping[str, Sequence[str]] | None = None,
     extra: dict[str, str] | None = None,
 ) -> None:
     """Write one or both networks in our own format, each file whole or not at all.
 
-    ``labels`` are the class names by id, ``about`` says what the model is and under which licence,
+    ``labels`` are the class names by id, ``members`` the names that others of them stand for,
+    ``about`` says what the model is and under which licence,
     ``extra`` is further metadata; its "defaults", JSON such as {"top_k": 20}, is the sampling that
     suits the model. Saved together, the two files know each other by the codebook.
     """
@@ -106,8 +109,10 @@ def save_model(
                 f"{folder / VAR_FILE}: expected {var.spec.num_classes} class names, "
                 f"found {len(labels)}"
             )
-        names = json.dumps(labels, ensure_ascii=False)
-        _write(folder / VAR_FILE, var, {**common, "labels": names})
+        own = {"labels": json.dumps(labels, ensure_ascii=False)}
+        if members:
+            own["members"] = json.dumps(members, ensure_ascii=False)
+        _write(folder / VAR_FILE, var, {**common, **own})
 
 
 def load_vqvae(
@@ -160,7 +165,8 @@ def load_pair(
         with _naming(own):
             var = _build_var(own, spec, device, dtype, attention)
             defaults = _parsed(own, "defaults", _is_sampling) or {}
-    return Loaded(vqvae, var, labels, own.metadata.get("about", ""), defaults)
+            members = _members(own, labels)
+    return Loaded(vqvae, var, labels, own.metadata.get("about", ""), defaults, members)
 
 
 def inspect(path: StrPath, kind: str, *, values: bool = False) -> Inspection:
@@ -172,6 +178,7 @@ def inspect(path: StrPath, kind: str, *, values: bool = False) -> Inspection:
         spec = _vqvae_spec(source, None) if kind == "VQVAE" else _var_spec(source)
         require_layout(spec, source.shapes)
         labels = _labels(source, spec) if isinstance(spec, VARSpec) else ()
+        _members(source, labels)
         for name in source.shapes if values else ():
             tensor = source.read(name)
             if name != ATTENTION_BIAS and not bool(tensor.isfinite().all()):
@@ -372,6 +379,19 @@ def _labels(source: WeightsFile, spec: VARSpec) -> tuple[str, ...]:
     if names is not None and len(names) != spec.num_classes:
         raise LayoutError(f"expected {spec.num_classes} class names, found {len(names)}")
     return tuple(names or ())
+
+
+def _members(source: WeightsFile, labels: tuple[str, ...]) -> dict[str, list[str]]:
+    """Which classes stand for which others."""
+    known = set(labels)
+
+    def is_members(value: Any) -> bool:
+        return isinstance(value, dict) and all(
+            isinstance(some, list) and some and known.issuperset([name, *map(str, some)])
+            for name, some in value.items()
+        )
+
+    return dict(_parsed(source, "members", is_members) or {})
 
 
 # Writing

@@ -250,7 +250,7 @@ class Editor:
             temperature=options.temperature,
             soft_scales=rule.soft_scales,
         )
-        return Job(resolved, rule, sampling, label, seeds)
+        return self._drawing(Job(resolved, rule, sampling, label, seeds, ()), label)
 
     def warm(self, request: EditRequest) -> None:
         """Do ahead of an edit what its fast mode (``speed="fast"``) needs; safe in the background.
@@ -269,7 +269,7 @@ class Editor:
         for part in self._parts(request, source):
             for window in part.windows:
                 (frame,) = painting.frames(window, self.side)
-                self.runner.study(replace(job, label=part.label), frame)
+                self.runner.study(self._drawing(job, part.label), frame)
 
     def views(self, request: EditRequest) -> list[Window]:
         """What the model would see, one window after the other, in the result's pixels.
@@ -284,6 +284,13 @@ class Editor:
         if request.task == "outpaint":
             return self._extension(request, source)[1]
         return [window for part in self._parts(request, source) for window in part.windows]
+
+    def _drawing(self, job: Job, label: int | None) -> Job:
+        """The job with this label. A class that stands for several things draws one by the seed:
+        that of the variation, or the one that all variations draw the first scale with."""
+        keys = job.request.options.coarse_seeds[:1] * len(job.seeds) or job.seeds
+        drawn = (None if label is None else self.label_names.drawn(label, key) for key in keys)
+        return replace(job, label=label, labels=tuple(drawn))
 
     def _check_regions(self, request: EditRequest) -> None:
         """Regions belong to edit_class, stand instead of mask and label, and each is complete."""
@@ -368,7 +375,7 @@ class Editor:
         number, notes = 0, []
         for place, part in enumerate(parts):
             painting.begin(place)
-            labelled = replace(job, label=part.label)
+            labelled = self._drawing(job, part.label)
             for window in part.windows:
                 frames = painting.frames(window, self.side)
                 run = self.runner.run(labelled, frames, number)

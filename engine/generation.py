@@ -96,18 +96,30 @@ class Shortcut:
     computed: tuple[Tensor, ...]
 
 
-def branches(var: VAR, label: int | None, sampling: Sampling) -> tuple[int, ...]:
-    """The labels that an edit runs: its own, then, where it is guided by one, "no label"."""
+Label = int | None | tuple[int | None, ...]
+"""A class id or None, "no label"; or one of these for each picture, all None or none of them."""
+
+
+def branches(var: VAR, label: Label, sampling: Sampling) -> tuple[int, ...]:
+    """The labels that an edit runs, one or one a picture; then, where they guide, "no label" as
+    often."""
+    labels = label if isinstance(label, tuple) else (label,)
     none = var.spec.no_label
-    if label is None:
-        return (none,)
-    return (label, none) if sampling.guidance > 0 else (label,)
+    own = tuple(none if each is None else each for each in labels)
+    return own + (none,) * len(own) if is_guided(label, sampling) else own
+
+
+def is_guided(label: Label, sampling: Sampling) -> bool:
+    """Whether a run has two branches. Without a label they would be equal."""
+    labels = label if isinstance(label, tuple) else (label,)
+    return sampling.guidance > 0 and labels[0] is not None
 
 
 class TransformerPredictor:
     """VAR behind a K/V cache. Fully kept scales wait, and run together with the next drawn one.
 
-    ``label`` None is "no label": the two branches of guidance would be equal, so one is run.
+    ``label`` is of all pictures, or a tuple with one for each of them. None is "no label": the
+    two branches of guidance would be equal, so one is run.
     Guided runs hold 2 N rows, conditional first. With a ``recall`` of an earlier run of the same
     label, calls that come again, from the first on, are not computed again. With a ``shortcut``
     only its positions are computed (approximate). ``condition`` is what `VAR.condition` gave for
@@ -117,7 +129,7 @@ class TransformerPredictor:
     def __init__(
         self,
         var: VAR,
-        label: int | None,
+        label: Label,
         sampling: Sampling,
         *,
         recall: Recall | None = None,
@@ -127,7 +139,8 @@ class TransformerPredictor:
         self.var = var
         self.sampling = sampling
         ids = branches(var, label, sampling)
-        self.guided = len(ids) > 1
+        self.guided = is_guided(label, sampling)
+        self.labels = len(ids) // (2 if self.guided else 1)
         self.condition = condition or var.condition(torch.tensor(ids, device=var.pos_start.device))
         self.recall = recall
         self.shortcut = shortcut
@@ -187,7 +200,7 @@ class TransformerPredictor:
         """Logits (N, n, V), or (2 N, n, V), of scale k; the scales that waited run with it."""
         if stacked is not None and self.guided:
             stacked = torch.cat([stacked, stacked])
-        condition = self.condition.expand(count)
+        condition = self.condition.expand(count // self.labels)
         bounds = self.var.spec.bounds
         computed = None
         if self.shortcut is None:

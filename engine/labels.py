@@ -8,9 +8,10 @@ beside it: "crane (134)".
 from __future__ import annotations
 
 import difflib
+import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -26,10 +27,20 @@ def imagenet_names() -> tuple[str, ...]:
 
 
 class Labels:
-    """The class names of a model, by id."""
+    """The class names of a model, by id.
 
-    def __init__(self, names: Sequence[str]) -> None:
+    A class may stand for several others, its ``members``: "bird" for "owl" and "duck". Each edit
+    draws one of them.
+    """
+
+    def __init__(
+        self, names: Sequence[str], members: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
         self.names = tuple(names)
+        ids = {name: index for index, name in enumerate(self.names)}
+        self._members = {
+            ids[name]: [ids[each] for each in some] for name, some in (members or {}).items()
+        }
         self._ids: dict[str, list[int]] = {}
         for index, name in enumerate(self.names):
             self._ids.setdefault(_folded(name), []).append(index)
@@ -37,10 +48,15 @@ class Labels:
         self._shown = {_folded(choice): index for index, choice in enumerate(self._choices)}
 
     @classmethod
-    def of_model(cls, names: Sequence[str], num_classes: int) -> Labels:
+    def of_model(
+        cls,
+        names: Sequence[str],
+        num_classes: int,
+        members: Mapping[str, Sequence[str]] | None = None,
+    ) -> Labels:
         """The names in a model's file; ImageNet's if it has none but 1000 classes; else numbers."""
         if names:
-            return cls(names)
+            return cls(names, members)
         imagenet = imagenet_names()
         if num_classes == len(imagenet):
             return cls(imagenet)
@@ -56,6 +72,21 @@ class Labels:
     def display(self, index: int) -> str:
         """What to show for one class."""
         return self._choices[self._checked(index)]
+
+    def drawn(self, index: int, seed: int) -> int:
+        """The id that ``seed`` draws for a class: one of its members, itself if it has none.
+
+        Seeds that follow one another draw different members until each had its turn.
+        """
+        members = self._members.get(index)
+        if members is None:
+            return index
+        turn, place = divmod(seed, len(members))
+
+        def rank(member: int) -> bytes:
+            return hashlib.sha256(f"{index} {turn} {member}".encode()).digest()
+
+        return sorted(members, key=rank)[place]
 
     def find(self, label: int | str) -> int:
         """The id of a class given as id (207 or "207"), name, or "name (id)"; case is ignored."""

@@ -47,7 +47,7 @@ def load_editor(
     return Editor(
         loaded.vqvae,
         loaded.var,
-        labels=Labels.of_model(loaded.labels, loaded.var.spec.num_classes),
+        labels=Labels.of_model(loaded.labels, loaded.var.spec.num_classes, loaded.members),
         name=Path(files.name).name,
         about=loaded.about or files.about,
         source=files.source,

@@ -21,6 +21,7 @@ from engine.fill import Floats
 from engine.frame import Frame
 from engine.generation import (
     Keeper,
+    Label,
     ScaleStep,
     Shortcut,
     TransformerPredictor,
@@ -48,7 +49,8 @@ log = logging.getLogger(__name__)
 class Job:
     """All an edit needs once the request has been checked.
 
-    ``seeds`` has one seed a candidate, of which the best ``request.options.variations`` are shown.
+    ``seeds`` has one seed a candidate, of which the best ``request.options.variations`` are shown;
+    ``labels`` has for each seed the class that it draws for ``label``.
     """
 
     request: EditRequest
@@ -56,6 +58,7 @@ class Job:
     sampling: Sampling
     label: int | None
     seeds: tuple[int, ...]
+    labels: tuple[int | None, ...]
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,8 @@ class Known:
     name: bytes
     features: Tensor
     original: fast.Original | None = None
-    shortcut: Shortcut | None = None
+    before: Floats | None = None  # the picture that ``original`` is of
+    positions: tuple[Tensor, ...] | None = None  # what the fast mode computes of each scale
 
 
 class Runner:
@@ -117,14 +121,22 @@ class Runner:
         box = bounds((pixels != before)[0].any(axis=2))
         name += fingerprint(before)
         features = self._features(name, pixels, original, box)
-        cache = self._cache(job, before, original)
-        return Known(name, features, original, fast.shortcut(cache, positions))
+        return Known(name, features, original, before, positions)
+
+    @torch.inference_mode()
+    def shortcut(self, known: Known | None, label: Label, sampling: Sampling) -> Shortcut | None:
+        """How the fast mode, if it serves here, gets round what an edit leaves as it is."""
+        if known is None or known.original is None:
+            return None
+        assert known.before is not None and known.positions is not None
+        cache = self._cache(label, sampling, known.before, known.original)
+        return fast.shortcut(cache, known.positions)
 
     @torch.inference_mode()
     def study(self, job: Job, frame: Frame) -> None:
         """Do now what the fast mode needs of a frame, whatever will be masked in it."""
         before = frame.pixels[None]
-        self._cache(job, before, self._original(before))
+        self._cache(distinct(job.labels), job.sampling, before, self._original(before))
 
     def _features(
         self,
@@ -151,8 +163,10 @@ class Runner:
             self.memory.put(key, original, original.nbytes)
         return original
 
-    def _cache(self, job: Job, pixels: Floats, original: fast.Original) -> KVCache:
-        labels = branches(self.var, job.label, job.sampling)
+    def _cache(
+        self, label: Label, sampling: Sampling, pixels: Floats, original: fast.Original
+    ) -> KVCache:
+        labels = branches(self.var, label, sampling)
         key = ("cache", fingerprint(pixels), labels)
         cache: KVCache | None = self.memory.get(key)
         if cache is None:
@@ -162,9 +176,9 @@ class Runner:
         return cache
 
     @torch.inference_mode()
-    def condition(self, job: Job) -> Condition:
+    def condition(self, label: Label, sampling: Sampling) -> Condition:
         """What the label decides, computed once: it takes reading a third of the weights."""
-        labels = branches(self.var, job.label, job.sampling)
+        labels = branches(self.var, label, sampling)
         condition: Condition | None = self.memory.get(("condition", labels))
         if condition is None:
             condition = self.var.condition(torch.tensor(labels, device=self.device))
@@ -235,21 +249,27 @@ class Run:
         if known is not None:
             features = known.features
             features = features[some] if len(features) > 1 else features
-            keeper, pictures = runner.keeper(job.rule, features), len(features)
+            pictures = len(features)
+        label = distinct(job.labels[some])
+        if isinstance(label, tuple):  # each variation is a picture with a label of its own
+            pictures = len(seeds)
+        if known is not None:
+            features = features.expand(pictures, -1, -1, -1)
+            keeper = runner.keeper(job.rule, features)
         alone = len(self.frames) < 2
         key = (
             "run", known.name if known else b"", fingerprint(*(m.numpy() for m in maps)),
-            job.label, job.sampling.guidance > 0, job.rule.closed_loop,
-            known is not None and known.shortcut is not None,
+            label, job.sampling.guidance > 0, job.rule.closed_loop,
+            known is not None and known.original is not None,
         )  # fmt: skip
         with torch.inference_mode():
             predictor = TransformerPredictor(
                 runner.var,
-                job.label,
+                label,
                 job.sampling,
                 recall=runner.memory.get(key) if alone else None,
-                shortcut=known.shortcut if known else None,
-                condition=runner.condition(job),
+                shortcut=runner.shortcut(known, label, job.sampling),
+                condition=runner.condition(label, job.sampling),
             )
         try:
             yield from generate(
@@ -333,6 +353,11 @@ class Run:
         if text not in self.notes:
             self.notes.append(text)
             log.warning(text)
+
+
+def distinct(labels: tuple[int | None, ...]) -> Label:
+    """The one label of all variations, or all of them where they differ."""
+    return labels[0] if len(set(labels)) == 1 else labels
 
 
 def for_each(pictures: list[Floats], count: int) -> list[Floats]:

@@ -16,7 +16,8 @@ from engine.errors import MaskError
 from engine.pixels import Box, Mask
 
 CONTEXT_FACTOR = 2.0  # "auto": the frame's side as a multiple of the mask's longer side
-OBJECT_SHARE = 0.7  # "auto", class edits: the mask's longer side as a part of the frame's ...
+OBJECT_SHARE = 0.8  # "auto", class edits: the mask's longer side as a part of the frame's ...
+OBJECT_ROOM = 0.6  # ... or the shorter side as this part of it, if the mask still fits then ...
 OBJECT_ZOOM = 4.0  # ... without enlarging the picture beyond this factor to get there
 SHARED_GROWTH = 2.0  # parts of a mask share a frame that is larger by up to this factor
 MAX_FRAMES = 6  # frames for the parts of one mask ...
@@ -64,8 +65,8 @@ def place_window(
 
     ``side`` is the model's. "auto" takes twice the box's longer side, at least ``side`` pixels
     where the canvas has them, at most the canvas. ``filling`` is for objects drawn anew: the box
-    takes 70 % of the square, as objects do in the pictures that models learn from, and a small
-    box's surroundings are enlarged for it. "whole" takes the canvas's longer side; a number, so
+    takes 80 % of the square, so that an object of the size that models learn them in (up to 72 %)
+    has room; an oblong box takes more, and a small box's surroundings are enlarged. "whole" takes the canvas's longer side; a number, so
     many pixels around the box. The square is moved onto the canvas as far as it fits.
     """
     left, top, right, bottom = box
@@ -74,7 +75,9 @@ def place_window(
         size = max(width, height)
     elif context == "auto":
         if filling:
-            size = max(round(longest / OBJECT_SHARE), round(side / OBJECT_ZOOM))
+            shortest = min(right - left, bottom - top)
+            wanted = min(longest / OBJECT_SHARE, shortest / OBJECT_ROOM)
+            size = max(round(wanted), round(side / OBJECT_ZOOM))
         else:
             size = max(round(CONTEXT_FACTOR * longest), side)
         size = max(min(size, max(width, height)), longest)

@@ -313,6 +313,16 @@ def test_saving_what_was_loaded_gives_the_same_bytes(own, tmp_path):
         assert all(torch.equal(first[key], second[key]) for key in first)
 
 
+def test_what_a_class_stands_for_comes_back(own, tmp_path):
+    members = {"hen": ["école"]}
+    save_model(tmp_path, None, VAR(OWN_VAR), labels=LABELS, members=members, about="")
+    own_vqvae = own / VQVAE_FILE
+    with safe_open(tmp_path / VAR_FILE, "pt") as file:
+        assert "codebook" not in file.metadata()
+    assert load_pair(own_vqvae, tmp_path / VAR_FILE).members == members
+    assert load_pair(own_vqvae, own / VAR_FILE).members == {}
+
+
 def test_matrices_are_stored_in_half_precision_and_the_quantizer_exactly(own):
     stored = load_file(own / VQVAE_FILE)
     for name, tensor in stored.items():
@@ -550,6 +560,9 @@ def test_networks_of_different_scales_are_refused(own, tmp_path):
         ("spec", '{"scales": [1, 2, 4, 7], "depth": 9}', "expected depth 9 as its metadata says"),
         ("labels", '["a"]', "3 class names, found 1"),
         ("labels", '"abc"', "expected labels as JSON"),
+        ("members", '["hen"]', "expected members as JSON"),
+        ("members", '{"hen": ["duck"]}', "expected members as JSON"),
+        ("members", '{"hen": []}', "expected members as JSON"),
     ],
 )
 def test_metadata_that_does_not_fit_is_refused(own, tmp_path, key, value, message):

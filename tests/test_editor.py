@@ -82,6 +82,34 @@ def test_pixels_outside_the_mask_are_the_source_bytes(
     assert source.tobytes() == before, "the caller's picture was written to"
 
 
+@pytest.mark.parametrize("speed", ["exact", "fast"])
+def test_a_class_of_several_things_makes_each_variation_the_thing_its_seed_draws(
+    speed: str,
+) -> None:
+    editor = tiny_editor({"bird": ["boat", "hills"]})
+    source, mask = noisy_rgb(40, 40), box_mask(40, 40, (3, 2, 22, 12))
+    options = EditOptions(seed=4, variations=4, top_k=9, speed=speed)
+    together = editor.edit_class(source, mask, "bird", options=options)
+    names = [LABELS[editor.label_names.drawn(0, seed)] for seed in together.seeds]
+    assert set(names) == {"boat", "hills"}
+    for image, seed, name in zip(together.images, together.seeds, names, strict=True):
+        for label in ("bird", name):
+            alone = options.model_copy(update={"seed": seed, "variations": 1})
+            again = tiny_editor({"bird": ["boat", "hills"]}).edit_class(
+                source, mask, label, options=alone
+            )
+            assert np.array_equal(raw(again.images[0]), raw(image)), (seed, label)
+
+
+def test_more_like_this_keeps_the_thing_that_was_drawn() -> None:
+    editor = tiny_editor({"bird": ["boat", "hills"]})
+    thing = LABELS[editor.label_names.drawn(0, 4)]
+    options = EditOptions(seed=20, variations=3, coarse_seeds=(4, 4))
+    made = [editor.generate(label, options=options).images for label in ("bird", thing)]
+    for first, second in zip(*made, strict=True):
+        assert np.array_equal(raw(first), raw(second))
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data(), mode=st.sampled_from(MODES))
 def test_extending_keeps_every_byte_of_the_source(data: st.DataObject, mode: str) -> None:

@@ -28,6 +28,17 @@ def test_every_class_is_found_by_what_is_shown_for_it_and_by_its_id():
             assert labels.find(index) == index
 
 
+def test_a_class_draws_one_of_its_members_each_in_its_turn():
+    names = ["bird", "owl", "duck", "boat", "swan"]
+    labels = Labels(names, {"bird": ["owl", "duck", "swan"]})
+    drawn = [labels.drawn(0, seed) for seed in range(12)]
+    for turn in range(0, 12, 3):
+        assert sorted(drawn[turn : turn + 3]) == [1, 2, 4]
+    assert len({tuple(drawn[turn : turn + 3]) for turn in range(0, 12, 3)}) > 1
+    assert [labels.drawn(index, 7) for index in (1, 3)] == [1, 3]
+    assert drawn == [labels.drawn(0, seed) for seed in range(12)]
+
+
 def test_names_that_repeat_are_shown_with_their_ids():
     assert CRANES.choices() == ["crane (0)", "hen", "Crane (2)", "school bus", "207"]
     assert CRANES.display(2) == "Crane (2)"

@@ -49,10 +49,13 @@ def test_auto_gives_context_and_whole_the_whole_picture() -> None:
 
 
 @pytest.mark.parametrize("longest", [60, 100, 180, 300, 700])
-def test_an_object_drawn_anew_takes_most_of_its_frame_in_the_middle(longest: int) -> None:
-    box = (1000 - longest // 2, 800, 1000 + longest // 2, 800 + longest // 2)
+@pytest.mark.parametrize(("aspect", "share"), [(1, 0.8), (1.25, 0.8), (1.5, 0.9), (3, 1)])
+def test_an_object_drawn_anew_has_room_in_the_middle_of_its_frame(
+    longest: int, aspect: float, share: float
+) -> None:
+    box = (1000 - longest // 2, 700, 1000 + longest // 2, 700 + round(longest / aspect))
     window = place_window(box, 2000, 1600, side=256, filling=True)
-    assert 0.55 <= longest / window.side <= 0.85
+    assert longest / window.side == pytest.approx(share, abs=0.02) or window.side == 64
     middle = (window.left + window.side / 2, window.top + window.side / 2)
     assert middle == pytest.approx(((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), abs=1)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import torch
 
 from engine.editor import Editor
@@ -37,6 +39,6 @@ def tiny_var(
     return net.eval().requires_grad_(False)
 
 
-def tiny_editor() -> Editor:
+def tiny_editor(members: Mapping[str, Sequence[str]] | None = None) -> Editor:
     torch.manual_seed(0)
-    return Editor(tiny_vqvae(), tiny_var(), labels=Labels(LABELS), name="tiny")
+    return Editor(tiny_vqvae(), tiny_var(), labels=Labels(LABELS, members), name="tiny")

@@ -74,7 +74,7 @@ class Scenes:
             mask = self._box(rng)
         label = choice(others, rng)
         real = [self._into(pool, picture, mask, label, rng) for pool in (self.unseen, self.known)]
-        finer = self.known.fine[choice(sorted(self.known.icons[label]), rng)]
+        finer = choice(self.known.members.get(label, (label,)), rng)
         return ClassEdit(picture, mask, label, finer, real[0], real[1])
 
     def _photo(self, rng: np.random.Generator) -> RGB:

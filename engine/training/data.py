@@ -9,7 +9,8 @@ This file knows nothing of networks.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -30,11 +31,14 @@ Picture = npt.NDArray[np.uint8]  # (side, side, 3) RGB
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 
 # How a composite is made up; see facts in `StickerSet`.
-BARE = 0.18  # share of pictures that are scenery without an object
+BARE = 0.20  # share of pictures that are scenery without an object
+POSED = 0.78  # share of objects that are the class's named things, as they are to be drawn
+POSED_SIZES = (0.58, 0.72)  # longer side of those, of the picture's side
+CENTRED = 0.5  # share of those in the very middle; the others are a token or less away from it
 ON_PHOTO, ON_GRADIENT = 0.50, 0.28  # backgrounds of objects; the rest is a plain colour
 CROP = (0.55, 1.0)  # side of the crop of a photo, of the photo's shorter side
-OBJECT = (0.5, 0.95)  # longer side of an object, of the picture's side
-SNAPPED = 0.75  # share of objects upright, in one of a few sizes, in steps of a grid
+OBJECT = (0.5, 0.95)  # longer side of any other object, of the picture's side
+SNAPPED = 0.5  # share of those upright, in one of a few sizes, in steps of a grid
 SNAPPED_SIZES = (0.55, 0.7, 0.85)
 STEPS = 16  # of the grid, across the picture: the finest token map's side
 TILT = 6.0  # standard deviation of an object's rotation, degrees
@@ -46,17 +50,19 @@ SPLITS = {"train": 0, "val": 1}
 class Pictures(Protocol):
     """An endless split of a data set.
 
-    `names` are the labels of a model trained on it: the classes, then finer names if there are any.
+    `names` are the labels of a model trained on it: the classes, then names of things if there are
+    any; `members` says which things a class stands for.
     """
 
     classes: tuple[str, ...]
     names: tuple[str, ...]
+    members: Mapping[str, tuple[str, ...]]
 
     def __getitem__(self, index: int) -> tuple[Picture, int]:
         """Picture number `index` and its class id."""
 
     def fine_label(self, index: int) -> int:
-        """The id, in `names`, of the finest name that picture number `index` has."""
+        """The id, in `names`, of the thing that picture number `index` shows; else of its class."""
 
 
 def keyed_generator(seed: int, *key: int) -> np.random.Generator:
@@ -83,8 +89,22 @@ def random_crop(
     return np.ascontiguousarray(square[:, ::-1]) if rng.random() < 0.5 else square
 
 
+@dataclass(frozen=True)
+class Subject:
+    """What a picture shows: a photo or an icon, its class, and its name if it is a named thing."""
+
+    label: str
+    what: Photo | Icon
+    thing: str | None = None
+
+
 class StickerSet:
-    """Objects on scenery: fresh composites of icons and photos, see `prepare`."""
+    """Objects on scenery: fresh composites of icons and photos, see `prepare`.
+
+    The training split shows the named things (`iconic.py`) mostly as an editor will ask for them:
+    upright, in the middle, of two sizes, so that each is seen often enough to be learned by heart.
+    Everything else has any size, place and tilt, since a photo's objects do.
+    """
 
     def __init__(self, folder: Path, *, side: int, split: Split, seed: int = 0):
         index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
@@ -98,12 +118,18 @@ class StickerSet:
             if fields["split"] == split:
                 icon = Icon(**fields)
                 self.icons.setdefault(icon.label, {}).setdefault(icon.concept, []).append(icon)
-        trained = {i["concept"]: i["label"] for i in index["icons"] if i["split"] == "train"}
-        self.fine = {  # concept -> name; a concept that is called like a class says which it is in
-            concept: f"{concept} ({label})" if concept in self.classes else concept
-            for concept, label in sorted(trained.items())
+        rows = set(index.get("things", []))
+        self.things: dict[str, dict[str, list[Icon]]] = {}  # class -> name -> drawings
+        for fields in index["icons"]:
+            if fields["row"] in rows:
+                icon = Icon(**fields)
+                taken = icon.concept in self.classes  # such a thing says which class it is of
+                name = f"{icon.concept} ({icon.label})" if taken else icon.concept
+                self.things.setdefault(icon.label, {}).setdefault(name, []).append(icon)
+        self.members: Mapping[str, tuple[str, ...]] = {
+            label: tuple(things) for label, things in self.things.items()
         }
-        self.names = (*self.classes, *self.fine.values())
+        self.names = (*self.classes, *(name for each in self.members.values() for name in each))
         self.name_ids = {name: number for number, name in enumerate(self.names)}
         self.scenery: dict[str, list[Photo]] = {}
         for photo in self.photos:
@@ -116,27 +142,30 @@ class StickerSet:
             return np.asarray(picture.convert("RGB"))
 
     def __getitem__(self, index: int) -> tuple[Picture, int]:
-        rng, label, subject = self._subject(index)
-        if isinstance(subject, Photo):
-            picture = self._photo(subject, rng, smallest=0.7)
+        rng, subject = self._subject(index)
+        if isinstance(subject.what, Photo):
+            picture = self._photo(subject.what, rng, smallest=0.7)
         else:
-            picture = self._paste(self._background(rng), subject, rng)
-        return picture, self.name_ids[label]
+            posed = subject.thing is not None
+            picture = self._paste(self._background(rng), subject.what, rng, posed=posed)
+        return picture, self.name_ids[subject.label]
 
     def fine_label(self, index: int) -> int:
-        _, label, subject = self._subject(index)
-        name = label if isinstance(subject, Photo) else self.fine.get(subject.concept, label)
-        return self.name_ids[name]
+        _, subject = self._subject(index)
+        return self.name_ids[subject.thing or subject.label]
 
-    def _subject(self, index: int) -> tuple[np.random.Generator, str, Photo | Icon]:
-        """Class and photo or icon of a picture, and the noise for the rest of it."""
+    def _subject(self, index: int) -> tuple[np.random.Generator, Subject]:
+        """What a picture shows, and the noise for the rest of it."""
         rng = keyed_generator(self.seed, SPLITS[self.split], index)
         if rng.random() < BARE:
             label = choice(list(self.scenery), rng)
-            return rng, label, choice(self.scenery[label], rng)
+            return rng, Subject(label, choice(self.scenery[label], rng))
         label = choice(list(self.icons), rng)
+        if self.split == "train" and label in self.things and rng.random() < POSED:
+            thing = choice(self.members[label], rng)
+            return rng, Subject(label, choice(self.things[label][thing], rng), thing)
         concept = choice(list(self.icons[label]), rng)
-        return rng, label, choice(self.icons[label][concept], rng)
+        return rng, Subject(label, choice(self.icons[label][concept], rng))
 
     def _photo(self, photo: Photo, rng: np.random.Generator, *, smallest: float) -> Picture:
         crop = random_crop(self._load(photo.file), self.side, rng, smallest=smallest)
@@ -152,17 +181,19 @@ class StickerSet:
             return gradient(first, random_colour(rng), self.side, rng.uniform(0, 2 * np.pi))
         return np.full((self.side, self.side, 3), first.round(), dtype=np.uint8)
 
-    def _paste(self, background: Picture, icon: Icon, rng: np.random.Generator) -> Picture:
-        """The icon somewhere in the picture, wholly inside it if it fits.
+    def _paste(
+        self, background: Picture, icon: Icon, rng: np.random.Generator, *, posed: bool = False
+    ) -> Picture:
+        """The icon in the picture, wholly inside it if it fits.
 
-        Most are upright, of a few sizes and in steps of whole tokens: a shift by a token is the
-        same token map shifted, so that a small model sees each drawing often enough to learn it.
-        The others have any size, place and tilt, since a photo's objects do.
+        ``posed`` ones are where an editor asks for them. Of the others half are upright, of a few
+        sizes and in steps of whole tokens: a shift by a token is the same token map shifted.
         """
         left, top, right, bottom = icon.box
         bitmap = np.asarray(self.bitmaps[icon.row, top:bottom, left:right])
-        snapped = rng.random() < SNAPPED
-        size = choice(SNAPPED_SIZES, rng) if snapped else rng.uniform(*OBJECT)
+        snapped = posed or rng.random() < SNAPPED
+        sizes = POSED_SIZES if posed else SNAPPED_SIZES
+        size = choice(sizes, rng) if snapped else rng.uniform(*OBJECT)
         longer = self.side * size
         scale = longer / max(bitmap.shape[:2])
         height, width = (max(round(length * scale), 1) for length in bitmap.shape[:2])
@@ -171,8 +202,11 @@ class StickerSet:
         away_x, away_y = rng.uniform(-1, 1, size=2)  # from the middle, of the room there is
         room_x, room_y = max(self.side - width, 0) / 2, max(self.side - height, 0) / 2
         away_x, away_y = away_x * room_x, away_y * room_y
-        if snapped:
-            step = self.side / STEPS
+        step = self.side / STEPS
+        if posed:
+            away = rng.integers(-1, 2, size=2) if rng.random() >= CENTRED else (0, 0)
+            away_x, away_y = away[0] * step, away[1] * step
+        elif snapped:
             away_x, away_y = int(away_x / step) * step, int(away_y / step) * step
         else:
             tilt = float(np.clip(rng.normal(0, TILT), -2 * TILT, 2 * TILT))
@@ -205,6 +239,7 @@ class PictureFolder:
                 f"{', '.join(sorted(PICTURE_SUFFIXES))} files inside"
             )
         self.classes = self.names = tuple(found)
+        self.members: Mapping[str, tuple[str, ...]] = {}
         self.side, self.split, self.seed = side, split, seed
         validation = held_out(
             {

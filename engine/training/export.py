@@ -22,16 +22,18 @@ from engine.training.run import load_checkpoint
 from engine.training.vqvae import load_trained_vqvae
 
 
-def load_trained_var(path: Path) -> tuple[VAR, list[str]]:
-    """The transformer of a training checkpoint, with averaged weights, and its class names."""
+def load_trained_var(path: Path) -> tuple[VAR, list[str], dict[str, list[str]]]:
+    """The transformer of a training checkpoint, with averaged weights, its class names, and which
+    of them stand for which others."""
     state = load_checkpoint(path, torch.device("cpu"))
     try:
         fields = {**state["spec"], "scales": tuple(state["spec"]["scales"])}
         var, classes = VAR(VARSpec(**fields)), list(state["classes"])
+        members = dict(state["members"])
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"{path} is not a checkpoint of train-var: {error}") from error
     var.load_state_dict({**state["network"], **state["ema"]})
-    return var.eval().requires_grad_(False), classes
+    return var.eval().requires_grad_(False), classes, members
 
 
 def without_idle_tower(vqvae: VQVAE) -> VQVAE:
@@ -54,9 +56,11 @@ def export(
     extra = {"licence": "MIT"}
     if sampling:
         extra["defaults"] = json.dumps(sampling)
-    network, classes = load_trained_var(var)
+    network, classes, members = load_trained_var(var)
     trained = without_idle_tower(load_trained_vqvae(vqvae))
-    save_model(folder, trained, network, labels=classes, about=about, extra=extra)
+    save_model(
+        folder, trained, network, labels=classes, members=members, about=about, extra=extra
+    )
 
 
 def main(

@@ -1,7 +1,8 @@
 """Turn the raw packages into the sticker set: icons, photos, an index and credits.
 
     stickers/
-      index.json      what each icon and photo is: concept, style, class, split, licence
+      index.json      what each icon and photo is: concept, style, class, split, licence; and which
+                      icons are learned by name (`iconic.py`)
       icons.npy       (N, 256, 256, 4) uint8, colour premultiplied by alpha
       photos/*.png    landscape photos, at most 720 px high
       CREDITS.md      who made what, under which licence
@@ -24,6 +25,8 @@ import numpy.typing as npt
 import resvg_py
 from PIL import Image
 from tqdm import tqdm
+
+from engine.training.iconic import STYLE, THINGS
 
 SIDE = 256
 PHOTO_HEIGHT = 720
@@ -311,6 +314,16 @@ def draw_icons(raw: Path) -> tuple[list[Icon], list[RGBA]]:
     return icons, pictures
 
 
+def things(icons: list[Icon]) -> list[int]:
+    """Rows of the drawings that models learn by name."""
+    return [
+        icon.row
+        for icon in icons
+        if icon.split == "train" and icon.style == STYLE
+        and icon.concept in THINGS.get(icon.label, ())
+    ]  # fmt: skip
+
+
 def photo_sources(raw: Path) -> Iterator[tuple[Path, str | None, str, str]]:
     """(file, label, author, licence) of each photo whose licence allows training and shipping."""
     folder = raw / "endless-sky/usr/share/games/endless-sky/images/land"
@@ -376,5 +389,6 @@ def prepare(raw: Path, out: Path) -> None:
         "classes": CLASSES,
         "icons": [asdict(icon) for icon in icons],
         "photos": [asdict(photo) for photo in photos],
+        "things": things(icons),
     }
     index.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")

@@ -8,9 +8,9 @@ pictures are spent on them alone; then comes the finest scale through a window o
 at last everything together, as it is used.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
+from engine.checkpoint import inspect, load_var
 from engine.errors import CheckpointError
 from engine.generation import TransformerPredictor, generate
 from engine.model import VAR, VQVAE
@@ -51,7 +52,7 @@ class VAROptions(TrainOptions):
     evaluate_every: int = 400
     held_out: int = 128
     label_drop: float = 0.1  # share of pictures trained without their label
-    fine_labels: float = 0.6  # share of pictures trained with their finest name, not their class
+    fine_labels: float = 0.85  # share of named things trained with their name, not their class
     label_smoothing: float = 0.0
     prefix_until: float = 0.5  # of the budget: all scales but the finest
     window_until: float = 0.85  # of the budget: the finest scale through a window
@@ -78,6 +79,34 @@ def initialise(var: VAR) -> None:
             projection.weight.mul_(0.1)
             if projection.out_features == 6 * spec.width:
                 projection.bias[: 2 * spec.width] = 1  # gamma: branches count from the start
+
+
+@torch.no_grad()
+def go_on_from(
+    var: VAR, names: Sequence[str], members: Mapping[str, Sequence[str]], start: Path
+) -> None:
+    """Give a new transformer the weights of a model's file, of the same shape but for its labels.
+
+    Labels keep their embedding by name; a new thing starts from its class, any other label from
+    the mean. Raises CheckpointError if the shapes differ.
+    """
+    old, had = load_var(start), inspect(start, "VAR").labels
+    if replace(old.spec, num_classes=var.spec.num_classes) != var.spec:
+        raise CheckpointError(f"{start} has another shape ({old.spec}); choose the same sizes")
+    weights = old.state_dict()
+    table = weights.pop("class_emb.weight")
+    class_of = {thing: label for label, things in members.items() for thing in things}
+    places = {name: row for row, name in enumerate(had)}
+    rows = [places.get(name, places.get(class_of.get(name, ""))) for name in names]
+    mean = table[:-1].mean(0)
+    spread = table.std() / 4  # new things of a class must not stay the same
+    generator = torch.Generator().manual_seed(0)
+    new = [mean if row is None else table[row] for row in rows]
+    noise = torch.randn(len(rows), table.shape[1], generator=generator) * spread
+    known = torch.tensor([name in places for name in names])
+    embedding = torch.stack(new) + noise * ~known[:, None]
+    weights["class_emb.weight"] = torch.cat([embedding, table[-1:]])
+    var.load_state_dict(weights)
 
 
 def batched_products(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
@@ -145,7 +174,7 @@ class VARTrainer(Trainer):
 
     def __init__(
         self, data: Path, vqvae: VQVAE, out: Path, budget: Budget, options: VAROptions,
-        group: Processes,
+        group: Processes, start: Path | None = None,
     ):  # fmt: skip
         super().__init__(out, budget, options, group)
         self.options = options
@@ -153,7 +182,7 @@ class VARTrainer(Trainer):
         side, tokens = vqvae.spec.side, out / "tokens"
         train = open_pictures(data, side=side, split="train", seed=options.seed)
         held_out = open_pictures(data, side=side, split="val", seed=options.seed)
-        self.names = train.names
+        self.names, self.members = train.names, train.members
         self.tokens = TokenStore(tokens, train, self.vqvae, name=f"train-{options.seed}")
         self.held_out = TokenStore(tokens, held_out, self.vqvae, name=f"val-{options.seed}")
         self.spec = VARSpec(
@@ -167,6 +196,8 @@ class VARTrainer(Trainer):
         on_cpu = group.device.type == "cpu"
         var = VAR(self.spec, batched_products if on_cpu else choose_attention(group.device))
         initialise(var)
+        if start is not None and not self.resumes:
+            go_on_from(var, self.names, self.members, start)
         self.network = self.var = var.to(group.device)
         self.objective = Objective(var, options, bf16=self.bf16)
         self.scales = 1
@@ -282,7 +313,8 @@ class VARTrainer(Trainer):
     # --- checkpoints --------------------------------------------------------------------------
 
     def extra_state(self) -> dict[str, Any]:
-        return {"spec": asdict(self.spec), "classes": list(self.names)}
+        members = {name: list(things) for name, things in self.members.items()}
+        return {"spec": asdict(self.spec), "classes": list(self.names), "members": members}
 
     def load_extra_state(self, state: Mapping[str, Any]) -> None:
         if state.get("classes") != list(self.names) or state.get("spec") != asdict(self.spec):
@@ -307,15 +339,18 @@ def train_var(
     budget: Budget,
     options: VAROptions | None = None,
     about: str = "",
+    start: Path | None = None,
 ) -> VAR:
     """Train, or go on training, in the folder `out`; `vqvae` is a checkpoint of train-vqvae.
+
+    ``start`` is the file of a transformer that a new run begins with, see `go_on_from`.
 
     At the end both networks, with averaged weights, are saved to `out/model` as a model that
     `load_editor` opens. Returns the transformer.
     """
     with processes() as group, interruptible() as caught:
         network = load_trained_vqvae(vqvae, group.device)
-        trainer = VARTrainer(data, network, out, budget, options or VAROptions(), group)
+        trainer = VARTrainer(data, network, out, budget, options or VAROptions(), group, start)
         trainer.run(caught)
         trainer.ema.keep()
         if group.is_first:
@@ -341,6 +376,15 @@ def main(
     pictures: Annotated[
         int, typer.Option(help="So many different pictures, again and again; 0: always new ones.")
     ] = VAROptions.pictures,
+    prefix_until: Annotated[
+        float, typer.Option(help="Part of the budget for all scales but the finest.")
+    ] = VAROptions.prefix_until,
+    window_until: Annotated[
+        float, typer.Option(help="Part of the budget until the finest scale is seen whole.")
+    ] = VAROptions.window_until,
+    start: Annotated[
+        Path | None, typer.Option(help="The file of a transformer to go on from.")
+    ] = None,
     about: Annotated[str, typer.Option(help="A line on the model, saved with it.")] = "",
 ) -> None:
     """Train the transformer; the same command resumes it. The model is saved to OUT/model."""
@@ -350,9 +394,17 @@ def main(
         vqvae=vqvae,
         budget=Budget(steps=steps, minutes=minutes),
         options=VAROptions(
-            depth=depth, width=width, batch=batch, rate=rate, seed=seed, pictures=pictures
+            depth=depth,
+            width=width,
+            batch=batch,
+            rate=rate,
+            seed=seed,
+            pictures=pictures,
+            prefix_until=prefix_until,
+            window_until=window_until,
         ),
         about=about,
+        start=start,
     )
 
 

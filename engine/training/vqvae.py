@@ -20,6 +20,7 @@ import typer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from engine.checkpoint import load_vqvae
 from engine.errors import CheckpointError
 from engine.model import VQVAE
 from engine.model.autoencoder import channels_last
@@ -314,16 +315,18 @@ class VQVAETrainer(Trainer):
 
     def __init__(
         self, data: Path, spec: VQVAESpec, out: Path, budget: Budget, options: VQVAEOptions,
-        group: Processes,
+        group: Processes, start: VQVAE | None = None,
     ):  # fmt: skip
         super().__init__(out, budget, options, group)
         self.options, self.spec = options, spec
         pictures = open_pictures(data, side=spec.side, split="train", seed=options.seed)
         self.validation = open_pictures(data, side=spec.side, split="val", seed=options.seed)
         vqvae = VQVAE(spec)
-        if not self.resumes:
-            start, _ = next(batches(pictures, options.start_pictures))
-            linear_start(vqvae, start, options.seed)
+        if start is not None:
+            vqvae.load_state_dict(start.state_dict())
+        elif not self.resumes:
+            shown, _ = next(batches(pictures, options.start_pictures))
+            linear_start(vqvae, shown, options.seed)
         for index, phi in enumerate(vqvae.quantize.quant_resi.qresi_ls):
             phi.requires_grad_(index in vqvae.quantize.quant_resi.pick)
         if not options.joint:
@@ -411,10 +414,18 @@ def train_vqvae(
     spec: VQVAESpec = BUNDLED_SPEC,
     budget: Budget,
     options: VQVAEOptions | None = None,
+    start: Path | None = None,
 ) -> VQVAE:
-    """Train, or go on training, in the folder `out`; returns the network with averaged weights."""
+    """Train, or go on training, in the folder `out`; returns the network with averaged weights.
+
+    ``start`` is a VQVAE whose shape and weights a new run begins with.
+    """
     with processes() as group, interruptible() as caught:
-        trainer = VQVAETrainer(data, spec, out, budget, options or VQVAEOptions(), group)
+        begun = None if start is None else load_trained_vqvae(start)
+        trainer = VQVAETrainer(
+            data, spec if begun is None else begun.spec, out, budget, options or VQVAEOptions(),
+            group, begun,
+        )  # fmt: skip
         trainer.run(caught)
         trainer.ema.keep()
     return trainer.vqvae
@@ -433,7 +444,11 @@ def saved_spec(state: Mapping[str, Any], path: Path) -> VQVAESpec:
 
 
 def load_trained_vqvae(path: Path, device: torch.device | None = None) -> VQVAE:
-    """The VQVAE of a training checkpoint, with averaged weights, frozen."""
+    """The VQVAE of a training checkpoint, with averaged weights, or of a model file; frozen."""
+    if path.suffix == ".safetensors":
+        exported = load_vqvae(path, device=device or "cpu")
+        channels_last(exported)
+        return exported
     state = load_checkpoint(path, device or torch.device("cpu"))
     vqvae = VQVAE(saved_spec(state, path))
     vqvae.load_state_dict(state["network"])
@@ -456,6 +471,9 @@ def main(
     adversarial: Annotated[
         float, typer.Option(help="Weight of a patch discriminator late in training; 0: none.")
     ] = VQVAEOptions.adversarial,
+    start: Annotated[
+        Path | None, typer.Option(help="A VQVAE to go on from: a checkpoint or a model's file.")
+    ] = None,
 ) -> None:
     """Train the VQVAE; the same command resumes it."""
     train_vqvae(
@@ -465,6 +483,7 @@ def main(
         options=VQVAEOptions(
             batch=batch, rate=rate, workers=workers, seed=seed, adversarial=adversarial
         ),
+        start=start,
     )
 
 

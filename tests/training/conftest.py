@@ -65,6 +65,7 @@ def sticker_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "classes": ["ball", "disc", "hills"],
         "icons": [asdict(icon) for icon in icons],
         "photos": [asdict(photo) for photo in photos],
+        "things": [icon.row for icon in icons if icon.split == "train" and icon.style == "s0"],
     }
     (folder / "index.json").write_text(json.dumps(index))
     return folder

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from engine.checkpoint import load_pair
+from engine.checkpoint import load_pair, save_model
 from engine.errors import CheckpointError
 from engine.model import VAR
 from engine.model.attention import sdpa
@@ -18,6 +18,7 @@ from engine.training.var import (
     VAROptions,
     VARTrainer,
     batched_products,
+    go_on_from,
     initialise,
     random_window,
     train_var,
@@ -70,6 +71,24 @@ def test_a_window_over_the_whole_scale_changes_nothing() -> None:
     part = objective(inputs, ids, labels, torch.tensor([5, 6, 9, 10]), 3)
     assert part.shape == (2, 5 + 4)
     torch.testing.assert_close(part[:, :5], whole[:, :5])
+
+
+def test_a_new_model_goes_on_from_another_by_the_names_of_its_labels(tmp_path: Path) -> None:
+    old = tiny_var()
+    save_model(tmp_path, None, old, labels=["bird", "boat", "owl"], about="")
+    new = VAR(replace(old.spec, num_classes=4))
+    initialise(new)
+    names, members = ("bird", "owl", "duck", "cloud"), {"bird": ("owl", "duck")}
+    go_on_from(new, names, members, tmp_path / "var.safetensors")
+    had, has = old.class_emb.weight, new.class_emb.weight
+    close = {"atol": 1e-3, "rtol": 0}  # a file is in half precision
+    torch.testing.assert_close(has[[0, 1, 4]], had[[0, 2, 3]], **close)
+    assert 0 < (has[2] - had[0]).std() < had.std()  # a thing that is new starts near its class
+    assert (has[3] - had[:3].mean(0)).std() < had.std()
+    torch.testing.assert_close(new.head.weight, old.head.weight, **close)
+    wider = VAR(replace(old.spec, width=128))
+    with pytest.raises(CheckpointError, match="another shape"):
+        go_on_from(wider, names, members, tmp_path / "var.safetensors")
 
 
 def test_attention_by_batched_products_is_attention() -> None:
