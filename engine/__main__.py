@@ -77,6 +77,10 @@ CoarseSeedsOpt = Annotated[
     str | None, typer.Option("--coarse-seeds", help="Seeds of the first scales, such as 7,7,7.")
 ]
 SpeedOpt = Annotated[str | None, typer.Option("--speed", help="exact, or fast (approximate).")]
+SetOpt = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Any other option; repeat it for more."),
+]
 JsonOpt = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 LabelOpt = Annotated[str | None, typer.Option("--label", help="A class name or id.")]
 
@@ -107,6 +111,7 @@ def inpaint(
     guidance_schedule: ScheduleOpt = None,
     coarse_seeds: CoarseSeedsOpt = None,
     speed: SpeedOpt = None,
+    others: SetOpt = None,
     as_json: JsonOpt = False,
 ) -> None:
     """Regenerate what the mask covers."""
@@ -140,6 +145,7 @@ def outpaint(
     guidance_schedule: ScheduleOpt = None,
     coarse_seeds: CoarseSeedsOpt = None,
     speed: SpeedOpt = None,
+    others: SetOpt = None,
     as_json: JsonOpt = False,
 ) -> None:
     """Extend the picture on any sides."""
@@ -176,6 +182,7 @@ def edit_class(
     guidance_schedule: ScheduleOpt = None,
     coarse_seeds: CoarseSeedsOpt = None,
     speed: SpeedOpt = None,
+    others: SetOpt = None,
     as_json: JsonOpt = False,
 ) -> None:
     """Turn what the mask covers into something of a class; or each of several regions."""
@@ -199,10 +206,25 @@ def generate_command(
     guidance_schedule: ScheduleOpt = None,
     coarse_seeds: CoarseSeedsOpt = None,
     speed: SpeedOpt = None,
+    others: SetOpt = None,
     as_json: JsonOpt = False,
 ) -> None:
     """Make a new picture."""
     _edit(locals(), task="generate")
+
+
+def _named(others: list[str]) -> dict[str, Any]:
+    """Options given as NAME=VALUE: what is not a number, true or false is text."""
+    found: dict[str, Any] = {}
+    for each in others:
+        name, equals, value = each.partition("=")
+        if not equals:
+            raise RequestError(f"--set: expected NAME=VALUE such as fill=telea, got {each!r}")
+        try:
+            found[name.strip().replace("-", "_")] = json.loads(value)
+        except ValueError:
+            found[name.strip().replace("-", "_")] = value.strip()
+    return found
 
 
 def _edit(given: dict[str, Any], *, task: Task) -> None:
@@ -211,6 +233,7 @@ def _edit(given: dict[str, Any], *, task: Task) -> None:
     picture: Path | None = given.get("image")
     _check_output(out, given["variations"])
     options = {k: given[k] for k in EditOptions.model_fields if given.get(k) is not None}
+    options |= _named(given.get("others") or [])
     sides = {k: given[k] for k in ("left", "right", "top", "bottom") if k in given}
     masks, regions = _regions(given.get("region") or [])
     request = EditRequest(

@@ -14,6 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from engine.masks import coverage
 from engine.model.quantizer import Quantizer
 from engine.model.var import VAR, Condition, KVCache
 from engine.sampling import Sampling, draw, expect, guide, noise
@@ -23,6 +24,11 @@ Keeper = Callable[[int, Tensor], Tensor]
 
 Evidence = Callable[[Tensor], Tensor]
 """Drawn ids (B, n) -> log p(ids | label) - log p(ids | no label), (B,)."""
+
+
+Hint = Callable[[int, Tensor, Tensor], Tensor]
+"""(scale k, feature map so far (N, z, S, S), positions (n,)) -> what is added to their logits
+(N, n, V)."""
 
 
 class Predictor(Protocol):
@@ -246,6 +252,42 @@ def replay(maps: list[Tensor]) -> Keeper:
     return lambda k, feature_map: maps[k].expand(feature_map.shape[0], -1)
 
 
+def anchored(feature_map: Tensor, features: Tensor, regenerate: Tensor) -> Tensor:
+    """The finished feature map (N, z, S, S) with the known area's own features (P, z, S, S).
+
+    The quantizer's error, and what the drawn coarse tokens did to the known area, go.
+    ``regenerate`` is the map of the finest scale, (S * S,).
+    """
+    drawn = regenerate.to(feature_map.device).view(1, 1, *feature_map.shape[-2:])
+    features = features.repeat_interleave(len(feature_map) // len(features), dim=0)
+    return torch.where(drawn, feature_map, features.to(feature_map.dtype))
+
+
+def half_known(
+    quantizer: Quantizer, features: Tensor, mask: Tensor, strength: float
+) -> Hint:
+    """What the known part of a token's area says about the token, as log-likelihoods.
+
+    A token whose area is known in part, by a share w, is drawn from p(v) exp(-strength w d(v)):
+    d is how far code v is from what ``features`` (P, z, S, S) still lack there, in units of the
+    codebook's mean square norm. ``mask`` is the masked share of every pixel, (S, S).
+    """
+    code = quantizer.embedding.weight.float()
+    square = code.square().sum(1)  # (V,)
+    unit = square.mean()
+
+    def hint(k: int, feature_map: Tensor, rows: Tensor) -> Tensor:
+        side = quantizer.scales[k]
+        share = (1 - coverage(mask, side)).flatten().to(code)[rows]  # (n,)
+        times = len(feature_map) // len(features)
+        rest = features.repeat_interleave(times, dim=0) - feature_map
+        lacking = quantizer.next_input(k, rest)[:, rows].float()  # (N, n, z)
+        distance = square - 2 * lacking @ code.T  # (N, n, V), without what is the same for all v
+        return distance * (-strength / unit * share)[:, None]
+
+    return hint
+
+
 def closed_loop(quantizer: Quantizer, features: Tensor) -> Keeper:
     """Keep by quantising, at each scale, what the known area still lacks as things are now.
 
@@ -268,6 +310,8 @@ def generate(
     seeds: tuple[int, ...],
     sampling: Sampling,
     keeper: Keeper | None = None,
+    hint: Hint | None = None,
+    anchor: Tensor | None = None,
     pictures: int = 1,
     frame: int = 0,
     coarse_seeds: tuple[int, ...] = (),
@@ -277,7 +321,8 @@ def generate(
 
     ``seeds`` has one seed a variation, B = len(seeds), those of one picture side by side. A scale k
     with a seed of its own, ``coarse_seeds[k]``, is drawn with that by all variations.
-    ``evidence`` is asked after each draw what the tokens say for the label.
+    ``evidence`` is asked after each draw what the tokens say for the label, ``hint`` before it
+    what is known of them. At the end the known area takes the features of ``anchor`` (P, z, S, S).
     Without a ``keeper`` every map must be all True. Closing the iterator stops before the
     next scale.
     """
@@ -296,6 +341,8 @@ def generate(
             logits = predictor.logits(k, inputs, rows)
             keys = seeds if k >= len(coarse_seeds) else (coarse_seeds[k],) * pictures
             uniform = noise(keys, k, positions, frame=frame)
+            if hint is not None:
+                logits = logits + hint(k, feature_map, rows)
             times = len(keys) // feature_map.shape[0]
             feature_map = feature_map.repeat_interleave(times, dim=0)
             likelihood = likelihood.repeat_interleave(times)
@@ -326,6 +373,8 @@ def generate(
         # Row by row: a convolution over several pictures rounds otherwise than one over each.
         pairs = zip(feature_map.contiguous().split(1), vectors.contiguous().split(1), strict=True)
         feature_map = torch.cat([quantizer.add(k, before, new) for before, new in pairs])
+        if anchor is not None and k + 1 == len(quantizer.scales):
+            feature_map = anchored(feature_map, anchor, regenerate[k])
         likely, spoken = (
             total.repeat_interleave(batch // len(total)) for total in (likelihood, speaking)
         )

@@ -118,6 +118,8 @@ class EditOptions(_Schema):
     re-quantises the known area at each scale, ``coverage`` is the masked share of a token's area
     above which it is regenerated, ``grow`` is the width, in pixels of the model's square, of a rim
     around the hole that is not believed either: it is filled before encoding but stays as it is.
+    ``anchor`` decodes the known area from its own features instead of their nearest codes,
+    ``half_known`` is how much the known part of a token's area weighs in where it is drawn.
     ``blend`` is how the result meets its surroundings, ``match_colour`` takes the VQVAE's shift of
     colour on the known rim out of the edit, ``soft_scales`` is how many of the last scales take
     the expected code vector instead of a drawn
@@ -147,6 +149,8 @@ class EditOptions(_Schema):
     closed_loop: bool | None = None
     coverage: Annotated[float, Number, Field(ge=0, lt=1)] | None = None
     grow: Annotated[int, Number, Field(ge=0, le=64)] | None = None
+    anchor: bool | None = None
+    half_known: Annotated[float, Number, Field(ge=0, le=1000)] | None = None
     blend: Literal["none", "membrane", "poisson", "multiband"] | None = None
     match_colour: bool | None = None
     soft_scales: Annotated[int, Number, Field(ge=0, le=16)] | None = None

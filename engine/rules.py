@@ -20,6 +20,8 @@ class Rule:
     closed_loop: bool
     coverage: float
     grow: int
+    anchor: bool
+    half_known: float
     blend: str
     match_colour: bool
     feather: int
@@ -34,6 +36,7 @@ TASK_GUIDANCE = {"inpaint": 2.0, "outpaint": 2.0, "edit_class": 4.0, "generate":
 LABELLED = ("edit_class", "generate")
 SAMPLING = {"top_k": 600, "top_p": 0.95, "soft_scales": 0, "guidance_schedule": "linear"}
 KEPT = 0.6  # part of the scales that an unlabelled edit keeps
+HALF_KNOWN = 16.0  # how much the known part of a token's area counts, see `half_known`
 UNBELIEVED = 4  # model pixels around a hole: an object's blurred edge and the start of its shadow
 
 
@@ -77,6 +80,8 @@ def rule_for(
         closed_loop=chosen(options.closed_loop, not paper),
         coverage=chosen(options.coverage, FINE_COVERAGE),
         grow=chosen(options.grow, UNBELIEVED if task == "inpaint" and not paper else 0),
+        anchor=chosen(options.anchor, not paper),
+        half_known=chosen(options.half_known, 0.0 if paper else HALF_KNOWN),
         blend=chosen(options.blend, "none" if paper else "membrane"),
         match_colour=chosen(options.match_colour, False),
         feather=chosen(options.feather, 0),

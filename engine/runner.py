@@ -28,6 +28,7 @@ from engine.generation import (
     branches,
     closed_loop,
     generate,
+    half_known,
     replay,
 )
 from engine.masks import finest_keep, paper_maps, regenerate_maps
@@ -246,6 +247,7 @@ class Run:
         """The loop for some of the variations."""
         runner, job = self.runner, self.job
         keeper, known, pictures = None, self.known, 1
+        hint, anchor = None, None
         if known is not None:
             features = known.features
             features = features[some] if len(features) > 1 else features
@@ -256,6 +258,14 @@ class Run:
         if known is not None:
             features = features.expand(pictures, -1, -1, -1)
             keeper = runner.keeper(job.rule, features)
+            if job.rule.anchor:
+                anchor = features
+            if job.rule.half_known > 0:
+                hole = self.frames[0].grown(job.rule.grow).hole
+                mask = torch.from_numpy(hole.astype(np.float32))
+                hint = half_known(
+                    runner.vqvae.quantize, features, mask, job.rule.half_known
+                )
         alone = len(self.frames) < 2
         key = (
             "run", known.name if known else b"", fingerprint(*(m.numpy() for m in maps)),
@@ -279,6 +289,8 @@ class Run:
                 seeds=seeds,
                 sampling=job.sampling,
                 keeper=keeper,
+                hint=hint,
+                anchor=anchor,
                 pictures=pictures,
                 frame=self.number,
                 coarse_seeds=job.request.options.coarse_seeds,

@@ -66,8 +66,9 @@ def place_window(
     ``side`` is the model's. "auto" takes twice the box's longer side, at least ``side`` pixels
     where the canvas has them, at most the canvas. ``filling`` is for objects drawn anew: the box
     takes 80 % of the square, so that an object of the size that models learn them in (up to 72 %)
-    has room; an oblong box takes more, and a small box's surroundings are enlarged. "whole" takes the canvas's longer side; a number, so
-    many pixels around the box. The square is moved onto the canvas as far as it fits.
+    has room; an oblong box takes more, and a small box's surroundings are enlarged. "whole" takes
+    the canvas's longer side; a number, so many pixels around the box. The square is moved onto the
+    canvas as far as it fits.
     """
     left, top, right, bottom = box
     longest = max(right - left, bottom - top)

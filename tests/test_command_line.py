@@ -68,12 +68,13 @@ def test_the_levers_of_an_edit_have_options(folder: Path, tmp_path: Path) -> Non
     photo, mask = open_image(folder / "photo.jpg"), open_image(folder / "mask.png")
     options = EditOptions(
         seed=1, candidates=3, blend="multiband", match_colour=True, grow=2, soft_scales=1,
-        guidance_schedule="cosine",
+        guidance_schedule="cosine", temperature=0.9, fill="telea", closed_loop=False,
     )  # fmt: skip
     out = tmp_path / "out.png"
     line = (
         "inpaint photo.jpg --mask mask.png --label bird --seed 1 --candidates 3 --blend multiband "
-        "--match-colour --grow 2 --soft-scales 1 --guidance-schedule cosine"
+        "--match-colour --grow 2 --soft-scales 1 --guidance-schedule cosine "
+        "--set temperature=0.9 --set fill=telea --set closed-loop=false"
     )
     assert run(folder, f"{line} -o {out}") == 0
     assert out.read_bytes() == editor.inpaint(photo, mask, "bird", options).png()
@@ -134,6 +135,8 @@ def test_twice_the_same_command_gives_the_same_bytes_in_new_processes(
     [
         ("inpaint nope.jpg --mask mask.png -o out.png", "no such file"),
         ("inpaint text.png --mask mask.png -o out.png", "not a picture in a known format"),
+        ("inpaint photo.jpg --mask mask.png -o out.png --set fill", "expected NAME=VALUE"),
+        ("inpaint photo.jpg --mask mask.png -o out.png --set sharp=1", "unknown option 'sharp'"),
         ("inpaint photo.jpg --mask short.png -o out.png", "the mask is 70x49, the picture 70x50"),
         ("inpaint photo.jpg --mask empty.png -o out.png", "the mask is empty; paint"),
         ("inpaint photo.jpg -o out.png", "Missing option '--mask'"),

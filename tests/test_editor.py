@@ -71,6 +71,8 @@ def test_pixels_outside_the_mask_are_the_source_bytes(
         blend=data.draw(st.sampled_from([None, "none", "membrane", "poisson", "multiband"])),
         match_colour=data.draw(st.sampled_from([None, True, False])),
         grow=data.draw(st.sampled_from([None, 0, 3, 64])),
+        anchor=data.draw(st.sampled_from([None, True, False])),
+        half_known=data.draw(st.sampled_from([None, 0, 30])),
         soft_scales=data.draw(st.sampled_from([None, 0, 1, 16])),
         fill=data.draw(st.sampled_from([None, "push_pull", "mean", "navier_stokes"])),
         structure=data.draw(st.sampled_from([None, 0, 2])),

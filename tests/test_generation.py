@@ -8,7 +8,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.generation import ScaleStep, TransformerPredictor, closed_loop, generate, replay
+from engine.generation import (
+    Label,
+    ScaleStep,
+    TransformerPredictor,
+    closed_loop,
+    generate,
+    half_known,
+    replay,
+)
 from engine.model import VAR, VQVAE
 from engine.sampling import Sampling, draw, guide, noise
 from tests.tiny import SCALES, tiny_var, tiny_vqvae
@@ -78,7 +86,7 @@ def run(
     var: VAR,
     vqvae: VQVAE,
     *,
-    label: int | None,
+    label: Label,
     maps: list[Tensor],
     seeds: tuple[int, ...],
     sampling: Sampling,
@@ -141,6 +149,19 @@ def test_pictures_side_by_side_equal_pictures_alone(var: VAR, vqvae: VQVAE) -> N
         assert torch.equal(together[-1].ids[row], alone[-1].ids[0])
 
 
+def test_each_picture_may_have_a_label_of_its_own(var: VAR, vqvae: VQVAE) -> None:
+    features = vqvae.features(pictures(1))
+    settings = {"maps": some_maps(), "sampling": Sampling(guidance=2.0)}
+    twice = features.expand(2, -1, -1, -1)
+    together = run(var, vqvae, label=(1, 3), seeds=(3, 8), features=twice, **settings)
+    for row, (label, seed) in enumerate(((1, 3), (3, 8))):
+        alone = run(var, vqvae, label=label, seeds=(seed,), features=features, **settings)
+        assert torch.equal(together[-1].ids[row], alone[-1].ids[0])
+    more = run(var, vqvae, label=(1, 3), seeds=(3, 4, 8, 9), features=twice, **settings)
+    for row in (0, 2):
+        assert torch.equal(more[-1].ids[row], together[-1].ids[row // 2])
+
+
 def test_different_seeds_draw_different_tokens(var: VAR, vqvae: VQVAE) -> None:
     steps = run(
         var, vqvae, label=None, maps=ALL, seeds=(1, 2), sampling=Sampling(), features=None
@@ -194,6 +215,41 @@ def test_nothing_to_regenerate_gives_back_the_known_tokens(vqvae: VQVAE) -> None
     predictor, steps, known = planted(vqvae, nothing)
     assert all(torch.equal(s.ids, k) for s, k in zip(steps, known, strict=True))
     assert predictor.asked == []
+
+
+def test_an_anchor_gives_the_known_area_its_own_features_and_nothing_else(vqvae: VQVAE) -> None:
+    features = vqvae.features(pictures(1))
+    maps = some_maps()
+    made = []
+    for anchor in (None, features):
+        steps = generate(
+            Planted(7), vqvae.quantize, regenerate=maps, seeds=(0,), sampling=Sampling(),
+            keeper=closed_loop(vqvae.quantize, features), anchor=anchor,
+        )  # fmt: skip
+        made.append([step.feature_map for step in steps])
+    (*before, plain_end), (*same, anchored_end) = made
+    assert all(torch.equal(a, b) for a, b in zip(before, same, strict=True))
+    drawn = maps[-1].view(4, 4)
+    assert torch.equal(anchored_end[..., ~drawn], features[..., ~drawn])
+    assert torch.equal(anchored_end[..., drawn], plain_end[..., drawn])
+    assert not torch.equal(plain_end[..., ~drawn], features[..., ~drawn])
+
+
+def test_the_known_part_of_a_token_says_what_it_is(vqvae: VQVAE) -> None:
+    """A predictor that has no idea: what is all but known is drawn as it was."""
+    quantizer = vqvae.quantize
+    code = quantizer.embedding.weight
+    features = code[torch.arange(16)].T.view(1, -1, 4, 4)
+    mask = torch.zeros(32, 32)
+    mask[:, :8] = 1  # the first column of the finest tokens, wholly
+    mask[:, 8] = 1  # and an eighth of the second
+    hint = half_known(quantizer, features, mask, 1e4)
+    zeros = quantizer.zeros(1)
+    said = hint(2, zeros, torch.arange(16)).view(4, 4, -1)
+    assert torch.equal(said[:, 1:].argmax(-1), torch.arange(16).view(4, 4)[:, 1:])
+    assert not said[:, 0].any()
+    weak = half_known(quantizer, features, mask, 1e2)(2, zeros, torch.arange(16)).view(4, 4, -1)
+    torch.testing.assert_close(weak * 100, said)
 
 
 def test_closed_loop_brings_the_known_area_back_after_wrong_coarse_tokens(vqvae: VQVAE) -> None:

@@ -25,6 +25,8 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "structure": (0, 2, 3, 4),
     "coverage": (0.02, 0.5),
     "grow": (0, 6),
+    "anchor": (False, True),
+    "half_known": (0, 16, 48),
     "soft_scales": (0, 1, 2),
     "guidance_schedule": ("linear", "constant", "cosine", "falling"),
     "blend": ("none", "membrane", "poisson", "multiband"),
@@ -33,7 +35,10 @@ CHOICES: dict[str, tuple[Any, ...]] = {
 }
 LABELLED_ONLY = {"guidance_schedule"}
 # Carried over when only the masks are to be those of the paper.
-EDITING = ("fill", "closed_loop", "grow", "soft_scales", "blend", "match_colour", "feather")
+EDITING = (
+    "fill", "closed_loop", "grow", "anchor", "half_known", "soft_scales", "blend", "match_colour",
+    "feather",
+)  # fmt: skip
 
 Changes = dict[str, Any]
 

@@ -383,7 +383,7 @@ def main(
         float, typer.Option(help="Part of the budget until the finest scale is seen whole.")
     ] = VAROptions.window_until,
     start: Annotated[
-        Path | None, typer.Option(help="The file of a transformer to go on from.")
+        Path | None, typer.Option("--from", help="The file of a transformer to go on from.")
     ] = None,
     about: Annotated[str, typer.Option(help="A line on the model, saved with it.")] = "",
 ) -> None:

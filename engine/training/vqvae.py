@@ -472,7 +472,8 @@ def main(
         float, typer.Option(help="Weight of a patch discriminator late in training; 0: none.")
     ] = VQVAEOptions.adversarial,
     start: Annotated[
-        Path | None, typer.Option(help="A VQVAE to go on from: a checkpoint or a model's file.")
+        Path | None,
+        typer.Option("--from", help="A VQVAE to go on from: a checkpoint or a model's file."),
     ] = None,
 ) -> None:
     """Train the VQVAE; the same command resumes it."""
