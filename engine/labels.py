@@ -37,9 +37,10 @@ class Labels:
         self, names: Sequence[str], members: Mapping[str, Sequence[str]] | None = None
     ) -> None:
         self.names = tuple(names)
+        self.members = {name: tuple(some) for name, some in (members or {}).items()}
         ids = {name: index for index, name in enumerate(self.names)}
         self._members = {
-            ids[name]: [ids[each] for each in some] for name, some in (members or {}).items()
+            ids[name]: [ids[each] for each in some] for name, some in self.members.items()
         }
         self._ids: dict[str, list[int]] = {}
         for index, name in enumerate(self.names):
