@@ -65,22 +65,22 @@ def place_window(
 
     ``side`` is the model's. "auto" takes twice the box's longer side, at least ``side`` pixels
     where the canvas has them, at most the canvas. ``filling`` is for objects drawn anew: the box
-    takes 80 % of the square, so that an object of the size that models learn them in (up to 72 %)
-    has room; an oblong box takes more, and a small box's surroundings are enlarged. "whole" takes
-    the canvas's longer side; a number, so many pixels around the box. The square is moved onto the
-    canvas as far as it fits.
+    takes 80 % of the square, so that an object of the size that models learn them in has room; an
+    oblong box takes more, and a small box's surroundings are enlarged. "whole" takes the canvas's
+    longer side; a number, so many pixels around the box. The square is moved onto the canvas as far
+    as it fits; one that is ``filling`` stays around the middle of its box, where models draw.
     """
     left, top, right, bottom = box
     longest = max(right - left, bottom - top)
     if context == "whole":
         size = max(width, height)
     elif context == "auto":
-        if filling:
+        if filling:  # even beyond the canvas
             shortest = min(right - left, bottom - top)
             wanted = min(longest / OBJECT_SHARE, shortest / OBJECT_ROOM)
-            size = max(round(wanted), round(side / OBJECT_ZOOM))
-        else:
-            size = max(round(CONTEXT_FACTOR * longest), side)
+            size = max(round(wanted), round(side / OBJECT_ZOOM), longest)
+            return Window(round((left + right - size) / 2), round((top + bottom - size) / 2), size)
+        size = max(round(CONTEXT_FACTOR * longest), side)
         size = max(min(size, max(width, height)), longest)
         if longest <= min(width, height):  # prefer a square without padding
             size = min(size, min(width, height))

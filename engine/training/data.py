@@ -32,9 +32,8 @@ PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 
 # How a composite is made up; see facts in `StickerSet`.
 BARE = 0.20  # share of pictures that are scenery without an object
-POSED = 0.78  # share of objects that are the class's named things, as they are to be drawn
-POSED_SIZES = (0.58, 0.72)  # longer side of those, of the picture's side
-CENTRED = 0.5  # share of those in the very middle; the others are a token or less away from it
+POSED = 0.85  # share of objects that are the class's named things, as they are to be drawn
+POSED_SIZE = 0.66  # longer side of those, of the picture's side; they are in the very middle
 ON_PHOTO, ON_GRADIENT = 0.50, 0.28  # backgrounds of objects; the rest is a plain colour
 CROP = (0.55, 1.0)  # side of the crop of a photo, of the photo's shorter side
 OBJECT = (0.5, 0.95)  # longer side of any other object, of the picture's side
@@ -102,7 +101,7 @@ class StickerSet:
     """Objects on scenery: fresh composites of icons and photos, see `prepare`.
 
     The training split shows the named things (`iconic.py`) mostly as an editor will ask for them:
-    upright, in the middle, of two sizes, so that each is seen often enough to be learned by heart.
+    upright, in the middle, of one size, so that each is seen often enough to be learned by heart.
     Everything else has any size, place and tilt, since a photo's objects do.
     """
 
@@ -192,9 +191,8 @@ class StickerSet:
         left, top, right, bottom = icon.box
         bitmap = np.asarray(self.bitmaps[icon.row, top:bottom, left:right])
         snapped = posed or rng.random() < SNAPPED
-        sizes = POSED_SIZES if posed else SNAPPED_SIZES
-        size = choice(sizes, rng) if snapped else rng.uniform(*OBJECT)
-        longer = self.side * size
+        size = choice(SNAPPED_SIZES, rng) if snapped else rng.uniform(*OBJECT)
+        longer = self.side * (POSED_SIZE if posed else size)
         scale = longer / max(bitmap.shape[:2])
         height, width = (max(round(length * scale), 1) for length in bitmap.shape[:2])
         bitmap = resized(bitmap, width, height)
@@ -204,8 +202,7 @@ class StickerSet:
         away_x, away_y = away_x * room_x, away_y * room_y
         step = self.side / STEPS
         if posed:
-            away = rng.integers(-1, 2, size=2) if rng.random() >= CENTRED else (0, 0)
-            away_x, away_y = away[0] * step, away[1] * step
+            away_x = away_y = 0.0
         elif snapped:
             away_x, away_y = int(away_x / step) * step, int(away_y / step) * step
         else:

@@ -18,6 +18,7 @@ from engine.errors import CheckpointError
 from engine.model import VAR, VQVAE
 from engine.request import EditOptions
 from engine.spec import VARSpec
+from engine.training.code_head import folded
 from engine.training.run import load_checkpoint
 from engine.training.vqvae import load_trained_vqvae
 
@@ -32,7 +33,7 @@ def load_trained_var(path: Path) -> tuple[VAR, list[str], dict[str, list[str]]]:
         members = dict(state["members"])
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"{path} is not a checkpoint of train-var: {error}") from error
-    var.load_state_dict({**state["network"], **state["ema"]})
+    var.load_state_dict(folded({**state["network"], **state["ema"]}))
     return var.eval().requires_grad_(False), classes, members
 
 

@@ -28,6 +28,7 @@ from engine.model.attention import choose_attention
 from engine.model.blocks import Block
 from engine.sampling import Sampling
 from engine.spec import VARSpec
+from engine.training.code_head import CodeHead
 from engine.training.data import open_pictures
 from engine.training.export import export
 from engine.training.run import Budget, Log, Processes, interruptible, processes
@@ -49,10 +50,10 @@ class VAROptions(TrainOptions):
     warmup: int = 150
     weight_decay: float = 0.05
     betas: tuple[float, float] = (0.9, 0.95)
-    evaluate_every: int = 400
+    evaluate_every: int = 1000
     held_out: int = 128
     label_drop: float = 0.1  # share of pictures trained without their label
-    fine_labels: float = 0.85  # share of named things trained with their name, not their class
+    fine_labels: float = 0.95  # share of named things trained with their name, not their class
     label_smoothing: float = 0.0
     prefix_until: float = 0.5  # of the budget: all scales but the finest
     window_until: float = 0.85  # of the budget: the finest scale through a window
@@ -198,6 +199,7 @@ class VARTrainer(Trainer):
         initialise(var)
         if start is not None and not self.resumes:
             go_on_from(var, self.names, self.members, start)
+        var.head = CodeHead(var.head, vqvae.quantize.embedding.weight)  # type: ignore[assignment]
         self.network = self.var = var.to(group.device)
         self.objective = Objective(var, options, bf16=self.bf16)
         self.scales = 1

@@ -90,22 +90,18 @@ def test_names_are_classes_then_the_named_things_of_the_training_split(sticker_s
     assert {val.fine_label(index) for index in range(100)} == {0, 1, 2}  # unseen concepts
 
 
-def test_named_things_are_in_one_style_and_in_the_middle(sticker_set: Path) -> None:
+def test_named_things_are_in_one_style_one_size_and_the_middle(sticker_set: Path) -> None:
     pictures = StickerSet(sticker_set, side=256, split="train")
     black = np.zeros((256, 256, 3), dtype=np.uint8)
     icon = pictures.things["disc"]["concept 1"][0]
-    boxes: Counter[tuple[int, ...]] = Counter()
-    for number in range(60):
-        picture = pictures._paste(black, icon, np.random.default_rng(number), posed=True)
-        rows, columns = np.nonzero(picture.any(2))
-        boxes[round((int(rows.max()) - int(rows.min())) / 256, 1),
-              round((int(rows.min() + rows.max()) / 2 - 128) / 16),
-              round((int(columns.min() + columns.max()) / 2 - 128) / 16)] += 1  # fmt: skip
-    assert {size for size, _, _ in boxes} == {0.6, 0.7}
-    assert all(abs(place) <= 1 for _, *places in boxes for place in places)
-    assert sum(count for (_, *places), count in boxes.items() if places == [0, 0]) > 25
+    made = [pictures._paste(black, icon, np.random.default_rng(n), posed=True) for n in range(3)]
+    assert all(np.array_equal(each, made[0]) for each in made)
+    for axis in (0, 1):
+        seen = np.flatnonzero(made[0].any(axis=(2, axis)))
+        assert seen[-1] - seen[0] == pytest.approx(0.66 * 256, abs=3)
+        assert seen[0] + seen[-1] == pytest.approx(256, abs=2)
     shown = [subject for subject in (pictures._subject(i)[1] for i in range(200)) if subject.thing]
-    assert len(shown) > 80
+    assert len(shown) > 90
     assert all(subject.what.style == "s0" for subject in shown)
 
 

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from engine.checkpoint import load_pair, save_model
@@ -10,6 +11,7 @@ from engine.errors import CheckpointError
 from engine.model import VAR
 from engine.model.attention import sdpa
 from engine.spec import VARSpec
+from engine.training.code_head import CodeHead, folded
 from engine.training.data import open_pictures
 from engine.training.run import Budget, processes
 from engine.training.tokens import BLOCK, TokenStore
@@ -89,6 +91,33 @@ def test_a_new_model_goes_on_from_another_by_the_names_of_its_labels(tmp_path: P
     wider = VAR(replace(old.spec, width=128))
     with pytest.raises(CheckpointError, match="another shape"):
         go_on_from(wider, names, members, tmp_path / "var.safetensors")
+
+
+@torch.no_grad()
+def test_a_code_head_starts_as_the_head_and_folds_into_one() -> None:
+    var, x = tiny_var(), torch.randn(2, 5, 64)
+    codebook = torch.randn(48, 8)
+    head = CodeHead(var.head, codebook)
+    torch.testing.assert_close(head(x), var.head(x))
+    for parameter in head.parameters():
+        parameter.normal_(generator=torch.Generator().manual_seed(3))
+    plain = {f"head.{name}": value for name, value in head.state_dict().items()}
+    weights = folded(plain | {"pos_start": torch.zeros(1)})
+    assert set(weights) == {"head.weight", "head.bias", "pos_start"}
+    torch.testing.assert_close(F.linear(x, weights["head.weight"], weights["head.bias"]), head(x))
+    assert folded(weights) == weights
+
+
+@torch.no_grad()
+def test_a_code_head_can_say_the_nearest_code() -> None:
+    codebook, wanted = torch.randn(48, 8), torch.randn(20, 8)
+    head = CodeHead(nn.Linear(8, 48), codebook)
+    for parameter in (head.weight, head.bias):
+        parameter.zero_()
+    head.by_code[:8] = 2 * torch.eye(8)
+    head.bias_by_code[8] = -codebook.square().sum(1).mean()
+    nearest = torch.cdist(wanted, codebook).argmin(1)
+    assert torch.equal(head(wanted).argmax(1), nearest)
 
 
 def test_attention_by_batched_products_is_attention() -> None:
