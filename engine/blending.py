@@ -142,11 +142,13 @@ def _solve(values: Floats, known: Mask) -> Floats:
         guess = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
     solution: Floats = np.where(known[..., None], values, guess).astype(np.float32)
     cross = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.float32) / 4
-    parity = np.indices(known.shape).sum(axis=0) % 2
+    parity = np.add.outer(np.arange(height), np.arange(width)) % 2
+    colours = [(inside & (parity == colour)).astype(np.uint8) for colour in (0, 1)]
+    mean = np.empty_like(solution)
     for _ in range(SWEEPS):
-        for colour in (0, 1):
-            mean = cv2.filter2D(solution, -1, cross, borderType=cv2.BORDER_REPLICATE)
-            np.copyto(solution, mean, where=(inside & (parity == colour))[..., None])
+        for colour in colours:
+            cv2.filter2D(solution, -1, cross, dst=mean, borderType=cv2.BORDER_REPLICATE)
+            cv2.copyTo(mean, colour, solution)
     return solution
 
 
