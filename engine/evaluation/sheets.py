@@ -31,15 +31,13 @@ SHOWN = 144  # side of a picture on a sheet
 GAP, HEAD, LEFT = 3, 18, 92
 BYTES = 290_000  # of a sheet
 MASK_COLOUR = (255, 0, 128)
-# What a sheet asks for: the first of these that the model knows, finer names before classes; the
-# model's own first names if it knows none.
+# What a sheet asks for: of each pair the first that the model knows; its own first names if none.
 ASKED = (
-    ("owl", "bird"), ("sailboat", "boat"), ("rose", "flower"),
-    ("strawberry", "fruit"), ("automobile", "land vehicle"), ("castle", "building"),
+    ("bird",), ("boat",), ("flower",), ("fruit",), ("land vehicle",), ("building",),
 )  # fmt: skip
 GENERATED = (
-    ("grinning face", "face"), ("owl", "bird"), ("butterfly", "bug"), ("rose", "flower"),
-    ("sailboat", "boat"), ("mountain",), ("sea & beach",), ("forest",),
+    ("face",), ("mammal",), ("bug",), ("owl", "bird"), ("rose", "flower"), ("mountain",),
+    ("sea & beach",), ("forest",),
 )  # fmt: skip
 
 

@@ -57,7 +57,7 @@ class VAROptions(TrainOptions):
     label_smoothing: float = 0.0
     prefix_until: float = 0.5  # of the budget: all scales but the finest
     window_until: float = 0.85  # of the budget: the finest scale through a window
-    window: float = 0.5  # side of the window, of the finest scale's side
+    window: float = 0.75  # side of the window, of the finest scale's side
     pictures: int = 0  # so many different ones, again and again; 0: each one is new
     tokens_at_once: int = 1400  # of one forward pass; small passes stay in a CPU's cache
 
