@@ -15,8 +15,8 @@ from app import runs as runs_module
 from app.handlers import Handlers
 from app.layout import FIELDS
 from app.models import Models
-from app.screens import Screen, tinted
-from app.session import Marked, Session
+from app.screens import Screen, rank, tinted
+from app.session import Marked, Run, Session, Variation
 from engine.errors import ImageError, MaskError, RequestError
 from engine.pixels import open_image, read_request
 from engine.request import EditOptions, EditRequest, Region
@@ -230,7 +230,7 @@ def test_a_kept_variation_is_marked_and_downloaded_without_being_used(
     session = run(handlers, begin(handlers, photo), layers(tmp_path, LEFT), seed="7", variations=2)
     screen = last(handlers.keep(session.chose(1)))
     captions = [caption for _, caption in screen["results"]["value"]]
-    assert captions[1].startswith("★ 8") and not captions[0].startswith("★")
+    assert captions[:2] == ["#1 · seed 7", "★ #2 · seed 8"]
     assert screen["keep"]["value"] == "Kept"
     session = run(handlers, screen["session"], layers(tmp_path, RIGHT), seed="20")
     path = last(handlers.download("PNG", last(handlers.choose(1, session))["session"]))["file"]
@@ -238,13 +238,31 @@ def test_a_kept_variation_is_marked_and_downloaded_without_being_used(
     assert len(session.moments) == 1
 
 
-def test_a_result_says_its_seed_score_and_time(
+def test_a_result_says_its_seed_its_place_among_the_others_and_its_time(
     handlers: Handlers, photo: str, tmp_path: Path
 ) -> None:
     session = run(handlers, begin(handlers, photo), layers(tmp_path, LEFT), seed="7", variations=2)
     screen = last(handlers.choose(1, session))
-    assert "Seed 8" in screen["result-note"] and "score" in screen["result-note"]
-    assert " s of " in screen["result-note"]
+    text = screen["result-note"]
+    first, second = (v.score for v in session.results)
+    assert ("best match of 2" if second >= first else "2nd best of 2") in text
+    assert "#2 · seed 8" in text and " s of " in text
+    assert "how likely the model finds it" in text and f"Score {second:.2f}" in text
+    alone = run(handlers, session, layers(tmp_path, LEFT), seed="7", variations=1)
+    assert "best" not in last(handlers.choose(0, alone))["result-note"]
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [(1, "best match of 12"), (2, "2nd best of 12"), (3, "3rd best of 12"),
+     (4, "4th best of 12"), (11, "11th best of 12"), (12, "12th best of 12")],
+)  # fmt: skip
+def test_a_place_is_told_in_words(place: int, words: str) -> None:
+    scores = tuple(-float(n) for n in range(1, 13))
+    held = Session().vault.hold(mask(LEFT))
+    request = EditRequest(task="inpaint")
+    variation = Variation(held, 7, request, Run(None, 1.0, 12, scores=scores), -float(place))
+    assert rank(variation) == words
 
 
 # ---- regions ------------------------------------------------------------------------------------

@@ -132,9 +132,9 @@ def test_more_like_this_keep_and_download_without_using(window: Window, photo: P
     window.stroke((0.3, 0.3), (0.6, 0.5))
     window.fill("seed", "7")
     window.run()
-    assert [text.split("\n")[0] for text in results(window)] == ["7", "8"]
+    assert results(window) == ["#1 · seed 7", "#2 · seed 8"]
     window.choose(1)
-    wait_for_note(window, "Seed 8 · score")
+    wait_for_note(window, "#2 · seed 8")
     window.page.click("#keep")
     window.wait_for_status("Kept")
     window.page.click("#more")
@@ -146,9 +146,9 @@ def test_more_like_this_keep_and_download_without_using(window: Window, photo: P
     assert "first scale of seed 8" in window.page.inner_text("#result-note")
     request = read_request(open_image(window.download())) or ""
     assert '"coarse_seeds":[8]' in request
-    assert results(window)[2].startswith("★ 8")
+    assert results(window)[2] == "★ #3 · seed 8"
     window.choose(2)
-    wait_for_note(window, "Seed 8 · score")
+    wait_for_note(window, "#3 · seed 8")
     assert '"seed":8' in (read_request(open_image(window.download())) or "")
     assert window.page.locator("#undo").is_disabled()  # nothing was used
 
