@@ -203,8 +203,12 @@ class Session:
         return replace(self._push(self.at, moment), name=stem(name), results=(), chosen=0)
 
     def edited(self, image: Image.Image, caption: str) -> Session:
-        """With the picture changed by hand, as a step of the history."""
-        return self._push(self.at, Moment(self.vault.hold(image), caption))
+        """With the picture changed by hand, as a step of the history.
+
+        It is the same scene at the same size: what is painted and marked on it stays.
+        """
+        return self._push(self.at, replace(self.picture, held=self.vault.hold(image),
+                                           caption=caption, request=None, source=None))  # fmt: skip
 
     def masked(self, mask: Image.Image | None) -> Session:
         """Remember what is painted over the current picture."""
