@@ -24,6 +24,7 @@ Screen = dict[str, Any]
 RESULT_SIDE = 1280  # pixels of the pictures in the before/after slider
 THUMB_SIDE = 192
 TINT = 0.45  # how much of a region's colour lies over the picture
+SHORT_SEED = 1000  # below it a seed fits on a thumbnail
 LADDER_SIDE = 96  # pixels of the small pictures of each scale
 HINTS = {
     "inpaint": "Paint over what should change, then press Run.",
@@ -119,8 +120,14 @@ def of_result(session: Session, *, gallery: bool = True) -> Screen:
 
 
 def caption(variation: Variation, number: int, *, kept: bool) -> str:
-    """What stands on a variation's thumbnail."""
-    return f"{'★ ' if kept else ''}#{number} · seed {variation.seed}"
+    """What stands on a variation's thumbnail: its number, and what there is room for beside it.
+    Seeds that were drawn are long; the note below has them."""
+    text = f"#{number}"
+    if variation.seed < SHORT_SEED:
+        text += f" · seed {variation.seed}"
+    elif rank(variation).startswith("best"):
+        text += " · best"
+    return f"{'★ ' if kept else ''}{text}"
 
 
 def note(variation: Variation, number: int) -> str:
