@@ -123,6 +123,19 @@
     button?.blur();
   }), true);
 
+  /* A list that can be searched: a click into it selects what is chosen, so that typing replaces it
+     and does not look for "Choose a class …bird". */
+  window.addEventListener("focusin", (event) => {
+    const field = event.target;
+    if (!field?.matches?.("input[role=combobox]:not([readonly])")) return;
+    setTimeout(() => { if (document.activeElement === field) field.select(); });
+  }, true);
+  window.addEventListener("mouseup", (event) => { // or the click would take the selection away
+    const field = event.target;
+    if (field === document.activeElement && field.matches?.("input[role=combobox]:not([readonly])")
+      && field.selectionStart === field.selectionEnd) field.select();
+  }, true);
+
   const plain = {
     b: () => varpaint.choose("brush"),
     e: () => varpaint.choose("eraser"),
