@@ -36,7 +36,8 @@ def listed(labels: Named) -> list[tuple[str, str]]:
     named: list[tuple[str, str]] = []
     for name, value in zip(labels.names, labels.choices(), strict=True):
         if name in kinds and name not in labels.members:
-            named.append((f"{value} ({', '.join(kinds[name])})", value))
+            beside = f" ({', '.join(kinds[name])})"
+            named.append((value.removesuffix(beside) + beside, value))
         else:
             plain.append((value, value))
     return plain + sorted(named, key=lambda item: item[0].casefold())

@@ -27,6 +27,11 @@ def test_a_thing_of_two_kinds_has_both_beside_it() -> None:
     assert listed(labels)[-1] == ("duck (bird, toy)", "duck")
 
 
+def test_a_thing_that_is_told_from_its_kind_by_its_name_has_it_once() -> None:
+    labels = Labels(["bird", "bird (bird)"], {"bird": ["bird (bird)"]})
+    assert listed(labels) == [("bird", "bird"), ("bird (bird)", "bird (bird)")]
+
+
 def test_without_members_the_list_is_in_the_models_own_order() -> None:
     assert listed(Labels(["b", "a"])) == [("b", "b"), ("a", "a")]
 
