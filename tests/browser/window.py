@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-PATIENCE = 60_000  # milliseconds
+PATIENCE = 180_000  # milliseconds
 HARMLESS = (
     "Failed to load resource",
 )
@@ -208,7 +208,8 @@ class Window:
         """Search the class list as a user does."""
         self.page.locator("#label input").click()
         self.page.wait_for_function(
-            "getSelection().toString() || !document.querySelector('#label input').value"
+            "(f => f.selectionEnd - f.selectionStart === f.value.length)"
+            "(document.querySelector('#label input'))"
         )
         self.page.keyboard.type(name)  # it replaces what was chosen
         self.page.get_by_role("option", name=name, exact=True).click()
