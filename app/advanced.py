@@ -1,4 +1,5 @@
-"""The fold of options that most edits do not need, each with a sentence."""
+"""The fold of options that most edits do not need, each with a sentence; in it, another for
+experts."""
 
 from __future__ import annotations
 
@@ -7,162 +8,86 @@ from typing import Any
 
 import gradio as gr
 
+Add = Callable[..., Any]  # makes an element: add(name, kind, ...)
 
-def draw_advanced(add: Callable[..., Any]) -> None:
-    """Put the options on the page; ``add(name, kind, ...)`` makes an element of that name."""
-    # Textboxes: gr.Number shows an empty value as 0
-    automatic = {"placeholder": "automatic", "min_width": 100, "max_lines": 1}
-    structure = [
-        ("Automatic", "auto"),
-        ("0 · make new", "0"),
-        ("1", "1"),
-        ("2", "2"),
-        ("3", "3"),
-        ("4", "4"),
-        ("5 · fit in", "5"),
-    ]
-    add(
-        "structure",
-        gr.Dropdown,
-        structure,
-        value="auto",
-        label="Structure",
-        allow_custom_value=True,
-        info="How much the layout around it is kept.",
-    )
-    add(
-        "context",
-        gr.Dropdown,
-        ["auto", "whole", "64", "128", "256"],
-        value="auto",
-        allow_custom_value=True,
-        label="Context",
-        info="What it sees: auto, whole, or pixels around.",
-    )
+AUTO = ("Automatic", "auto")
+YES_NO = [AUTO, ("Yes", "yes"), ("No", "no")]
+STRUCTURES = [
+    AUTO, ("0 · make new", "0"), ("1", "1"), ("2", "2"), ("3", "3"), ("4", "4"),
+    ("5 · fit in", "5"),
+]  # fmt: skip
+BLENDS = [
+    AUTO, ("None", "none"), ("Membrane", "membrane"), ("Poisson", "poisson"),
+    ("Multiband", "multiband"),
+]  # fmt: skip
+SCHEDULES = [
+    AUTO, ("Linear", "linear"), ("Constant", "constant"), ("Cosine", "cosine"),
+    ("Falling", "falling"),
+]  # fmt: skip
+FILLS = [
+    AUTO, ("None", "none"), ("Telea", "telea"), ("Navier-Stokes", "navier_stokes"),
+    ("Push-pull", "push_pull"), ("Mirror", "mirror"), ("Mean colour", "mean"),
+]  # fmt: skip
+
+
+def draw_advanced(add: Add) -> None:
+    """Put the options on the page."""
+    _choice(add, "structure", "Structure", STRUCTURES,
+            "How much the layout around it is kept.", allow_custom_value=True)  # fmt: skip
+    _choice(add, "context", "Context", ["auto", "whole", "64", "128", "256"],
+            "What it sees: auto, whole, or pixels around.", allow_custom_value=True)  # fmt: skip
     with gr.Row():
-        add(
-            "guidance",
-            gr.Textbox,
-            "",
-            label="Guidance",
-            **automatic,
-            info="How strongly the class pulls.",
-        )
-        add(
-            "feather",
-            gr.Textbox,
-            "",
-            label="Feather",
-            **automatic,
-            info="Fade-in inside the mask, pixels.",
-        )
+        _text(add, "guidance", "Guidance", "How strongly the class pulls.")
+        _text(add, "feather", "Feather", "Fade-in inside the mask, pixels.")
     with gr.Row():
-        add(
-            "top-k",
-            gr.Textbox,
-            "",
-            label="Top-k",
-            **automatic,
-            info="Likeliest tokens kept; 0 is all.",
-        )
-        add("top-p", gr.Textbox, "", label="Top-p", **automatic, info="Probability kept; 1 is all.")
+        _text(add, "candidates", "Best of", "Draws so many, shows the best.", placeholder="off")
+        _choice(add, "speed", "Speed", [("Exact", "exact"), ("Fast", "fast")],
+                "Fast approximates small edits.")  # fmt: skip
     with gr.Row():
-        add(
-            "temperature",
-            gr.Textbox,
-            "1",
-            label="Temperature",
-            max_lines=1,
-            min_width=100,
-            info="Above 1 is bolder.",
-        )
-        add(
-            "rule",
-            gr.Dropdown,
-            [("varpaint", "default"), ("VAR paper", "paper")],
-            value="default",
-            label="Rule",
-            min_width=100,
-            info="The editing rule.",
-        )
-    with gr.Row():
-        add(
-            "candidates",
-            gr.Textbox,
-            "",
-            label="Best of",
-            placeholder="off",
-            max_lines=1,
-            min_width=100,
-            info="Draws so many, shows the best.",
-        )
-        add(
-            "speed",
-            gr.Dropdown,
-            [("Exact", "exact"), ("Fast", "fast")],
-            value="exact",
-            label="Speed",
-            min_width=100,
-            info="Fast approximates small edits.",
-        )
-    with gr.Row():
-        blends = [
-            ("Automatic", "auto"),
-            ("None", "none"),
-            ("Membrane", "membrane"),
-            ("Poisson", "poisson"),
-            ("Multiband", "multiband"),
-        ]
-        add(
-            "blend",
-            gr.Dropdown,
-            blends,
-            value="auto",
-            label="Blend",
-            min_width=100,
-            info="How it meets its surroundings.",
-        )
-        yes_no = [("Automatic", "auto"), ("Yes", "yes"), ("No", "no")]
-        add(
-            "match-colour",
-            gr.Dropdown,
-            yes_no,
-            value="auto",
-            label="Match colour",
-            min_width=100,
-            info="Takes a colour cast at the rim out.",
-        )
-    with gr.Row():
-        add(
-            "soft-scales",
-            gr.Textbox,
-            "",
-            label="Soft scales",
-            **automatic,
-            info="Last scales averaged, not drawn.",
-        )
-        schedules = [
-            ("Automatic", "auto"),
-            ("Linear", "linear"),
-            ("Constant", "constant"),
-            ("Cosine", "cosine"),
-            ("Falling", "falling"),
-        ]
-        add(
-            "guidance-schedule",
-            gr.Dropdown,
-            schedules,
-            value="auto",
-            min_width=100,
-            label="Guidance over scales",
-            info="How its strength goes.",
-        )
-    add(
-        "coarse-seeds",
-        gr.Textbox,
-        "",
-        label="Seeds of the first scales",
-        max_lines=1,
-        placeholder="none of their own",
-        info="One a scale, as “more like this” fills in: 7, 7, 7.",
-    )
+        _choice(add, "blend", "Blend", BLENDS, "How it meets its surroundings.")
+        _choice(add, "match-colour", "Match colour", YES_NO, "Takes out a colour cast at its rim.")
+    with gr.Accordion("For experts", open=False, elem_id="experts"):
+        draw_experts(add)
+
+
+def draw_experts(add: Add) -> None:
+    """What one would not touch without having read about it."""
+    gr.HTML("<h4>How it draws</h4>")
+    _text(add, "temperature", "Temperature",
+          "Below 1 it draws with care, above 1 boldly.", value="1", placeholder="1")  # fmt: skip
+    _text(add, "top-k", "Top-k", "Draws among so many of the likeliest tokens; 0 means all.")
+    _text(add, "top-p", "Top-p", "Draws among the likeliest of this probability; 1 means all.")
+    _choice(add, "guidance-schedule", "Guidance over scales", SCHEDULES,
+            "How the pull of the class changes from coarse to fine.")  # fmt: skip
+    _text(add, "soft-scales", "Soft scales",
+          "So many of the last scales are averaged, not drawn: calmer detail.")  # fmt: skip
+    _text(add, "coarse-seeds", "Seeds of the first scales",
+          "One for each, as “more like this” fills in: 7, 7, 7.", placeholder="none")  # fmt: skip
+    gr.HTML("<h4>What it knows of the rest</h4>")
+    _choice(add, "rule", "Editing rule", [("varpaint", "default"), ("VAR paper", "paper")],
+            "That of the VAR authors' demo takes no notice of what follows.")  # fmt: skip
+    _choice(add, "fill", "Fill", FILLS, "What the hole is filled with before the model looks.")
+    _choice(add, "closed-loop", "Closed loop", YES_NO,
+            "Every scale makes up for what the known part still lacks.")  # fmt: skip
+    _text(add, "coverage", "Coverage",
+          "A token is drawn anew if more than this part of it is masked, 0 to 1.")  # fmt: skip
+    _text(add, "grow", "Grow",
+          "A rim so wide around the hole is not believed either, pixels of the square it sees.",
+          )  # fmt: skip
+    _choice(add, "anchor", "Anchor", YES_NO,
+            "The known part is decoded from what it is, not from the nearest codes.")  # fmt: skip
+    _text(add, "half-known", "Half-known",
+          "How much the known part of a half-masked token counts; 0 is not at all.")  # fmt: skip
+
+
+def _text(add: Add, name: str, label: str, info: str, **more: Any) -> None:
+    """A field to type in; a Textbox, for gr.Number shows an empty value as 0."""
+    given = {"value": "", "placeholder": "automatic", "min_width": 100, "max_lines": 1, **more}
+    add(name, gr.Textbox, label=label, info=info, **given)
+
+
+def _choice(add: Add, name: str, label: str, choices: list[Any], info: str, **more: Any) -> None:
+    """A list to choose from; its first entry is the default."""
+    first = choices[0]
+    value = first if isinstance(first, str) else first[1]
+    add(name, gr.Dropdown, choices, value=value, label=label, info=info, min_width=100, **more)

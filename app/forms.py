@@ -22,13 +22,17 @@ CHOICES = {  # fields that choose, and what they show for "the default of this t
     "blend": "auto",
     "match-colour": "auto",
     "guidance-schedule": "auto",
+    "fill": "auto",
+    "closed-loop": "auto",
+    "anchor": "auto",
 }
 TEXTS = ("seed", "guidance", "top-k", "top-p", "temperature", "feather", "soft-scales",
-         "candidates", "coarse-seeds")  # fmt: skip
+         "candidates", "coarse-seeds", "coverage", "grow", "half-known")  # fmt: skip
 OPTIONS = (
     "seed", "variations", "guidance", "guidance-schedule", "top-k", "top-p", "temperature",
     "context", "feather", "blend", "match-colour", "structure", "soft-scales", "candidates",
-    "coarse-seeds", "speed", "rule",
+    "coarse-seeds", "speed", "rule", "fill", "closed-loop", "coverage", "grow", "anchor",
+    "half-known",
 )  # fmt: skip
 MAX_RECALLED = 16 << 20  # characters of a mask that a page sends back
 MARGINS = tuple(SIDE_FIELDS.values())
@@ -171,8 +175,14 @@ def fields_of(request: EditRequest) -> dict[str, Any]:
         elif name == "variations":
             fields[name] = value
         else:
-            fields[name] = f"{value:g}" if isinstance(value, float) else str(value)
+            fields[name] = _short(value) if isinstance(value, float) else str(value)
     return fields
+
+
+def _short(value: float) -> str:
+    """A number as one would type it: 2 for 2.0, and no digit less than it has."""
+    text = f"{value:g}"
+    return text if float(text) == value else repr(value)
 
 
 def kept_fields(given: Any) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from app import canvas, forms, markup, original, project, screens
+from app import canvas, classes, forms, markup, original, project, screens
+from app.classes import Named
 from app.forms import NEED_LABEL, read_painted
 from app.models import Models, Offer
 from app.outbox import new_folder
@@ -63,7 +64,7 @@ class Handlers:
         yield {
             **screen,
             **self._model_screen(editor.name),
-            "label": self._label_update(task, label, editor.labels),
+            "label": self._label_update(task, label, editor.label_names),
             "status": markup.status(hint(session, task)),
         }
         yield from self.runs.resume(str(recalled.get("key") or ""), session)
@@ -80,7 +81,7 @@ class Handlers:
             raise
         yield {
             **self._model_screen(editor.name),
-            "label": self._label_update(task, label, editor.labels),
+            "label": self._label_update(task, label, editor.label_names),
             "status": markup.status(f"{title} is ready.", "done"),
         }
 
@@ -106,12 +107,11 @@ class Handlers:
             "more-scales": more,
         }
 
-    def _label_update(self, task: str, label: str | None, labels: list[str]) -> Any:
-        none = "Choose a class …" if task in NEED_LABEL else "No class: follow the surroundings"
-        choices = [(none, ""), *((name, name) for name in labels)]
-        value = label if label in labels else ""
+    def _label_update(self, task: str, label: int | str | None, labels: Named) -> Any:
+        none = classes.CHOOSE if task in NEED_LABEL else classes.NO_CLASS
         title = "Class" if task in NEED_LABEL else "Class (optional)"
-        return gr.update(choices=choices, value=value, label=title)
+        choices = [(none, ""), *classes.listed(labels)]
+        return gr.update(choices=choices, value=classes.known(labels, label), label=title)
 
     def task_changed(
         self, task: str, label: str | None, model: str | None, session: Session
@@ -119,7 +119,7 @@ class Handlers:
         """Show what the task needs."""
         screen = {**self._task_screen(task), "status": markup.status(hint(session, task))}
         if self.models.ready():
-            labels = self.models.editor(model).labels
+            labels = self.models.editor(model).label_names
             screen["label"] = self._label_update(task, label, labels)
         yield screen
 
@@ -166,7 +166,7 @@ class Handlers:
             return {}, ""
         fields = forms.fields_of(request)
         if self.models.ready():
-            labels = self.models.editor(None).labels
+            labels = self.models.editor(None).label_names
             fields["label"] = self._label_update(request.task, fields["label"], labels)
         else:
             del fields["label"]
@@ -181,7 +181,7 @@ class Handlers:
         label = fields.pop("label", None)
         screen: Screen = {}
         if self.models.ready():
-            labels = self.models.editor(None).labels
+            labels = self.models.editor(None).label_names
             screen["label"] = self._label_update(task, label, labels)
         count = len(loaded.moments)
         steps = "1 step" if count == 1 else f"{count} steps"

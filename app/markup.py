@@ -172,9 +172,11 @@ def sight(version: int, frames: Sequence[tuple[int, int, int]]) -> str:
     return f'<span id="sight" data-version="{version}" data-frames="{squares}"></span>'
 
 
-def note(text: str) -> str:
-    """A line of small print."""
-    return f'<p class="small">{escape(text)}</p>'
+def note(text: str, below: str = "", title: str = "") -> str:
+    """A line of small print, a fainter one below it, and what a resting pointer is told."""
+    more = f'<p class="small faint">{escape(below)}</p>' if below else ""
+    about = f' title="{escape(title)}"' if title else ""
+    return f'<p class="small"{about}>{escape(text)}</p>{more}'
 
 
 def regions(marks: Sequence[tuple[str, int]]) -> str:

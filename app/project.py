@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from app.session import MAX_REGIONS, Marked, Moment, Run, Session, Variation, stem
 from app.vault import Held
 from engine.errors import EngineError
-from engine.request import EditRequest
+from engine.request import MAX_VARIATIONS, EditRequest
 
 SUFFIX = ".varpaint"
 FORMAT = "varpaint project"
@@ -59,6 +59,7 @@ class _Run(_Schema):
     seconds: float = Field(ge=0)
     count: int = Field(ge=1)
     extension: tuple[int, int, int, int] = (0, 0, 0, 0)
+    scores: list[float] = Field(default=[], max_length=MAX_VARIATIONS)
 
 
 class _Variation(_Schema):
@@ -128,6 +129,7 @@ class _Writer:
                     seconds=run.seconds,
                     count=run.count,
                     extension=run.extension,
+                    scores=list(run.scores),
                 )
                 for run in runs
             ],
@@ -291,7 +293,8 @@ class _Reader:
 
     def _run(self, one: _Run) -> Run:
         base = self._moment(one.base) if one.base is not None else None
-        return Run(base, one.seconds, one.count, one.extension)
+        scores = tuple(one.scores)
+        return Run(base, one.seconds, one.count, one.extension, scores=scores)
 
     def _picture(self, name: str) -> Held:
         if name not in self._held:

@@ -24,6 +24,7 @@ Screen = dict[str, Any]
 RESULT_SIDE = 1280  # pixels of the pictures in the before/after slider
 THUMB_SIDE = 192
 TINT = 0.45  # how much of a region's colour lies over the picture
+SHORT_SEED = 1000  # below it a seed fits on a thumbnail
 LADDER_SIDE = 96  # pixels of the small pictures of each scale
 HINTS = {
     "inpaint": "Paint over what should change, then press Run.",
@@ -98,7 +99,7 @@ def of_result(session: Session, *, gallery: bool = True) -> Screen:
         "result-row": gr.update(visible=True),
         "keep": gr.update(value="Kept" if kept else "Keep", variant="primary" if kept else
                           "secondary"),
-        "result-note": note(outcome),
+        "result-note": note(outcome, session.shown.index(outcome) + 1),
     }  # fmt: skip
     ladder = markup.grown(outcome.run.scales, outcome.run.grown)
     if before is None:
@@ -108,32 +109,60 @@ def of_result(session: Session, *, gallery: bool = True) -> Screen:
         screen["preview"] = gr.update(value=ladder, visible=True)
         screen["compare"] = gr.update(value=(before, after), visible=True)
     if gallery:
-        items = [(thumb(v.held), caption(v, kept=v in session.kept)) for v in session.shown]
+        items = [
+            (thumb(v.held), caption(v, number, kept=v in session.kept))
+            for number, v in enumerate(session.shown, 1)
+        ]
         screen["results"] = gr.update(
             value=items, selected_index=session.shown.index(outcome), visible=True
         )
     return screen
 
 
-def caption(variation: Variation, *, kept: bool) -> str:
-    """What stands on a variation's thumbnail."""
-    score = f"\n{variation.score:.2f}" if variation.score is not None else ""
-    return f"{'★ ' if kept else ''}{variation.seed}{score}"
+def caption(variation: Variation, number: int, *, kept: bool) -> str:
+    """What stands on a variation's thumbnail: its number, and what there is room for beside it.
+    Seeds that were drawn are long; the note below has them."""
+    text = f"#{number}"
+    if variation.seed < SHORT_SEED:
+        text += f" · seed {variation.seed}"
+    elif rank(variation).startswith("best"):
+        text += " · best"
+    return f"{'★ ' if kept else ''}{text}"
 
 
-def note(variation: Variation) -> str:
-    """The chosen variation in words: its seed, score and time."""
+def note(variation: Variation, number: int) -> str:
+    """The chosen variation in words: its seed, how it compares with the others of its run, and
+    its time."""
     run, options = variation.run, variation.request.options
-    parts = [f"Seed {variation.seed}"]
+    parts = [f"#{number} · seed {variation.seed}"]
     if options.coarse_seeds:
         count = len(options.coarse_seeds)
         scales = "first scale" if count == 1 else f"first {count} scales"
         parts.append(f"{scales} of seed {options.coarse_seeds[-1]}")
-    if variation.score is not None:
-        parts.append(f"score {variation.score:.2f}")
+    place = rank(variation)
+    if place:
+        parts.append(place)
     time = f"{run.seconds / run.count:.1f} s"
     parts.append(time if run.count == 1 else f"{time} of {run.seconds:.1f} s for {run.count}")
-    return markup.note(" · ".join(parts))
+    below = title = ""
+    if place:
+        asked = variation.request.label is not None or bool(variation.request.regions)
+        liked = "how much it looks like its class" if asked else "how likely the model finds it"
+        below = f"Ranked by {liked}, and by how little its edge shows."
+        title = f"Score {variation.score:.2f}, higher is better"
+    return markup.note(" · ".join(parts), below, title)
+
+
+def rank(variation: Variation) -> str:
+    """Its place among the variations of its run by score; empty where there is none."""
+    scores = variation.run.scores
+    if variation.score is None or len(scores) < 2:
+        return ""
+    place = 1 + sum(score > variation.score for score in scores)
+    if place == 1:
+        return f"best match of {len(scores)}"
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(place % 10 if place % 100 not in (11, 12, 13) else 0)
+    return f"{place}{ending or 'th'} best of {len(scores)}"
 
 
 def _before(outcome: Variation, size: tuple[int, int]) -> Image.Image | None:

@@ -95,7 +95,8 @@ class Run:
 
     ``base`` is the moment they were made from, with the mask and the regions of then, None for
     nothing; ``extension`` is what was added (left, top, right, bottom) in pixels, ``grown`` small
-    pictures of each scale as data URLs, ``seconds`` what it took for all ``count`` together.
+    pictures of each scale as data URLs, ``seconds`` what it took for all ``count`` together,
+    ``scores`` those of all, to say how one compares with the others.
     """
 
     base: Moment | None
@@ -104,6 +105,7 @@ class Run:
     extension: tuple[int, int, int, int] = (0, 0, 0, 0)
     scales: tuple[int, ...] = ()
     grown: tuple[str, ...] = ()
+    scores: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,8 +203,12 @@ class Session:
         return replace(self._push(self.at, moment), name=stem(name), results=(), chosen=0)
 
     def edited(self, image: Image.Image, caption: str) -> Session:
-        """With the picture changed by hand, as a step of the history."""
-        return self._push(self.at, Moment(self.vault.hold(image), caption))
+        """With the picture changed by hand, as a step of the history.
+
+        It is the same scene at the same size: what is painted and marked on it stays.
+        """
+        return self._push(self.at, replace(self.picture, held=self.vault.hold(image),
+                                           caption=caption, request=None, source=None))  # fmt: skip
 
     def masked(self, mask: Image.Image | None) -> Session:
         """Remember what is painted over the current picture."""
@@ -258,7 +264,8 @@ class Session:
         if result.request.task == "outpaint" and base is not None:
             left, right, top, bottom = result.request.margins(*base.size)
             extension = (left, top, right, bottom)
-        run = Run(base, result.seconds, len(result.images), extension, scales, grown)
+        count, all_scores = len(result.images), tuple(result.scores)
+        run = Run(base, result.seconds, count, extension, scales, grown, all_scores)
         scores = result.scores or [None] * len(result.images)
         variations = tuple(
             Variation(self.vault.hold(image), int(seed), result.request_of(index), run, score)

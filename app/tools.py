@@ -92,7 +92,7 @@ class Tools:
         mask = original.stroke(asked.points, asked.radius * scale, moment.size)
         picture = original.painted_back(moment.image, source.image, corner, mask)
         painted = read_painted(canvas_layers, session, required=False)
-        after = session.masked(painted).edited(picture, original.CAPTION).masked(painted)
+        after = session.masked(painted).edited(picture, original.CAPTION)
         yield {
             **screens.of_session(after),
             "status": markup.status("The original is back there.", "done"),

@@ -37,6 +37,12 @@
   /* Zoom out so that the new area is in view; once for every change of the amounts. */
   let fitted = "";
   varpaint.refit = () => { fitted = ""; };
+  /* A window of another size: the editor has fitted its picture into it, without the new area. */
+  let resized = 0;
+  window.addEventListener("resize", () => {
+    clearTimeout(resized);
+    resized = setTimeout(() => { if (fitted) fitted = "?"; }, 300);
+  });
   function fit(add, width, height, box) {
     const key = JSON.stringify([add, width, height]);
     if (key === fitted) return;

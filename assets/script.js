@@ -123,6 +123,21 @@
     button?.blur();
   }), true);
 
+  /* A list that can be searched: a click into it selects what is chosen, so that typing replaces it
+     and does not look for "Choose a class …bird". */
+  const TYPING = 3000; // milliseconds after a key; the list takes the focus and gives it back
+  let typed = -TYPING;
+  function replaceable(event) {
+    const field = event.target;
+    if (!field?.matches?.("input[role=combobox]:not([readonly])") || field !== document.activeElement) return;
+    if (performance.now() - typed > TYPING && field.selectionStart === field.selectionEnd) field.select();
+  }
+  window.addEventListener("focusin", replaceable, true);
+  window.addEventListener("mouseup", replaceable, true); // which takes the selection away
+  window.addEventListener("input", (event) => {
+    if (event.target?.matches?.("input[role=combobox]")) typed = performance.now();
+  }, true);
+
   const plain = {
     b: () => varpaint.choose("brush"),
     e: () => varpaint.choose("eraser"),

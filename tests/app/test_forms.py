@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from app.canvas import painted
-from app.forms import fields_of, kept_fields, parsed, recalled_mask, request_of
+from app.forms import OPTIONS, fields_of, kept_fields, parsed, recalled_mask, request_of
 from app.session import Moment, Session
 from engine.errors import RequestError
 from engine.request import EditOptions, EditRequest
@@ -20,6 +20,7 @@ FULL = EditOptions(
     seed=7, variations=3, guidance=2.5, guidance_schedule="cosine", top_k=0, top_p=0.9,
     temperature=1.5, context=64, feather=0, blend="poisson", match_colour=False, structure=2,
     soft_scales=0, candidates=5, coarse_seeds=(3, 3, 9), speed="fast", rule="paper",
+    fill="none", closed_loop=False, coverage=0.25, grow=0, anchor=True, half_known=2.5,
 )  # fmt: skip
 
 
@@ -32,7 +33,12 @@ def moment(regions: int = 0, mask: bool = True) -> Moment:
     return (session.masked(half) if mask else session).picture
 
 
-@pytest.mark.parametrize("options", [FULL, EditOptions(), EditOptions(match_colour=True)])
+@pytest.mark.parametrize(
+    "options",
+    [FULL, EditOptions(), EditOptions(match_colour=True, anchor=False),
+     EditOptions(coverage=0, half_known=0, closed_loop=True, fill="push_pull", grow=64),
+     EditOptions(coverage=0.123456789, half_known=1e-7, guidance=1 / 3)],
+)  # fmt: skip
 @pytest.mark.parametrize("task", ["inpaint", "outpaint"])
 def test_a_request_survives_the_way_through_the_form(task: str, options: EditOptions) -> None:
     sides = {"left": "25%", "top": 9} if task == "outpaint" else {}
@@ -41,6 +47,29 @@ def test_a_request_survives_the_way_through_the_form(task: str, options: EditOpt
     label = fields.pop("label")
     again = request_of(moment(), fields.pop("task"), label, None, fields)
     assert again.to_json() == request.to_json()
+
+
+def test_every_option_goes_both_ways_and_is_automatic_when_it_is_left_alone() -> None:
+    """FULL leaves no option at its default, so the round trip above covers each."""
+    default = EditOptions()
+    for name in EditOptions.model_fields:
+        assert getattr(FULL, name) != getattr(default, name), name
+        assert name.replace("_", "-") in OPTIONS
+    fields = fields_of(EditRequest(task="inpaint"))
+    for name in ("fill", "closed-loop", "anchor", "match-colour"):
+        assert fields[name] == "auto"
+    for name in ("coverage", "grow", "half-known", "top-k"):
+        assert fields[name] == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("coverage", "1"), ("grow", "-1"), ("half-known", "much"), ("anchor", "perhaps"),
+     ("fill", "paint")],
+)  # fmt: skip
+def test_a_wrong_value_of_an_expert_is_told_by_its_name(name: str, value: str) -> None:
+    with pytest.raises(RequestError, match=name.replace("-", "_")):
+        request_of(moment(), "inpaint", None, None, {name: value})
 
 
 def test_coarse_seeds_are_told_in_words_when_they_are_none() -> None:

@@ -266,6 +266,20 @@ def test_tasks_show_what_they_need(handlers: Handlers) -> None:
     assert screen["label"]["value"] == ""
 
 
+def test_a_thing_is_listed_with_its_kind_and_asked_for_by_its_name(
+    photo: str, painted: list[str]
+) -> None:
+    models = Models("tiny")
+    models._editors["tiny"] = tiny_editor({"bird": ["boat"]})
+    handlers = Handlers(models)
+    screen = last(handlers.task_changed("edit_class", "boat", None, Session()))
+    assert ("boat (bird)", "boat") in screen["label"]["choices"]
+    assert screen["label"]["choices"][1] == ("bird", "bird")
+    assert screen["label"]["value"] == "boat"
+    session = run(handlers, opened(handlers, photo), painted, "edit_class", "boat")[-1]["session"]
+    assert session.result.request.label == "boat"
+
+
 @pytest.mark.parametrize("ratio", ASPECTS.values())
 @pytest.mark.parametrize("size", [(100, 100), (640, 480), (33, 700)])
 def test_aspects_extend_and_never_crop(size: tuple[int, int], ratio: float) -> None:

@@ -65,6 +65,7 @@ def test_a_project_brings_everything_back(tmp_path: Path) -> None:
     assert [(r.label, r.colour) for r in after.picture.regions] == [("bird", 0)]
     assert [(v.seed, v.score) for v in after.results] == [(9, 0.25)]
     assert [(v.seed, v.score) for v in after.kept] == [(5, -1.0)]
+    assert after.kept[0].run.scores == (-2.0, -1.0)
     assert after.results[0].extension == (0, 0, 10, 0)
     base = after.kept[0].base
     assert base is not None and same(base.image, before.moments[0].image)

@@ -104,6 +104,28 @@ def test_painting_back_is_a_step_of_the_history(models: Models, session: Session
     assert np.array_equal(np.asarray(session.undone().picture.image), np.asarray(after))
 
 
+def test_painting_back_keeps_the_mask_and_the_regions(
+    models: Models, session: Session, tmp_path: Path
+) -> None:
+    half, spot = Image.new("L", SIZE, 0), Image.new("L", SIZE, 0)
+    half.paste(255, (0, 0, 48, 64))
+    spot.paste(255, (60, 10, 80, 30))
+    request = EditRequest(task="inpaint")
+    after = Image.effect_noise(SIZE, 80).convert("RGB")
+    session = session._push(0, Moment(session.vault.hold(after), "Edit", request=request))
+    session = session.marked(half, "bird")
+    canvas.painted(spot).save(tmp_path / "layer.png")
+    sent = gesture(session, points=[[0.1, 0.5], [0.9, 0.5]], radius=6)
+    [screen] = Tools(models).paint_back(sent, [str(tmp_path / "layer.png")], session)
+    now = screen["session"].picture
+    assert [region.label for region in now.regions] == ["bird"] and "bird" in screen["regions"]
+    assert now.mask is not None and now.mask.getbbox() == (60, 10, 80, 30)
+    assert now.request is None and now.caption == original.CAPTION
+    sent = gesture(screen["session"], points=[[0.2, 0.2]], radius=3)
+    [again] = Tools(models).paint_back(sent, [str(tmp_path / "layer.png")], screen["session"])
+    assert len(again["session"].picture.regions) == 1
+
+
 def test_the_frame_is_where_the_model_will_look(models: Models, session: Session) -> None:
     mask = Image.new("L", SIZE, 0)
     mask.paste(255, (10, 10, 22, 20))

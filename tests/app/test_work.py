@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from app import runs as runs_module
 from app.handlers import Handlers
 from app.layout import FIELDS
 from app.models import Models
-from app.screens import Screen, tinted
-from app.session import Marked, Session
+from app.screens import Screen, caption, note, rank, tinted
+from app.session import Marked, Run, Session, Variation
 from engine.errors import ImageError, MaskError, RequestError
 from engine.pixels import open_image, read_request
 from engine.request import EditOptions, EditRequest, Region
@@ -230,7 +231,7 @@ def test_a_kept_variation_is_marked_and_downloaded_without_being_used(
     session = run(handlers, begin(handlers, photo), layers(tmp_path, LEFT), seed="7", variations=2)
     screen = last(handlers.keep(session.chose(1)))
     captions = [caption for _, caption in screen["results"]["value"]]
-    assert captions[1].startswith("★ 8") and not captions[0].startswith("★")
+    assert captions[:2] == ["#1 · seed 7", "★ #2 · seed 8"]
     assert screen["keep"]["value"] == "Kept"
     session = run(handlers, screen["session"], layers(tmp_path, RIGHT), seed="20")
     path = last(handlers.download("PNG", last(handlers.choose(1, session))["session"]))["file"]
@@ -238,13 +239,35 @@ def test_a_kept_variation_is_marked_and_downloaded_without_being_used(
     assert len(session.moments) == 1
 
 
-def test_a_result_says_its_seed_score_and_time(
+def test_a_result_says_its_seed_its_place_among_the_others_and_its_time(
     handlers: Handlers, photo: str, tmp_path: Path
 ) -> None:
     session = run(handlers, begin(handlers, photo), layers(tmp_path, LEFT), seed="7", variations=2)
     screen = last(handlers.choose(1, session))
-    assert "Seed 8" in screen["result-note"] and "score" in screen["result-note"]
-    assert " s of " in screen["result-note"]
+    text = screen["result-note"]
+    first, second = (v.score for v in session.results)
+    assert ("best match of 2" if second >= first else "2nd best of 2") in text
+    assert "#2 · seed 8" in text and " s of " in text
+    assert "how likely the model finds it" in text and f"Score {second:.2f}" in text
+    alone = run(handlers, session, layers(tmp_path, LEFT), seed="7", variations=1)
+    assert "best" not in last(handlers.choose(0, alone))["result-note"]
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [(1, "best match of 12"), (2, "2nd best of 12"), (3, "3rd best of 12"),
+     (4, "4th best of 12"), (11, "11th best of 12"), (12, "12th best of 12")],
+)  # fmt: skip
+def test_a_place_is_told_in_words(place: int, words: str) -> None:
+    scores = tuple(-float(n) for n in range(1, 13))
+    held = Session().vault.hold(mask(LEFT))
+    request = EditRequest(task="inpaint")
+    variation = Variation(held, 7, request, Run(None, 1.0, 12, scores=scores), -float(place))
+    assert rank(variation) == words
+    assert caption(variation, 5, kept=False) == "#5 · seed 7"
+    drawn = replace(variation, seed=1_234_567_890)
+    assert caption(drawn, 5, kept=False) == ("#5 · best" if place == 1 else "#5")
+    assert "seed 1234567890" in note(drawn, 5)
 
 
 # ---- regions ------------------------------------------------------------------------------------
@@ -316,7 +339,8 @@ def test_a_saved_project_opens_in_the_same_window_and_in_another(
 def test_opening_a_picture_that_varpaint_saved_restores_its_settings(
     handlers: Handlers, photo: str, tmp_path: Path
 ) -> None:
-    given = {"seed": "7", "variations": 3, "temperature": "1.5", "structure": "2"}
+    given = {"seed": "7", "variations": 3, "temperature": "1.5", "structure": "2",
+             "coverage": "0.25", "anchor": "no", "fill": "mirror"}  # fmt: skip
     session = run(handlers, begin(handlers, photo), layers(tmp_path, LEFT), "edit_class", "bird",
                   **given)  # fmt: skip
     file = last(handlers.download("PNG", session))["file"]
@@ -324,6 +348,8 @@ def test_opening_a_picture_that_varpaint_saved_restores_its_settings(
     assert screen["task"] == "edit_class" and screen["label"]["value"] == "bird"
     assert (screen["seed"], screen["variations"]) == ("7", 1)
     assert (screen["temperature"], screen["structure"]) == ("1.5", "2")
+    assert (screen["coverage"], screen["anchor"], screen["fill"]) == ("0.25", "no", "mirror")
+    assert (screen["grow"], screen["half-known"], screen["closed-loop"]) == ("", "", "auto")
     assert "settings" in screen["status"]
 
 
@@ -348,9 +374,8 @@ def test_a_damaged_project_changes_nothing(handlers: Handlers, tmp_path: Path) -
         last(handlers.open_picture(None, "inpaint", Session()))
 
 
-def test_every_option_of_the_schema_is_in_the_form_or_left_out_on_purpose() -> None:
-    left_out = {"fill", "closed_loop", "coverage", "grow"}  # levers of the researcher
-    assert {name.replace("-", "_") for name in FIELDS} >= set(EditOptions.model_fields) - left_out
+def test_every_option_of_the_schema_is_in_the_form() -> None:
+    assert {name.replace("-", "_") for name in FIELDS} >= set(EditOptions.model_fields)
 
 
 @pytest.mark.parametrize(

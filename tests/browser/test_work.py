@@ -34,10 +34,6 @@ def painted_is_kept(window: Window) -> None:
     )
 
 
-def results(window: Window) -> list[str]:
-    return window.page.locator("#results .caption-label").all_inner_texts()
-
-
 def wait_for_note(window: Window, words: str) -> None:
     """The line below the variations follows the chosen one when the server has heard of it."""
     window.page.wait_for_function(
@@ -61,7 +57,7 @@ def test_a_refresh_loses_nothing(window: Window, photo: Path) -> None:
     window.press_and_wait("#use-result")
     window.stroke((0.2, 0.7), (0.8, 0.7))
     before = np.asarray(open_image(window.download("#export-mask")))
-    shown = results(window)
+    shown = window.wait_for_results(2)
     window.page.locator("#advanced > button").click()
     window.fill("feather", "3")
     painted_is_kept(window)
@@ -70,9 +66,9 @@ def test_a_refresh_loses_nothing(window: Window, photo: Path) -> None:
     assert np.array_equal(np.asarray(open_image(window.download("#export-mask"))), before)
     window.page.locator("#advanced > button").click()
     assert (field(window, "seed"), field(window, "feather")) == ("17", "3")
-    assert results(window) == shown and len(shown) == 2
-    assert window.page.locator("#compare img").count() == 2
-    assert window.page.locator("#history button").count() == 2
+    assert window.wait_for_results(2) == shown
+    window.wait_for_count("#compare img", 2)
+    window.wait_for_count("#history button", 2)
     window.press_and_wait("#undo")
     window.press_and_wait("#redo")
     window.page.locator("#history button").first.click()
@@ -93,8 +89,8 @@ def test_a_run_goes_on_over_a_refresh(window: Window, photo: Path) -> None:
     window.page.reload()
     window.wait_for_status("Done")
     window.forget_the_page_left()
-    assert len(results(window)) == 4
-    assert window.page.locator("#run").is_enabled()
+    window.wait_for_results(4)
+    window.page.wait_for_selector("#run:not([disabled])")
 
 
 def test_two_windows_of_one_browser_do_not_mix_and_see_their_place_in_line(
@@ -123,7 +119,8 @@ def test_two_windows_of_one_browser_do_not_mix_and_see_their_place_in_line(
         window.wait_for_status("Cancelled")
         beside.wait_for_status("Done")
         assert open_image(beside.download()).size == (200, 200)
-        assert not results(window) and len(results(beside)) == 1
+        window.wait_for_results(0)
+        beside.wait_for_results(1)
         beside.expect_no_errors()
 
 
@@ -132,9 +129,9 @@ def test_more_like_this_keep_and_download_without_using(window: Window, photo: P
     window.stroke((0.3, 0.3), (0.6, 0.5))
     window.fill("seed", "7")
     window.run()
-    assert [text.split("\n")[0] for text in results(window)] == ["7", "8"]
+    assert window.wait_for_results(2) == ["#1 · seed 7", "#2 · seed 8"]
     window.choose(1)
-    wait_for_note(window, "Seed 8 · score")
+    wait_for_note(window, "#2 · seed 8")
     window.page.click("#keep")
     window.wait_for_status("Kept")
     window.page.click("#more")
@@ -142,13 +139,13 @@ def test_more_like_this_keep_and_download_without_using(window: Window, photo: P
         "document.querySelector('#result-note')?.innerText.includes('first scale of seed 8')"
     )
     window.wait_for_status("Done")
-    assert len(results(window)) == 3
+    captions = window.wait_for_results(3)
     assert "first scale of seed 8" in window.page.inner_text("#result-note")
     request = read_request(open_image(window.download())) or ""
     assert '"coarse_seeds":[8]' in request
-    assert results(window)[2].startswith("★ 8")
+    assert captions[2] == "★ #3 · seed 8"
     window.choose(2)
-    wait_for_note(window, "Seed 8 · score")
+    wait_for_note(window, "#3 · seed 8")
     assert '"seed":8' in (read_request(open_image(window.download())) or "")
     assert window.page.locator("#undo").is_disabled()  # nothing was used
 
@@ -195,7 +192,8 @@ def test_a_project_and_a_saved_png_bring_their_settings(
         other.choose_file("#open", project)
         other.wait_for_status("The project is open, 2 steps")
         other.wait_for_canvas(opened + 1)
-        assert field(other, "seed") == "7" and len(results(other)) == 2
+        assert field(other, "seed") == "7"
+        other.wait_for_results(2)
         other.press_and_wait("#undo")
         other.fill("seed", "99")
         before = other.version

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-PATIENCE = 60_000  # milliseconds
+PATIENCE = 180_000  # milliseconds
 HARMLESS = (
     "Failed to load resource",
 )
@@ -96,10 +96,47 @@ class Window:
         """Until the canvas holds that picture and can be painted on."""
         self.page.wait_for_selector(f'#canvas.version-{version}[data-ready="{version}"]')
 
+    def wait_for_count(self, selector: str, count: int) -> None:
+        """Until there are so many: what one answer of the server changes is not on the page all at
+        once, and a gallery that was hidden comes later than the status line."""
+        self.page.wait_for_function(
+            "([selector, count]) => document.querySelectorAll(selector).length === count",
+            arg=[selector, count],
+        )
+
+    def wait_for_results(self, count: int) -> list[str]:
+        """The captions of the variations, once there are so many."""
+        self.wait_for_count("#results .thumbnail-item", count)
+        return self.page.locator("#results .caption-label").all_inner_texts()
+
+    def wait_for_text(self, selector: str, text: str) -> None:
+        self.page.wait_for_function(
+            "([selector, text]) => document.querySelector(selector)?.innerText === text",
+            arg=[selector, text],
+        )
+
+    def wait_for_rest(self) -> None:
+        """Until the picture on the canvas moves no more: zooming is animated."""
+        self.page.evaluate(
+            """() => new Promise((done) => {
+                let last = "", still = 0;
+                const look = () => {
+                    const e = window.editor, p = e.image_container.position;
+                    const now = `${p.x} ${p.y} ${e.image_container.scale.x} ${e.scale_value}`;
+                    still = now === last ? still + 1 : 0;
+                    last = now;
+                    if (still >= 8) done(); else requestAnimationFrame(look);
+                };
+                look();
+            })"""
+        )
+
     def wait_for_status(self, words: str) -> str:
+        """Until the status line has these words and was not there when Run was pressed."""
         from playwright.sync_api import TimeoutError as Late
 
-        shown = "words => document.querySelector('#status .line')?.innerText.includes(words)"
+        shown = "words => document.querySelector('#status .line:not([data-old])')"
+        shown += "?.innerText.includes(words)"
         try:
             self.page.wait_for_function(shown, arg=words)
         except Late:
@@ -169,9 +206,12 @@ class Window:
 
     def choose_label(self, name: str) -> None:
         """Search the class list as a user does."""
-        field = self.page.locator("#label input")
-        field.click()
-        field.fill(name)
+        self.page.locator("#label input").click()
+        self.page.wait_for_function(
+            "(f => f.selectionEnd - f.selectionStart === f.value.length)"
+            "(document.querySelector('#label input'))"
+        )
+        self.page.keyboard.type(name)  # it replaces what was chosen
         self.page.get_by_role("option", name=name, exact=True).click()
 
     def fill(self, name: str, value: str) -> None:
@@ -185,8 +225,9 @@ class Window:
         field.press("Tab")
 
     def run(self, words: str = "Done") -> str:
-        """Press Run and wait until the status line says so."""
+        """Press Run and wait until the status line says so; that of the last run is not meant."""
         self.page.wait_for_selector("#run:not([disabled])")
+        self.page.evaluate("document.querySelector('#status .line').dataset.old = ''")
         self.page.click("#run")
         return self.wait_for_status(words)
 
