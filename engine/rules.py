@@ -49,8 +49,8 @@ def rule_for(
     """The rule for a request: what the options leave open is filled in.
 
     ``defaults`` is the model's own sampling, where its file recommends one; guidance and its
-    schedule are for class edits and new pictures, and of soft scales so many that a scale is left
-    to draw. The rule "paper" takes its filters only.
+    schedule are for class edits and new pictures, soft scales for unlabelled edits (what a label
+    asks for is to have edges). The rule "paper" takes its filters only.
 
     Unlabelled edits keep the coarser scales of the filled picture, which carry colour and light
     across the hole; class edits and new pictures regenerate all of them. Inpainting does not
@@ -65,9 +65,8 @@ def rule_for(
     own = {**SAMPLING, "guidance": TASK_GUIDANCE[task], **(defaults or {})}
     if task not in LABELLED:
         own["guidance"] = TASK_GUIDANCE[task]
-    if paper:
-        own["soft_scales"] = 0
-    own["soft_scales"] = min(own["soft_scales"], len(scales) - 1 - max(kept, 0) * unlabelled)
+    soft = min(own["soft_scales"], len(scales) - 1 - max(kept, 0))  # a scale is left to draw
+    own["soft_scales"] = soft if unlabelled else 0
     if paper:
         own["guidance_schedule"] = "linear"
 

@@ -150,7 +150,8 @@ class Runner:
         if features is None:
             picture = to_tensor(pixels).to(self.device)
             if original is None:
-                features = self.vqvae.features(picture).float()
+                # One by one, as when decoding: side by side they would round otherwise.
+                features = torch.cat([self.vqvae.features(one[None]).float() for one in picture])
             else:
                 features = fast.encode_edit(self.vqvae, picture, box or (0, 0, 0, 0), original)
             self.memory.put(("features", name), features, features.nbytes)

@@ -46,7 +46,9 @@ def test_under_autocast_the_plain_implementation_gives_nearly_the_same() -> None
         )
         for autocast in (False, True)
     ]  # fmt: skip
-    assert float((pictures[0] - pictures[1]).abs().mean()) < 0.1
+    # A token here and there becomes another, more of them where the processor has no bfloat16.
+    (exact, rough) = (picture.flatten() for picture in pictures)
+    assert float(torch.corrcoef(torch.stack([exact, rough]))[0, 1]) > 0.9
 
 
 def test_operations_of_a_whole_guided_d16_picture_are_the_published_number() -> None:

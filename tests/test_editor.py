@@ -464,7 +464,7 @@ def test_class_edits_fill_their_frame_more_than_inpainting_does(editor: Editor) 
     fields = {"image": source, "mask": mask}
     (near,) = editor.views(EditRequest(task="edit_class", label="bird", **fields))
     (wide,) = editor.views(EditRequest(task="inpaint", label="bird", **fields))
-    assert near.side == 100 and wide.side == 140
+    assert near.side == 88 and wide.side == 140
 
 
 def test_candidates_are_drawn_behind_the_scenes(editor: Editor) -> None:

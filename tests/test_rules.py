@@ -53,12 +53,12 @@ def test_the_models_own_sampling_comes_before_the_tasks() -> None:
     assert rule_for("inpaint", EditOptions(), SCALES, {"guidance": 3.0}).guidance == 2.0
 
 
-def test_a_models_soft_scales_leave_a_scale_to_draw_and_its_schedule_is_for_labels() -> None:
+def test_a_models_soft_scales_are_for_unlabelled_edits_and_its_schedule_for_labels() -> None:
     own = {"soft_scales": 1, "guidance_schedule": "falling"}
     found = {task: rule_for(task, EditOptions(), SCALES, own) for task in TASKS}
-    assert [found[task].soft_scales for task in TASKS] == [1, 1, 1, 1]
+    assert [found[task].soft_scales for task in TASKS] == [1, 1, 0, 0]
     more = {task: rule_for(task, EditOptions(), SCALES, {"soft_scales": 2}) for task in TASKS}
-    assert [more[task].soft_scales for task in TASKS] == [1, 1, 2, 2]
+    assert [more[task].soft_scales for task in TASKS] == [1, 1, 0, 0]
     assert found["generate"].guidance_schedule == found["edit_class"].guidance_schedule == "falling"
     paper = rule_for("edit_class", EditOptions(rule="paper"), SCALES, own)
     assert (paper.soft_scales, paper.guidance_schedule) == (0, "linear")
