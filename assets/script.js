@@ -137,6 +137,9 @@
   window.addEventListener("input", (event) => {
     if (event.target?.matches?.("input[role=combobox]")) typed = performance.now();
   }, true);
+  window.addEventListener("pointerdown", (event) => { // a press elsewhere ends the search
+    if (!event.target?.matches?.("input[role=combobox]")) typed = -TYPING;
+  }, true);
 
   const plain = {
     b: () => varpaint.choose("brush"),
