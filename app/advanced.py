@@ -78,6 +78,9 @@ def draw_experts(add: Add) -> None:
             "The known part is decoded from what it is, not from the nearest codes.")  # fmt: skip
     _text(add, "half-known", "Half-known",
           "How much the known part of a half-masked token counts; 0 is not at all.")  # fmt: skip
+    _choice(add, "foresight", "Foresight", YES_NO,
+            "The model reads all of the known part at every scale, if it was trained to.",
+            )  # fmt: skip
 
 
 def _text(add: Add, name: str, label: str, info: str, **more: Any) -> None:

@@ -195,6 +195,7 @@ def infer_var(shapes: Shapes, scales: tuple[int, ...] | None = None) -> VARSpec:
         mlp_ratio=hidden // width,
         shared_adaln="blocks.0.ada_gss" in shapes,
         l2_norm="blocks.0.attn.scale_mul_1H11" in shapes,
+        foresight="known_embed" in shapes,
     )
 
 

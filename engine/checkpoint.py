@@ -15,7 +15,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ NESTED = {"VAR": "var_wo_ddp", "VQVAE": "vae_local"}  # the authors' trainer's n
 # rounded codebook or feature picks other tokens, and what is small and added up in float32 anyway,
 # where rounding would save nothing.
 EXACT = ("quantize.", "quant_conv.", "encoder.linear.")
-FLOAT32 = (*EXACT, "pos_start", "pos_1LC", "lvl_embed.", "word_embed.")
+FLOAT32 = (*EXACT, "pos_start", "pos_1LC", "lvl_embed.", "word_embed.", "known_embed")
 # What a file may recommend under "defaults".
 SAMPLING = {"guidance", "guidance_schedule", "top_k", "top_p", "soft_scales"}
 FLOAT32_ENDS = ("scale_mul_1H11", "ada_gss")
@@ -363,8 +363,9 @@ def _require_declared(source: WeightsFile, spec: Spec) -> None:
     declared = _parsed(source, "spec", lambda value: isinstance(value, dict))
     if declared is None:
         return
+    usual = {each.name: each.default for each in fields(spec)}  # files older than a field
     for key, found in json.loads(json.dumps(asdict(spec))).items():
-        if declared.get(key) != found:
+        if declared.get(key, usual[key]) != found:
             raise LayoutError(
                 f"expected {key} {declared.get(key)!r:.60} as its metadata says, found {found!r}"
             )

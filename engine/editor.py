@@ -241,7 +241,12 @@ class Editor:
             )
         seeds = tuple((first + index) % (MAX_SEED + 1) for index in range(count))
         resolved = request.model_copy(update={"options": options, "model": self.name})
-        rule = rule_for(task, options, self.scales, self.defaults)
+        foresight = self.var.spec.foresight
+        if options.foresight and not foresight:
+            raise RequestError(
+                f"foresight: {self.name!r} was not trained for it; leave the option out"
+            )
+        rule = rule_for(task, options, self.scales, self.defaults, foresight=foresight)
         sampling = Sampling(
             guidance=rule.guidance if label is not None else 0.0,
             schedule=rule.guidance_schedule,

@@ -55,9 +55,18 @@ def study(vqvae: VQVAE, pixels: Tensor) -> Original:
 
 
 @torch.inference_mode()
-def keys_and_values(vqvae: VQVAE, var: VAR, labels: Tensor, maps: list[Tensor]) -> KVCache:
+def keys_and_values(
+    vqvae: VQVAE, var: VAR, labels: Tensor, maps: list[Tensor], *, foresight: bool = False
+) -> KVCache:
     """The K/V cache, full, of a picture's own tokens under each of the labels (N,)."""
-    inputs, _ = vqvae.quantize.teacher_inputs(maps)
+    quantizer = vqvae.quantize
+    inputs, features = quantizer.teacher_inputs(maps)
+    if foresight:
+        nothing = torch.zeros(1, dtype=torch.bool, device=inputs.device)
+        inputs = torch.cat(
+            [quantizer.foreseen(k, quantizer.next_input(k, features), features, nothing.expand(n))
+             for k, n in enumerate(side * side for side in quantizer.scales) if k], dim=1
+        )  # fmt: skip
     weight = var.head.weight
     cache = KVCache(var.spec, len(labels), device=weight.device, dtype=weight.dtype)
     condition = var.condition(labels)

@@ -14,7 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from engine.masks import coverage
+from engine.masks import coverage, unknown_maps
 from engine.model.quantizer import Quantizer
 from engine.model.var import VAR, Condition, KVCache
 from engine.sampling import Sampling, draw, expect, guide, noise
@@ -38,7 +38,8 @@ class Predictor(Protocol):
         """Scale k is fully kept: it is context for later scales, nothing more."""
 
     def logits(self, k: int, inputs: Tensor, rows: Tensor) -> Tensor:
-        """Logits (N, len(rows), V) of scale k at ``rows``; inputs are (N, s * s, z)."""
+        """Logits (N, len(rows), V) of scale k at ``rows``; inputs are (N, s * s, z), or z + 1 with
+        foresight."""
 
 
 @dataclass(frozen=True)
@@ -312,6 +313,7 @@ def generate(
     keeper: Keeper | None = None,
     hint: Hint | None = None,
     anchor: Tensor | None = None,
+    foresight: Tensor | None = None,
     pictures: int = 1,
     frame: int = 0,
     coarse_seeds: tuple[int, ...] = (),
@@ -323,6 +325,7 @@ def generate(
     with a seed of its own, ``coarse_seeds[k]``, is drawn with that by all variations.
     ``evidence`` is asked after each draw what the tokens say for the label, ``hint`` before it
     what is known of them. At the end the known area takes the features of ``anchor`` (P, z, S, S).
+    Of ``foresight``, features (P, z, S, S), the predictor reads the known area at every scale.
     Without a ``keeper`` every map must be all True. Closing the iterator stops before the
     next scale.
     """
@@ -332,10 +335,14 @@ def generate(
     likelihood = torch.zeros(pictures, device=device)
     speaking = likelihood
     drawn = 0
+    unknown = unknown_maps(regenerate[-1], quantizer.scales)
     for k, side in enumerate(quantizer.scales):
         positions = regenerate[k].nonzero()[:, 0]  # on the CPU: no waiting for the device
         rows = positions.to(device)
         inputs = quantizer.next_input(k, feature_map)
+        if foresight is not None:
+            seen = foresight.repeat_interleave(len(inputs) // pictures, dim=0)
+            inputs = quantizer.foreseen(k, inputs, seen, unknown[k])
         soft = sampling.is_soft(k, len(quantizer.scales))
         if rows.numel():
             logits = predictor.logits(k, inputs, rows)

@@ -49,6 +49,18 @@ def regenerate_maps(
     return maps
 
 
+def unknown_maps(finest: Tensor, scales: tuple[int, ...]) -> list[Tensor]:
+    """Where any of the finest positions under one is unknown: (..., s * s) bool for each scale.
+
+    ``finest`` is (..., S * S) bool, True = unknown.
+    """
+    side = scales[-1]
+    flat = finest.reshape(-1, 1, side, side).float()
+    shape = finest.shape[:-1]
+    pooled = [F.adaptive_max_pool2d(flat, each) > 0 for each in scales]
+    return [each.reshape(*shape, -1) for each in pooled]
+
+
 def paper_maps(keep: Tensor, scales: tuple[int, ...]) -> list[Tensor]:
     """Maps of the rule "paper" from a keep mask at the finest scale, (s, s) with 1 = keep.
 

@@ -120,6 +120,8 @@ class EditOptions(_Schema):
     around the hole that is not believed either: it is filled before encoding but stays as it is.
     ``anchor`` decodes the known area from its own features instead of their nearest codes,
     ``half_known`` is how much the known part of a token's area weighs in where it is drawn.
+    ``foresight`` lets the transformer read the known area's own features at every scale, if it was
+    trained for that.
     ``blend`` is how the result meets its surroundings, ``match_colour`` takes the VQVAE's shift of
     colour on the known rim out of the edit, ``soft_scales`` is how many of the last scales take
     the expected code vector instead of a drawn
@@ -151,6 +153,7 @@ class EditOptions(_Schema):
     grow: Annotated[int, Number, Field(ge=0, le=64)] | None = None
     anchor: bool | None = None
     half_known: Annotated[float, Number, Field(ge=0, le=1000)] | None = None
+    foresight: bool | None = None
     blend: Literal["none", "membrane", "poisson", "multiband"] | None = None
     match_colour: bool | None = None
     soft_scales: Annotated[int, Number, Field(ge=0, le=16)] | None = None

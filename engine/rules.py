@@ -22,6 +22,7 @@ class Rule:
     grow: int
     anchor: bool
     half_known: float
+    foresight: bool
     blend: str
     match_colour: bool
     feather: int
@@ -45,12 +46,15 @@ def rule_for(
     options: EditOptions,
     scales: tuple[int, ...],
     defaults: Mapping[str, Any] | None = None,
+    *,
+    foresight: bool = False,
 ) -> Rule:
     """The rule for a request: what the options leave open is filled in.
 
     ``defaults`` is the model's own sampling, where its file recommends one; guidance and its
     schedule are for class edits and new pictures, soft scales for unlabelled edits (what a label
     asks for is to have edges). The rule "paper" takes its filters only.
+    ``foresight`` says whether the model was trained for that.
 
     Unlabelled edits keep the coarser scales of the filled picture, which carry colour and light
     across the hole; class edits and new pictures regenerate all of them. Inpainting does not
@@ -82,6 +86,7 @@ def rule_for(
         grow=chosen(options.grow, UNBELIEVED if task == "inpaint" and not paper else 0),
         anchor=chosen(options.anchor, not paper),
         half_known=chosen(options.half_known, 0.0 if paper else HALF_KNOWN),
+        foresight=chosen(options.foresight, foresight and not paper),
         blend=chosen(options.blend, "none" if paper else "membrane"),
         match_colour=chosen(options.match_colour, False),
         feather=chosen(options.feather, 0),

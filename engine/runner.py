@@ -125,19 +125,22 @@ class Runner:
         return Known(name, features, original, before, positions)
 
     @torch.inference_mode()
-    def shortcut(self, known: Known | None, label: Label, sampling: Sampling) -> Shortcut | None:
+    def shortcut(
+        self, known: Known | None, label: Label, sampling: Sampling, rule: Rule
+    ) -> Shortcut | None:
         """How the fast mode, if it serves here, gets round what an edit leaves as it is."""
         if known is None or known.original is None:
             return None
         assert known.before is not None and known.positions is not None
-        cache = self._cache(label, sampling, known.before, known.original)
+        cache = self._cache(label, sampling, rule, known.before, known.original)
         return fast.shortcut(cache, known.positions)
 
     @torch.inference_mode()
     def study(self, job: Job, frame: Frame) -> None:
         """Do now what the fast mode needs of a frame, whatever will be masked in it."""
         before = frame.pixels[None]
-        self._cache(distinct(job.labels), job.sampling, before, self._original(before))
+        original = self._original(before)
+        self._cache(distinct(job.labels), job.sampling, job.rule, before, original)
 
     def _features(
         self,
@@ -166,14 +169,21 @@ class Runner:
         return original
 
     def _cache(
-        self, label: Label, sampling: Sampling, pixels: Floats, original: fast.Original
+        self,
+        label: Label,
+        sampling: Sampling,
+        rule: Rule,
+        pixels: Floats,
+        original: fast.Original,
     ) -> KVCache:
         labels = branches(self.var, label, sampling)
-        key = ("cache", fingerprint(pixels), labels)
+        key = ("cache", fingerprint(pixels), labels, rule.foresight)
         cache: KVCache | None = self.memory.get(key)
         if cache is None:
             ids = torch.tensor(labels, device=self.device)
-            cache = fast.keys_and_values(self.vqvae, self.var, ids, original.maps)
+            cache = fast.keys_and_values(
+                self.vqvae, self.var, ids, original.maps, foresight=rule.foresight
+            )
             self.memory.put(key, cache, cache.nbytes)
         return cache
 
@@ -248,7 +258,7 @@ class Run:
         """The loop for some of the variations."""
         runner, job = self.runner, self.job
         keeper, known, pictures = None, self.known, 1
-        hint, anchor = None, None
+        hint, anchor, foresight = None, None, None
         if known is not None:
             features = known.features
             features = features[some] if len(features) > 1 else features
@@ -261,6 +271,9 @@ class Run:
             keeper = runner.keeper(job.rule, features)
             if job.rule.anchor:
                 anchor = features
+            if job.rule.foresight:
+                with torch.inference_mode():
+                    _, foresight = runner.vqvae.quantize.encode(features)  # as in training
             if job.rule.half_known > 0:
                 hole = self.frames[0].grown(job.rule.grow).hole
                 mask = torch.from_numpy(hole.astype(np.float32))
@@ -270,7 +283,7 @@ class Run:
         alone = len(self.frames) < 2
         key = (
             "run", known.name if known else b"", fingerprint(*(m.numpy() for m in maps)),
-            label, job.sampling.guidance > 0, job.rule.closed_loop,
+            label, job.sampling.guidance > 0, job.rule.closed_loop, job.rule.foresight,
             known is not None and known.original is not None,
         )  # fmt: skip
         with torch.inference_mode():
@@ -279,7 +292,7 @@ class Run:
                 label,
                 job.sampling,
                 recall=runner.memory.get(key) if alone else None,
-                shortcut=runner.shortcut(known, label, job.sampling),
+                shortcut=runner.shortcut(known, label, job.sampling, job.rule),
                 condition=runner.condition(label, job.sampling),
             )
         try:
@@ -292,6 +305,7 @@ class Run:
                 keeper=keeper,
                 hint=hint,
                 anchor=anchor,
+                foresight=foresight,
                 pictures=pictures,
                 frame=self.number,
                 coarse_seeds=job.request.options.coarse_seeds,

@@ -61,7 +61,11 @@ class VQVAESpec:
 
 @dataclass(frozen=True, kw_only=True)
 class VARSpec:
-    """The next-scale transformer (Tian et al. 2024, section 3.3)."""
+    """The next-scale transformer (Tian et al. 2024, section 3.3).
+
+    With ``foresight`` it was trained to read, where a picture is known, its own features at every
+    scale, and has an embedding that marks these positions. The official checkpoints do not.
+    """
 
     depth: int
     width: int
@@ -72,6 +76,7 @@ class VARSpec:
     mlp_ratio: int = 4
     shared_adaln: bool = False
     l2_norm: bool = True
+    foresight: bool = False
 
     @property
     def heads(self) -> int:

@@ -73,13 +73,15 @@ def test_pixels_outside_the_mask_are_the_source_bytes(
         grow=data.draw(st.sampled_from([None, 0, 3, 64])),
         anchor=data.draw(st.sampled_from([None, True, False])),
         half_known=data.draw(st.sampled_from([None, 0, 30])),
+        foresight=data.draw(st.sampled_from([None, False])),
         soft_scales=data.draw(st.sampled_from([None, 0, 1, 16])),
         fill=data.draw(st.sampled_from([None, "push_pull", "mean", "navier_stokes"])),
         structure=data.draw(st.sampled_from([None, 0, 2])),
     )
     source = picture(mode, width, height, seed=seed % 7)
     before = source.tobytes()
-    result = EDITOR.inpaint(source, mask, options=options)
+    editor = data.draw(st.sampled_from([EDITOR, FORESEEING]))
+    result = editor.inpaint(source, mask, options=options)
     assert_untouched(source, result.images[0], mask)
     assert source.tobytes() == before, "the caller's picture was written to"
 
@@ -135,6 +137,7 @@ def test_extending_keeps_every_byte_of_the_source(data: st.DataObject, mode: str
 
 
 EDITOR = tiny_editor()
+FORESEEING = tiny_editor(foresight=True)
 
 
 def test_the_masked_area_is_regenerated_and_depends_on_the_seed(editor: Editor) -> None:

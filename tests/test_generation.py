@@ -29,9 +29,12 @@ def vqvae() -> VQVAE:
     return tiny_vqvae()
 
 
-@pytest.fixture(scope="module", params=["separate", "shared", "plain attention"])
+@pytest.fixture(scope="module", params=["separate", "shared", "plain attention", "foresight"])
 def var(request: pytest.FixtureRequest) -> VAR:
-    return tiny_var(shared=request.param == "shared", l2=request.param != "plain attention")
+    kind = request.param
+    return tiny_var(
+        shared=kind == "shared", l2=kind != "plain attention", foresight=kind == "foresight"
+    )
 
 
 def pictures(count: int) -> Tensor:
@@ -46,6 +49,15 @@ def some_maps() -> list[Tensor]:
         torch.tensor([True, False, False, False]),
         torch.tensor([True, True, False, False, True, True] + [False] * 9 + [True]),
     ]
+
+
+def side_by_side(finest: Tensor, side: int) -> list[bool]:
+    """Whether anything of the finest map is to be drawn under each position of a coarser one."""
+    whole, step = finest.view(4, 4), 4 // side
+    return [
+        bool(whole[r * step : (r + 1) * step, c * step : (c + 1) * step].any())
+        for r in range(side) for c in range(side)
+    ]  # fmt: skip
 
 
 @torch.inference_mode()
@@ -68,6 +80,15 @@ def plain(
     for k, side in enumerate(SCALES):
         if k:
             inputs.append(quantizer.next_input(k, feature_map))
+        if k and features is not None and var.spec.foresight:
+            inputs[-1] = inputs[-1].clone()
+            cells = side_by_side(maps[-1], side)
+            own = quantizer.next_input(k, features)
+            for n in range(side * side):  # one by one, as one would say it
+                if not cells[n]:
+                    inputs[-1][:, n] = own[:, n]
+            mark = torch.tensor([0.0 if unknown else 1.0 for unknown in cells])
+            inputs[-1] = torch.cat([inputs[-1], mark.view(1, -1, 1)], 2)
         so_far = torch.cat(inputs, 1) if inputs else torch.zeros(1, 0, 8)
         logits = var(so_far.expand(2, -1, -1), labels, scales=k + 1)[:, -side * side :]
         strength = sampling.guidance * k / (len(SCALES) - 1)
@@ -104,6 +125,7 @@ def run(
             seeds=seeds,
             sampling=sampling,
             keeper=keeper,
+            foresight=features if var.spec.foresight else None,
             pictures=1 if features is None else features.shape[0],
             coarse_seeds=coarse_seeds,
         )

@@ -17,12 +17,20 @@ def test_the_rule_paper_is_the_authors_demo_in_every_lever(task: str) -> None:
     assert rule.paper and not rule.closed_loop and not rule.match_colour
     assert (rule.structure, rule.grow, rule.feather, rule.soft_scales) == (0, 0, 0, 0)
     assert not rule.anchor and rule.half_known == 0
+    assert not rule_for(task, EditOptions(rule="paper"), SCALES, foresight=True).foresight
     assert (rule.fill, rule.blend, rule.guidance_schedule) == ("none", "none", "linear")
 
 
 def test_unlabelled_edits_keep_coarse_scales_and_class_edits_do_not() -> None:
     kept = {task: rule_for(task, EditOptions(), SCALES).structure for task in TASKS}
     assert kept == {"inpaint": 3, "outpaint": 3, "edit_class": 0, "generate": 0}
+
+
+def test_foresight_is_the_default_of_models_that_have_it() -> None:
+    for task in TASKS:
+        assert rule_for(task, EditOptions(), SCALES, foresight=True).foresight
+        assert not rule_for(task, EditOptions(), SCALES).foresight
+        assert not rule_for(task, EditOptions(foresight=False), SCALES, foresight=True).foresight
 
 
 def test_something_is_always_left_to_draw() -> None:
@@ -39,7 +47,7 @@ def test_something_is_always_left_to_draw() -> None:
 def test_what_a_request_says_is_done(task: str, rule: str) -> None:
     asked = {
         "structure": 1, "fill": "mean", "closed_loop": False, "coverage": 0.3, "grow": 7,
-        "anchor": rule == "paper", "half_known": 2.5,
+        "anchor": rule == "paper", "half_known": 2.5, "foresight": rule == "paper",
         "blend": "multiband", "match_colour": True, "feather": 9, "soft_scales": 2,
         "guidance": 1.5, "guidance_schedule": "cosine", "top_k": 11, "top_p": 0.7,
     }  # fmt: skip

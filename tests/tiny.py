@@ -28,17 +28,25 @@ def tiny_vqvae(*, scales: tuple[int, ...] = SCALES, codebook: int = 64) -> VQVAE
 
 
 def tiny_var(
-    *, scales: tuple[int, ...] = SCALES, codebook: int = 64, shared: bool = False, l2: bool = True
+    *,
+    scales: tuple[int, ...] = SCALES,
+    codebook: int = 64,
+    shared: bool = False,
+    l2: bool = True,
+    foresight: bool = False,
 ) -> VAR:
     spec = VARSpec(
         depth=2, width=128, scales=scales, num_classes=len(LABELS), codebook_size=codebook,
-        latent_channels=8, shared_adaln=shared, l2_norm=l2,
+        latent_channels=8, shared_adaln=shared, l2_norm=l2, foresight=foresight,
     )  # fmt: skip
     net = VAR(spec)
     reproducible_weights(net)
     return net.eval().requires_grad_(False)
 
 
-def tiny_editor(members: Mapping[str, Sequence[str]] | None = None) -> Editor:
+def tiny_editor(
+    members: Mapping[str, Sequence[str]] | None = None, *, foresight: bool = False
+) -> Editor:
     torch.manual_seed(0)
-    return Editor(tiny_vqvae(), tiny_var(), labels=Labels(LABELS, members), name="tiny")
+    var = tiny_var(foresight=foresight)
+    return Editor(tiny_vqvae(), var, labels=Labels(LABELS, members), name="tiny")

@@ -27,6 +27,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "grow": (0, 6),
     "anchor": (False, True),
     "half_known": (0, 16, 48),
+    "foresight": (False, True),
     "soft_scales": (0, 1, 2),
     "guidance_schedule": ("linear", "constant", "cosine", "falling"),
     "blend": ("none", "membrane", "poisson", "multiband"),
@@ -36,28 +37,34 @@ CHOICES: dict[str, tuple[Any, ...]] = {
 LABELLED_ONLY = {"guidance_schedule"}
 # Carried over when only the masks are to be those of the paper.
 EDITING = (
-    "fill", "closed_loop", "grow", "anchor", "half_known", "soft_scales", "blend", "match_colour",
-    "feather",
+    "fill", "closed_loop", "grow", "anchor", "half_known", "foresight", "soft_scales", "blend",
+    "match_colour", "feather",
 )  # fmt: skip
 
 Changes = dict[str, Any]
 
 
 def rows_for(
-    mode: Mode, scales: tuple[int, ...], defaults: Mapping[str, float] | None = None
+    mode: Mode,
+    scales: tuple[int, ...],
+    defaults: Mapping[str, float] | None = None,
+    *,
+    foresight: bool = False,
 ) -> dict[str, Changes]:
     """Name of each row -> the options it changes, for a model with these scales.
 
     The paper's rule sees the whole picture. "paper's masks" has every lever of the default but the
     masks (bilinear, no scale kept but the first): compare it with "structure 0".
     """
-    chosen = rule_for(TASKS[mode], EditOptions(), scales, defaults)
+    chosen = rule_for(TASKS[mode], EditOptions(), scales, defaults, foresight=foresight)
     paper = {"rule": "paper", "context": "whole"}
     rows: dict[str, Changes] = {PAPER: paper}
     carried = {name: getattr(chosen, name) for name in EDITING}
     rows["paper's masks"] = {**paper, **carried}
     for lever, values in CHOICES.items():
         if lever in LABELLED_ONLY and mode == "unlabelled":
+            continue
+        if lever == "foresight" and not foresight:
             continue
         for value in values:
             if lever == "structure" and value >= len(scales):

@@ -96,7 +96,10 @@ def ablate(
     ``only`` names rows, all if empty. Yields like `evaluate`. Raises RequestError for a row that
     does not exist.
     """
-    every = {mode: rows_for(mode, editor.scales, editor.defaults) for mode in modes}
+    foresight = editor.var.spec.foresight
+    every = {
+        mode: rows_for(mode, editor.scales, editor.defaults, foresight=foresight) for mode in modes
+    }
     known = {name: None for rows in every.values() for name in rows}
     for name in only:
         if name not in known:

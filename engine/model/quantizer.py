@@ -102,6 +102,19 @@ class Quantizer(nn.Module):
             feature_map = F.interpolate(feature_map, size=(side, side), mode="area")
         return feature_map.flatten(2).transpose(1, 2)
 
+    def foreseen(
+        self, k: int, inputs: Tensor, features: Tensor, unknown: Tensor
+    ) -> Tensor:
+        """Inputs of scale k (B, s * s, z) for a model with foresight, (B, s * s, z + 1).
+
+        Positions that are not ``unknown``, (s * s,) or (B, s * s) bool, read the ``features``
+        (B, z, S, S) of the picture, marked by 1 in the last channel.
+        """
+        known = ~unknown.to(inputs.device).view(-1, inputs.shape[1], 1)  # (1 or B, s * s, 1)
+        seen = torch.where(known, self.next_input(k, features).to(inputs.dtype), inputs)
+        mark = known.to(inputs.dtype).expand(len(inputs), -1, -1)
+        return torch.cat([seen, mark], dim=2)
+
     def teacher_inputs(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Inputs of scales 1..K-1 for known ids, (B, L - 1, z), and the feature map (alg. 2)."""
         feature_map = self.zeros(maps[0].shape[0])

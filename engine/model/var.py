@@ -103,6 +103,8 @@ class VAR(nn.Module):
         width, tokens = spec.width, spec.num_tokens
         std = (1 / width / 3) ** 0.5  # the authors' initial spread of embeddings
         self.word_embed = nn.Linear(spec.latent_channels, width)
+        if spec.foresight:
+            self.known_embed = nn.Parameter(torch.zeros(1, 1, width))
         self.class_emb = nn.Embedding(spec.num_classes + 1, width)
         self.pos_start = nn.Parameter(torch.empty(1, 1, width))
         self.pos_1LC = nn.Parameter(torch.empty(1, tokens, width))
@@ -154,11 +156,18 @@ class VAR(nn.Module):
                 block.ada_gss.data = block.ada_gss.data.to(device)
 
     def embed(self, inputs: Tensor | None, condition: Condition, first: int, last: int) -> Tensor:
-        """Input rows of scales first..last: (B, n, C) from (B, n or n - 1, z)."""
+        """Input rows of scales first..last: (B, n, C) from (B, n or n - 1, z or z + 1).
+
+        The last of z + 1 channels is 1 where a position is known, with `VARSpec.foresight`.
+        """
         begin, end = self.spec.bounds[first][0], self.spec.bounds[last][1]
         parts = [condition.start] if first == 0 else []
         if inputs is not None:
-            parts.append(self.word_embed(inputs.to(self.word_embed.weight.dtype)).float())
+            vectors = inputs[..., : self.spec.latent_channels]
+            words = self.word_embed(vectors.to(self.word_embed.weight.dtype)).float()
+            if inputs.shape[-1] > vectors.shape[-1]:
+                words = words + inputs[..., -1:].float() * self.known_embed.float()
+            parts.append(words)
         level = self.lvl_embed(self.lvl_1L[:, begin:end])
         place = (level + self.pos_1LC[:, begin:end]).float()
         return torch.cat(parts, dim=1) + cast(Tensor, place)

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, NamedTuple, cast
 
 import torch
 import typer
@@ -23,20 +23,23 @@ from torch.nn.parallel import DistributedDataParallel
 from engine.checkpoint import inspect, load_var
 from engine.errors import CheckpointError
 from engine.generation import TransformerPredictor, generate
+from engine.masks import unknown_maps
 from engine.model import VAR, VQVAE
 from engine.model.attention import choose_attention
-from engine.model.blocks import Block
+from engine.model.blocks import Block, Modulation
 from engine.sampling import Sampling
 from engine.spec import VARSpec
 from engine.training.code_head import CodeHead
-from engine.training.data import open_pictures
+from engine.training.data import keyed_generator, open_pictures
 from engine.training.export import export
+from engine.training.holes import NO_LABEL, Cells, Kind, choose_kind, draw_hole, hides_middle
 from engine.training.run import Budget, Log, Processes, interruptible, processes
 from engine.training.tokens import TokenStore
 from engine.training.trainer import Trainer, TrainOptions
 from engine.training.vqvae import load_trained_vqvae
 
 SHEET = 12  # classes on the sample sheet
+HOLES = 3  # of the generator that holes are drawn by
 SHEET_SAMPLING = Sampling(guidance=3.0, top_k=50, top_p=0.95)
 
 
@@ -55,11 +58,13 @@ class VAROptions(TrainOptions):
     label_drop: float = 0.1  # share of pictures trained without their label
     fine_labels: float = 0.95  # share of named things trained with their name, not their class
     label_smoothing: float = 0.0
+    foresight: bool = True  # some pictures have holes and show what is known, see `holes`
     prefix_until: float = 0.5  # of the budget: all scales but the finest
     window_until: float = 0.85  # of the budget: the finest scale through a window
     window: float = 0.75  # side of the window, of the finest scale's side
     pictures: int = 0  # so many different ones, again and again; 0: each one is new
     tokens_at_once: int = 1400  # of one forward pass; small passes stay in a CPU's cache
+    compile: bool = False  # the blocks by torch.compile: faster steps after minutes of compiling
 
 
 @torch.no_grad()
@@ -72,6 +77,8 @@ def initialise(var: VAR) -> None:
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
     var.head.weight.mul_(0.02)
+    if spec.foresight:
+        nn.init.zeros_(var.known_embed)
     for name, module in var.named_modules():
         if name.endswith(("attn.proj", "ffn.fc2")):
             cast(nn.Linear, module).weight.div_((2 * spec.depth) ** 0.5)
@@ -92,9 +99,14 @@ def go_on_from(
     the mean. Raises CheckpointError if the shapes differ.
     """
     old, had = load_var(start), inspect(start, "VAR").labels
-    if replace(old.spec, num_classes=var.spec.num_classes) != var.spec:
+    ours = var.spec
+    if replace(old.spec, num_classes=ours.num_classes, foresight=ours.foresight) != ours:
         raise CheckpointError(f"{start} has another shape ({old.spec}); choose the same sizes")
     weights = old.state_dict()
+    if ours.foresight:
+        weights.setdefault("known_embed", torch.zeros(1, 1, ours.width))
+    else:
+        weights.pop("known_embed", None)
     table = weights.pop("class_emb.weight")
     class_of = {thing: label for label, things in members.items() for thing in things}
     places = {name: row for row, name in enumerate(had)}
@@ -120,12 +132,28 @@ def batched_products(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
     return torch.matmul(weights.to(v.dtype), v).transpose(1, 2)  # (B, n, H, D)
 
 
+class Hole(NamedTuple):
+    """What is unknown of one picture, and whether its label is."""
+
+    cells: Cells
+    no_label: bool
+
+
+def run_block(
+    block: Block, hidden: Tensor, modulation: Modulation, segments: list[tuple[int, int, int]]
+) -> Tensor:
+    """A block without a store, (B, n, C) to (B, n, C): what `VAROptions.compile` compiles."""
+    return cast(Tensor, block(hidden, modulation, None, 0, segments))
+
+
 class Objective(nn.Module):
     """VAR with its cross entropy, as one module, so that DistributedDataParallel can wrap it."""
 
     def __init__(self, var: VAR, options: VAROptions, *, bf16: bool):
         super().__init__()
         self.var, self.options, self.bf16 = var, options, bf16
+        # shapes change with the phase alone, so each gets kernels of its own
+        self.compiled = torch.compile(run_block, dynamic=False) if options.compile else run_block
 
     def forward(
         self, inputs: Tensor, ids: Tensor, labels: Tensor, window: Tensor | None, scales: int
@@ -137,19 +165,19 @@ class Objective(nn.Module):
         """
         var = self.var
         bounds = var.spec.bounds[:scales]
+        ends = [end for _, end in bounds]
+        run = self.compiled if self.training else run_block
         with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.bf16):
             condition = var.condition(labels)
-            if window is None:
-                hidden = var.run(inputs, condition, first=0, last=scales - 1)
-            else:
+            hidden = var.embed(inputs, condition, 0, scales - 1)
+            if window is not None:
                 start = bounds[-1][0]
                 rows = torch.cat([torch.arange(start, device=ids.device), start + window])
-                ids = ids[:, rows]
-                ends = [end for _, end in bounds[:-1]] + [len(rows)]
-                segments = list(zip([0, *ends[:-1]], ends, ends, strict=True))
-                hidden = var.embed(inputs, condition, 0, scales - 1)[:, rows]
-                for block, modulation in zip(var.blocks, condition.blocks, strict=True):
-                    hidden = cast(Block, block)(hidden, modulation, None, 0, segments)
+                ids, hidden = ids[:, rows], hidden[:, rows]
+                ends[-1] = len(rows)
+            segments = list(zip([0, *ends[:-1]], ends, ends, strict=True))
+            for block, modulation in zip(var.blocks, condition.blocks, strict=True):
+                hidden = run(cast(Block, block), hidden, modulation, segments)
             logits = var.logits(hidden, condition)
         loss = F.cross_entropy(
             logits.float().flatten(0, 1),
@@ -193,6 +221,7 @@ class VARTrainer(Trainer):
             num_classes=len(self.names),
             codebook_size=vqvae.spec.codebook_size,
             latent_channels=vqvae.spec.latent_channels,
+            foresight=options.foresight,
         )
         on_cpu = group.device.type == "cpu"
         var = VAR(self.spec, batched_products if on_cpu else choose_attention(group.device))
@@ -220,11 +249,14 @@ class VARTrainer(Trainer):
         if options.pictures:
             start %= max(options.pictures - options.batch + 1, 1)
         ids, labels = self.tokens.rows(start, options.batch)
+        holes = self.holes(start, labels)
         generator = torch.Generator().manual_seed(options.seed * 1_000_003 + self.step)
         chance = torch.rand(2, group.world, options.batch, generator=generator)[:, group.rank]
         fine = [self.tokens.pictures.fine_label(start + i) for i in range(options.batch)]
         labels = torch.where(chance[0] < options.fine_labels, torch.tensor(fine), labels)
-        labels = torch.where(chance[1] < options.label_drop, self.spec.no_label, labels)
+        dropped = (chance[1] < options.label_drop) | torch.tensor([hole.no_label for hole in holes])
+        labels = torch.where(dropped, self.spec.no_label, labels)
+        unknown = torch.stack([torch.from_numpy(hole.cells).flatten() for hole in holes])
         self.scales, windowed = self.phase(progress)
         side = self.spec.scales[self.scales - 1]
         window = None
@@ -235,37 +267,79 @@ class VARTrainer(Trainer):
         parts = max(1, round(options.batch * each / options.tokens_at_once))
         total = torch.zeros(self.scales)
         count = torch.zeros(self.scales)
-        pieces = list(zip(ids.chunk(parts), labels.chunk(parts), strict=True))
-        for index, (some_ids, some_labels) in enumerate(pieces):
+        weight = self.weights(unknown, window)
+        everything = float(weight.sum())
+        pieces = list(zip(*(t.chunk(parts) for t in (ids, labels, unknown, weight)), strict=True))
+        for index, (some_ids, some_labels, some_unknown, some_weight) in enumerate(pieces):
             last = index == len(pieces) - 1
             with nullcontext() if last else without_sync(objective):
-                loss = self.losses(objective, some_ids, some_labels, window)
-                (loss.mean() * (len(some_ids) / options.batch)).backward()
-            sums, counts = self.by_scale(loss.detach(), windowed)
+                loss = self.losses(objective, some_ids, some_labels, window, some_unknown)
+                loss = loss * some_weight
+                (loss.sum() / everything).backward()
+            sums, counts = self.by_scale(loss.detach(), some_weight, windowed)
             total, count = total + sums, count + counts
         numbers = {"loss": float(total.sum() / count.sum())}
         return numbers | self.named(total / count, "loss/")
 
+    def holes(self, start: int, labels: Tensor) -> list[Hole]:
+        """What is unknown of the pictures from number ``start`` on."""
+        side, seed = self.spec.scales[-1], self.options.seed
+        found = []
+        for index, label in enumerate(labels.tolist()):
+            rng = keyed_generator(seed, HOLES, self.step, start + index)
+            kind: Kind = choose_kind(rng) if self.options.foresight else "everything"
+            cells = draw_hole(kind, side, rng)
+            # An unlabelled hole that hides an object whole would teach to put one there.
+            hidden = self.names[label] in self.members and hides_middle(cells)
+            drop = kind != "everything" and not hidden and rng.random() < NO_LABEL
+            found.append(Hole(cells, drop))
+        return found
+
+    def weights(self, unknown: Tensor, window: Tensor | None) -> Tensor:
+        """What counts of the loss (B, n): the unknown positions of the scales in training."""
+        maps = unknown_maps(unknown, self.spec.scales)[: self.scales]
+        if window is not None:
+            maps[-1] = maps[-1][:, window]
+        return torch.cat(maps, dim=1).float().to(self.group.device)
+
     def losses(
-        self, objective: nn.Module, ids: Tensor, labels: Tensor, window: Tensor | None
+        self,
+        objective: nn.Module,
+        ids: Tensor,
+        labels: Tensor,
+        window: Tensor | None,
+        unknown: Tensor | None = None,
     ) -> Tensor:
-        """Cross entropy (B, n) of the scales in training."""
+        """Cross entropy (B, n) of the scales in training; ``unknown`` is (B, S * S), None all."""
         device = self.group.device
         ids, labels = ids.to(device), labels.to(device)
         sizes = [end - begin for begin, end in self.spec.bounds]
         maps = list(ids.split(sizes, dim=1))[: self.scales]
         with torch.no_grad():
-            inputs, _ = self.vqvae.quantize.teacher_inputs(maps)
+            inputs = self.inputs(list(ids.split(sizes, dim=1)), unknown)
         window = None if window is None else window.to(device)
         loss: Tensor = objective(inputs, torch.cat(maps, dim=1), labels, window, self.scales)
         return loss
 
-    def by_scale(self, loss: Tensor, windowed: bool) -> tuple[Tensor, Tensor]:
-        """Sums and counts of a loss (B, n) for each scale."""
+    def inputs(self, maps: list[Tensor], unknown: Tensor | None) -> Tensor:
+        """Inputs (B, n, z), or z + 1 with foresight, of the scales in training but the first."""
+        quantizer, scales = self.vqvae.quantize, self.spec.scales
+        if unknown is None or not self.options.foresight:
+            return quantizer.teacher_inputs(maps[: self.scales])[0]
+        inputs, features = quantizer.teacher_inputs(maps)
+        each = inputs.split([side * side for side in scales[1:]], dim=1)
+        unseen = unknown_maps(unknown, scales)
+        return torch.cat(
+            [quantizer.foreseen(k, each[k - 1], features, unseen[k])
+             for k in range(1, self.scales)], dim=1
+        )  # fmt: skip
+
+    def by_scale(self, loss: Tensor, weight: Tensor, windowed: bool) -> tuple[Tensor, Tensor]:
+        """Sums of a loss (B, n) and of its weights for each scale."""
         bounds = list(self.spec.bounds[: self.scales])
         bounds[-1] = (bounds[-1][0], loss.shape[1])  # a window is shorter than its scale
         sums = torch.stack([loss[:, begin:end].sum().cpu() for begin, end in bounds])
-        counts = torch.tensor([float(loss[:, begin:end].numel()) for begin, end in bounds])
+        counts = torch.stack([weight[:, begin:end].sum().cpu() for begin, end in bounds])
         return sums, counts
 
     def named(self, values: Tensor, prefix: str) -> dict[str, float]:
@@ -280,7 +354,7 @@ class VARTrainer(Trainer):
         total, count = torch.zeros(self.scales), torch.zeros(self.scales)
         for some_ids, some_labels in zip(ids.split(8), labels.split(8), strict=True):
             loss = self.losses(self.objective, some_ids, some_labels, None)
-            sums, counts = self.by_scale(loss, False)
+            sums, counts = self.by_scale(loss, torch.ones_like(loss), False)
             total, count = total + sums, count + counts
         mean = float(total.sum() / count.sum())
         log.numbers(self.step, {"val/loss": mean, **self.named(total / count, "val/")})
@@ -387,6 +461,9 @@ def main(
     start: Annotated[
         Path | None, typer.Option("--from", help="The file of a transformer to go on from.")
     ] = None,
+    compile: Annotated[
+        bool, typer.Option("--compile", help="Compile the blocks: worth it from half an hour on.")
+    ] = False,
     about: Annotated[str, typer.Option(help="A line on the model, saved with it.")] = "",
 ) -> None:
     """Train the transformer; the same command resumes it. The model is saved to OUT/model."""
@@ -404,6 +481,7 @@ def main(
             pictures=pictures,
             prefix_until=prefix_until,
             window_until=window_until,
+            compile=compile,
         ),
         about=about,
         start=start,
