@@ -461,6 +461,9 @@ def main(
     start: Annotated[
         Path | None, typer.Option("--from", help="The file of a transformer to go on from.")
     ] = None,
+    foresight: Annotated[
+        bool, typer.Option(help="Some pictures have holes: what is known is read in full.")
+    ] = VAROptions.foresight,
     compile: Annotated[
         bool, typer.Option("--compile", help="Compile the blocks: worth it from half an hour on.")
     ] = False,
@@ -481,6 +484,7 @@ def main(
             pictures=pictures,
             prefix_until=prefix_until,
             window_until=window_until,
+            foresight=foresight,
             compile=compile,
         ),
         about=about,
