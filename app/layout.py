@@ -204,7 +204,10 @@ class Page:
             js=f"(...values) => varpaint.keep({names}, values)",
         )
         self.on(parts["model"].input, do.model_changed, ["model", "task", "label"])
-        self.on(parts["task"].change, do.task_changed, ["task", "label", "model", "session"])
+        self.on(
+            parts["task"].change, do.task_changed, ["task", "label", "model", "session"],
+            js="varpaint.taskChanged",
+        )  # fmt: skip
         self.on(parts["open"].upload, do.open_picture, ["open", "task", "session"])
         self.on(parts["import-mask"].upload, do.import_mask, ["import-mask", "session"])
         self.on(parts["mask-last"].click, do.last_mask, ["session"])

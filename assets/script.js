@@ -101,6 +101,27 @@
   };
   varpaint.help = () => $("#hotkeys")?.showModal();
 
+  // ---- a class is for the tasks that need one ------------------------------------------------
+  /* Leaving such a task by hand leaves the class behind, so that "extend" does not quietly become
+     "extend with a bird"; on the way back it is there again. A task that the server sets, as of an
+     opened project, comes with a class of its own. */
+  const needsClass = (task) => task === "edit_class" || task === "generate";
+  const chosen = { at: -Infinity, task: "inpaint", left: "" };
+  window.addEventListener("click", (event) => {
+    if (event.target.closest?.("#task")) chosen.at = performance.now();
+  }, true);
+  varpaint.taskChanged = (task, label, ...rest) => {
+    const byHand = performance.now() - chosen.at < 1000, before = chosen.task;
+    chosen.task = task;
+    if (byHand && needsClass(before) && !needsClass(task)) {
+      chosen.left = label;
+      label = "";
+    } else if (byHand && needsClass(task) && !label) {
+      label = chosen.left;
+    }
+    return [task, label, ...rest];
+  };
+
   // ---- keys ---------------------------------------------------------------------------------
   const tool = (label) => $(`#canvas button[aria-label="${label}"]`);
   const press = (selector) => {

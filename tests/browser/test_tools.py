@@ -286,6 +286,21 @@ def test_drop_paste_and_a_mask_dragged_in(
     assert window.page.locator("#drop").is_hidden()
 
 
+def test_a_class_stays_with_the_tasks_that_need_one(window: Window, photo: Path) -> None:
+    window.open_picture(photo)
+    shown = "document.querySelector('#label input').value"
+    window.task("Edit class")
+    window.choose_label("hills")
+    window.task("Outpaint")
+    window.page.wait_for_function(f"{shown}.startsWith('No class')")
+    window.task("Inpaint")
+    window.page.wait_for_function(f"{shown}.startsWith('No class')")
+    window.task("Generate")
+    window.page.wait_for_function(f"{shown} === 'hills'")
+    window.task("Edit class")
+    window.page.wait_for_function(f"{shown} === 'hills'")
+
+
 def test_the_theme_is_a_choice_that_stays(window: Window) -> None:
     page = window.page
     dark = "document.body.classList.contains('dark')"
