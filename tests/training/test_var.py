@@ -75,6 +75,26 @@ def test_a_window_over_the_whole_scale_changes_nothing() -> None:
     torch.testing.assert_close(part[:, :5], whole[:, :5])
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_compiled_blocks_are_trained_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dynamo's part of it; what C++ a compiler makes of it is PyTorch's business."""
+    compiled = torch.compile
+    monkeypatch.setattr(
+        torch, "compile", lambda run, **settings: compiled(run, backend="eager", **settings)
+    )
+    ids, labels = torch.randint(48, (2, 21)), torch.tensor([0, 3])
+    inputs, window = torch.randn(2, 20, 8), torch.tensor([5, 6, 9, 10])
+    found = []
+    for options in (OPTIONS, replace(OPTIONS, compile=True)):
+        objective = Objective(tiny_var(), options, bf16=False).train()
+        for scales, some in ((2, None), (3, window), (3, None)):
+            end = [1, 5, 21][scales - 1]
+            objective(inputs[:, : end - 1], ids[:, :end], labels, some, scales).sum().backward()
+        found.append([p.grad for p in objective.parameters() if p.grad is not None])
+    for plain, fast in zip(*found, strict=True):
+        torch.testing.assert_close(fast, plain)
+
+
 def test_a_new_model_goes_on_from_another_by_the_names_of_its_labels(tmp_path: Path) -> None:
     old = tiny_var()
     save_model(tmp_path, None, old, labels=["bird", "boat", "owl"], about="")
@@ -88,6 +108,10 @@ def test_a_new_model_goes_on_from_another_by_the_names_of_its_labels(tmp_path: P
     assert 0 < (has[2] - had[0]).std() < had.std()  # a thing that is new starts near its class
     assert (has[3] - had[:3].mean(0)).std() < had.std()
     torch.testing.assert_close(new.head.weight, old.head.weight, **close)
+    foreseeing = VAR(replace(new.spec, foresight=True))
+    go_on_from(foreseeing, names, members, tmp_path / "var.safetensors")
+    assert not foreseeing.known_embed.any()
+    torch.testing.assert_close(foreseeing.word_embed.weight, old.word_embed.weight, **close)
     wider = VAR(replace(old.spec, width=128))
     with pytest.raises(CheckpointError, match="another shape"):
         go_on_from(wider, names, members, tmp_path / "var.safetensors")
