@@ -46,6 +46,7 @@ def draw_advanced(add: Add) -> None:
     with gr.Row():
         _choice(add, "blend", "Blend", BLENDS, "How it meets its surroundings.")
         _choice(add, "match-colour", "Match colour", YES_NO, "Takes out a colour cast at its rim.")
+    _text(add, "grain", "Grain", "How much texture it takes from around: 0 to 2.")
     with gr.Accordion("For experts", open=False, elem_id="experts"):
         draw_experts(add)
 

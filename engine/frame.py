@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from engine.blending import colour_shift, correction
 from engine.fill import Floats, fill_hole
+from engine.grain import grain as grain_of
 from engine.pixels import RGB, Box, Mask, to_bytes
 from engine.windows import Window
 
+LARGEST_GRAIN = 2048  # side in pixels at which texture is made at most, for time and memory
 TOUCHED = 1 / 512  # masked share from which a model pixel counts as masked
 
 
@@ -116,6 +118,7 @@ class Frame:
         grow: int = 0,
         feather: int = 0,
         edge: Mask | None = None,
+        grain: float = 0.0,
     ) -> None:
         """Put the model's ``picture`` (side, side, 3; 0..255) under the mask, into ``canvas``.
 
@@ -123,7 +126,8 @@ class Frame:
         on the hole's known rim, ``blend`` then corrects the rest near it (`engine.blending`),
         carrying no colours from the first ``grow`` model pixels around the hole. ``feather`` fades
         the edit in over so many canvas pixels, inward from the edge of ``edge`` (the whole mask,
-        where ``mask`` is a part of it).
+        where ``mask`` is a part of it). ``grain`` is how much of the known area's texture is laid
+        over it (`engine.grain`).
         """
         height, width = mask.shape
         left, top, right, bottom = self.window.clip(width, height)
@@ -136,6 +140,8 @@ class Frame:
         if blend != "none":
             picture = picture + correction(self.pixels, picture, known, blend, trusted)
         full = _resize(np.ascontiguousarray(picture, np.float32), self.window.side)
+        if grain > 0:
+            full = full + grain * self._grain(_cut(canvas, self.window), full, trusted, ~known)
         full = full[
             top - self.window.top : bottom - self.window.top,
             left - self.window.left : right - self.window.left,
@@ -147,6 +153,20 @@ class Frame:
             target[part] = to_bytes(target[part] * (1 - alpha) + full[part] * alpha)
         else:
             target[part] = to_bytes(full[part])
+
+
+    def _grain(self, canvas: RGB, picture: Floats, known: Mask, hole: Mask) -> Floats:
+        """The texture to add to a picture of the window's size; masks are of the model's."""
+        side = min(self.window.side, LARGEST_GRAIN)
+
+        def scaled(mask: Mask) -> Mask:
+            size = (side, side)
+            grown = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+            return grown.astype(bool)
+
+        there = _resize(canvas.astype(np.float32), side)
+        texture = grain_of(there, _resize(picture, side), scaled(known), scaled(hole))
+        return _resize(texture, self.window.side)
 
 
 def fade_in(mask: Mask, box: Box, feather: int) -> Floats:

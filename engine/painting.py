@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -52,7 +53,11 @@ class Painting:
     def preview(
         self, frames: list[Frame], pictures: list[Floats], rule: Rule, side: int
     ) -> list[Image.Image]:
-        """The whole picture as it would be with ``pictures`` applied, fitted into ``side``."""
+        """The whole picture as it would be with ``pictures`` applied, fitted into ``side``.
+
+        Without grain: until the last scale the model makes nothing yet of the known area.
+        """
+        rule = replace(rule, grain=0.0)
         base = thumbnail(self.source.image, side)
         across, down = base.width / self.source.width, base.height / self.source.height
         left, right = (round(self.box[i] * across) for i in (0, 2))
@@ -95,6 +100,7 @@ class Painting:
                 picture,
                 blend=rule.blend,
                 match_colour=rule.match_colour,
+                grain=rule.grain,
                 grow=rule.grow,
                 feather=rule.feather,
                 edge=self.part,

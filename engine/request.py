@@ -123,7 +123,8 @@ class EditOptions(_Schema):
     ``foresight`` lets the transformer read the known area's own features at every scale, if it was
     trained for that.
     ``blend`` is how the result meets its surroundings, ``match_colour`` takes the VQVAE's shift of
-    colour on the known rim out of the edit, ``soft_scales`` is how many of the last scales take
+    colour on the known rim out of the edit, ``grain`` is how much of the texture around the hole is
+    laid over it (1 as much as there), ``soft_scales`` is how many of the last scales take
     the expected code vector instead of a drawn
     one, ``guidance_schedule`` how guidance grows over the scales.
 
@@ -156,6 +157,7 @@ class EditOptions(_Schema):
     foresight: bool | None = None
     blend: Literal["none", "membrane", "poisson", "multiband"] | None = None
     match_colour: bool | None = None
+    grain: Annotated[float, Number, Field(ge=0, le=2)] | None = None
     soft_scales: Annotated[int, Number, Field(ge=0, le=16)] | None = None
     guidance_schedule: Literal["linear", "constant", "cosine", "falling"] | None = None
     candidates: Annotated[int, Number, Field(ge=1, le=MAX_VARIATIONS)] | None = None

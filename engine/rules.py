@@ -25,6 +25,7 @@ class Rule:
     foresight: bool
     blend: str
     match_colour: bool
+    grain: float
     feather: int
     soft_scales: int
     guidance: float
@@ -38,6 +39,7 @@ LABELLED = ("edit_class", "generate")
 SAMPLING = {"top_k": 600, "top_p": 0.95, "soft_scales": 0, "guidance_schedule": "linear"}
 KEPT = 0.6  # part of the scales that an unlabelled edit keeps
 HALF_KNOWN = 16.0  # how much the known part of a token's area counts, see `half_known`
+GRAIN = 1.0  # as rough as the surroundings; what a label asks for has a surface of its own
 UNBELIEVED = 4  # model pixels around a hole: an object's blurred edge and the start of its shadow
 
 
@@ -89,6 +91,7 @@ def rule_for(
         foresight=chosen(options.foresight, foresight and not paper),
         blend=chosen(options.blend, "none" if paper else "membrane"),
         match_colour=chosen(options.match_colour, False),
+        grain=chosen(options.grain, GRAIN if unlabelled else 0.0),
         feather=chosen(options.feather, 0),
         soft_scales=chosen(options.soft_scales, own["soft_scales"]),
         guidance=chosen(options.guidance, own["guidance"]),

@@ -70,6 +70,7 @@ def test_pixels_outside_the_mask_are_the_source_bytes(
         rule=data.draw(st.sampled_from(["default", "paper"])),
         blend=data.draw(st.sampled_from([None, "none", "membrane", "poisson", "multiband"])),
         match_colour=data.draw(st.sampled_from([None, True, False])),
+        grain=data.draw(st.sampled_from([None, 0, 1, 2])),
         grow=data.draw(st.sampled_from([None, 0, 3, 64])),
         anchor=data.draw(st.sampled_from([None, True, False])),
         half_known=data.draw(st.sampled_from([None, 0, 30])),

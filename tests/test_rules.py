@@ -16,6 +16,7 @@ def test_the_rule_paper_is_the_authors_demo_in_every_lever(task: str) -> None:
     rule = rule_for(task, EditOptions(rule="paper"), SCALES)
     assert rule.paper and not rule.closed_loop and not rule.match_colour
     assert (rule.structure, rule.grow, rule.feather, rule.soft_scales) == (0, 0, 0, 0)
+    assert rule.grain == 0
     assert not rule.anchor and rule.half_known == 0
     assert not rule_for(task, EditOptions(rule="paper"), SCALES, foresight=True).foresight
     assert (rule.fill, rule.blend, rule.guidance_schedule) == ("none", "none", "linear")
@@ -48,7 +49,7 @@ def test_what_a_request_says_is_done(task: str, rule: str) -> None:
     asked = {
         "structure": 1, "fill": "mean", "closed_loop": False, "coverage": 0.3, "grow": 7,
         "anchor": rule == "paper", "half_known": 2.5, "foresight": rule == "paper",
-        "blend": "multiband", "match_colour": True, "feather": 9, "soft_scales": 2,
+        "blend": "multiband", "match_colour": True, "grain": 0.5, "feather": 9, "soft_scales": 2,
         "guidance": 1.5, "guidance_schedule": "cosine", "top_k": 11, "top_p": 0.7,
     }  # fmt: skip
     found = rule_for(task, EditOptions(rule=rule, **asked), SCALES, {"top_k": 20})

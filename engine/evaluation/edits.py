@@ -98,6 +98,7 @@ class Case:
             raw,
             blend=job.rule.blend,
             match_colour=job.rule.match_colour,
+            grain=job.rule.grain,
             grow=job.rule.grow,
             feather=job.rule.feather,
         )

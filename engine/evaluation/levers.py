@@ -32,13 +32,14 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "guidance_schedule": ("linear", "constant", "cosine", "falling"),
     "blend": ("none", "membrane", "poisson", "multiband"),
     "match_colour": (False, True),
+    "grain": (0, 1),
     "feather": (0, 8),
 }
 LABELLED_ONLY = {"guidance_schedule"}
 # Carried over when only the masks are to be those of the paper.
 EDITING = (
     "fill", "closed_loop", "grow", "anchor", "half_known", "foresight", "soft_scales", "blend",
-    "match_colour", "feather",
+    "match_colour", "grain", "feather",
 )  # fmt: skip
 
 Changes = dict[str, Any]
@@ -87,5 +88,5 @@ def row_name(lever: str, value: Any) -> str:
 
 def tokens_of(rule: Rule) -> tuple[Any, ...]:
     """What of a rule decides the tokens: rows that are equal in this differ in compositing only."""
-    composites = {"blend", "match_colour", "feather"}
+    composites = {"blend", "match_colour", "grain", "feather"}
     return tuple((k, v) for k, v in vars(rule).items() if k not in composites)

@@ -21,7 +21,7 @@ FULL = EditOptions(
     temperature=1.5, context=64, feather=0, blend="poisson", match_colour=False, structure=2,
     soft_scales=0, candidates=5, coarse_seeds=(3, 3, 9), speed="fast", rule="paper",
     fill="none", closed_loop=False, coverage=0.25, grow=0, anchor=True, half_known=2.5,
-    foresight=False,
+    foresight=False, grain=0.5,
 )  # fmt: skip
 
 

@@ -1,0 +1,138 @@
+"""Grain: the fine texture that the VQVAE cannot hold, carried from the known area into the hole.
+
+What a decoder makes is softer than a photo, and a picture scaled up from the model's square softer
+still, so a hole shows as a smooth patch. But beside the hole the loss is known: it is the picture
+minus what the model makes of it. Patches of that residual are laid over the hole, each where the
+model's picture looks like it does there (after texture transfer by patches, Efros and Freeman
+2001). The model's picture decides what is seen; this only says how rough it is.
+
+Pictures are (W, W, 3) float32 in 0..255, masks (W, W) bool.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.fill import Floats
+from engine.pixels import Mask
+
+CELLS = 10  # patches of two cells, one a cell, overlap by half; so many cells to a side
+LOOK = 4  # side of a patch as it is compared
+UNLIKE = 28.0  # root mean square difference of colours at which a patch counts 1/e
+AWAY = 10.0  # what the frame's whole side between patch and place counts, in the same unit
+TWICE = 3.0  # what it counts that a patch was used already
+ALIKE = 3.0  # patches that cost so much more than the best look as much like it
+FEWEST = 4  # known patches below which there is nothing to go by
+
+
+def grain(pixels: Floats, picture: Floats, known: Mask, hole: Mask) -> Floats:
+    """What to add to the model's ``picture`` in the ``hole``; zero elsewhere.
+
+    ``pixels`` is the true picture where ``known``. All of one side W, the source's resolution.
+    """
+    side = picture.shape[0]
+    cell = side // CELLS
+    nothing = np.zeros_like(picture, np.float32)
+    if cell < 2 or not hole.any():
+        return nothing
+    sources = _places(side, cell, step=max(cell // 2, 1), inside=True)
+    sources = sources[_covered(known, sources, 2 * cell) == 1]
+    targets = _places(side, cell, step=cell, inside=False)
+    targets = targets[_covered(hole, targets, 2 * cell) > 0]
+    if len(sources) < FEWEST:
+        return nothing
+    rough, drawn = _rough(pixels, known, cell), _rough(picture, known | hole, cell)
+    has, lacks = _power(rough, sources, cell), _power(drawn, targets, cell)
+    chosen, weight = _match(_looks(picture, sources, cell), _looks(picture, targets, cell),
+                            sources / side, targets / side, has)  # fmt: skip
+    weight *= np.sqrt(np.clip(1 - lacks / np.maximum(has[chosen], 1e-6), 0, 1))
+    window = np.hanning(2 * cell + 2)[1:-1].astype(np.float32)
+    window = np.outer(window, window)[..., None]
+    room = side + 3 * cell + 1  # patches begin from a cell before the picture to its last pixel
+    laid, power = np.zeros((room, room, 3), np.float32), np.zeros((room, room, 1), np.float32)
+    for (top, left), source, share in zip(targets, sources[chosen], weight, strict=True):
+        patch = rough[source[0] : source[0] + 2 * cell, source[1] : source[1] + 2 * cell]
+        here = (slice(top + cell, top + 3 * cell), slice(left + cell, left + 3 * cell))
+        laid[here] += patch * window * share
+        power[here] += window * window
+    inner = (slice(cell, cell + side), slice(cell, cell + side))
+    whole = laid[inner] / np.sqrt(np.maximum(power[inner], 1e-3))  # as rough as the patches are
+    return np.where(hole[..., None], whole, 0).astype(np.float32)
+
+
+def _rough(picture: Floats, valid: Mask, cell: int) -> Floats:
+    """Without what is smooth over a cell: colours and light are the model's business."""
+    width = 2 * (cell // 2) + 1
+    there = valid[..., None].astype(np.float32)
+    share = cv2.blur(there, (width, width))[..., None]
+    smooth = cv2.blur(picture * there, (width, width)) / np.maximum(share, 1e-6)
+    rough: Floats = ((picture - smooth) * there).astype(np.float32)
+    return rough
+
+
+def _power(rough: Floats, places: NDArray[np.int64], cell: int) -> Floats:
+    """Mean square of each patch's part inside the picture, (N,)."""
+    table = cv2.integral((rough**2).mean(2))
+    side = rough.shape[0]
+    top, left = np.clip(places, 0, side).T
+    bottom, right = np.clip(places + 2 * cell, 0, side).T
+    total = table[bottom, right] - table[top, right] - table[bottom, left] + table[top, left]
+    return np.asarray(total / np.maximum((bottom - top) * (right - left), 1), np.float32)
+
+
+def _places(side: int, cell: int, *, step: int, inside: bool) -> NDArray[np.int64]:
+    """Top left corners (N, 2) of patches, all inside or from a cell before the edge on."""
+    line = np.arange(0, side - 2 * cell + 1, step) if inside else np.arange(-cell, side, step)
+    return np.stack(np.meshgrid(line, line, indexing="ij"), -1).reshape(-1, 2)
+
+
+def _covered(mask: Mask, places: NDArray[np.int64], size: int) -> NDArray[np.float64]:
+    """The masked share of each patch's part inside the picture."""
+    table = cv2.integral(mask.astype(np.uint8)).astype(np.float64)
+    side = mask.shape[0]
+    top, left = np.clip(places, 0, side).T
+    bottom, right = np.clip(places + size, 0, side).T
+    total = table[bottom, right] - table[top, right] - table[bottom, left] + table[top, left]
+    return np.asarray(total / np.maximum((bottom - top) * (right - left), 1))
+
+
+def _looks(picture: Floats, places: NDArray[np.int64], cell: int) -> Floats:
+    """Each patch small, (N, LOOK * LOOK * 3); beyond its edge the picture is mirrored."""
+    padded = cv2.copyMakeBorder(picture, cell, 2 * cell, cell, 2 * cell, cv2.BORDER_REFLECT)
+    small = [
+        cv2.resize(padded[y + cell : y + 3 * cell, x + cell : x + 3 * cell], (LOOK, LOOK),
+                   interpolation=cv2.INTER_AREA).ravel()
+        for y, x in places
+    ]  # fmt: skip
+    return np.stack(small).astype(np.float32)
+
+
+def _match(
+    sources: Floats,
+    targets: Floats,
+    source_places: NDArray[np.float64],
+    target_places: NDArray[np.float64],
+    power: Floats,
+) -> tuple[NDArray[np.int64], Floats]:
+    """For each target a source that looks like it, and how much it counts, 0..1.
+
+    Of those that look about as much like it the one of middling ``power``: an edge that happens to
+    be there is no texture.
+    """
+    size = sources.shape[1]
+    square = (targets**2).sum(1)[:, None] + (sources**2).sum(1) - 2 * targets @ sources.T
+    unlike = np.sqrt(np.maximum(square, 0) / size)  # (T, N), root mean square difference
+    apart = np.linalg.norm(target_places[:, None] - source_places[None], axis=2)
+    cost = unlike + AWAY * apart
+    used = np.zeros(len(sources))
+    chosen = np.zeros(len(targets), np.int64)
+    for index in range(len(targets)):
+        own = cost[index] + TWICE * used
+        near = np.flatnonzero(own <= own.min() + ALIKE)
+        chosen[index] = near[np.argsort(power[near], kind="stable")[(len(near) - 1) // 2]]
+        used[chosen[index]] += 1
+    best = unlike[np.arange(len(targets)), chosen]
+    weight: Floats = np.exp(-((best / UNLIKE) ** 2)).astype(np.float32)
+    return chosen, weight
