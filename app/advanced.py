@@ -26,7 +26,8 @@ SCHEDULES = [
 ]  # fmt: skip
 FILLS = [
     AUTO, ("None", "none"), ("Telea", "telea"), ("Navier-Stokes", "navier_stokes"),
-    ("Push-pull", "push_pull"), ("Mirror", "mirror"), ("Mean colour", "mean"),
+    ("Push-pull", "push_pull"), ("Mirror", "mirror"), ("Sideways", "sideways"),
+    ("Mean colour", "mean"),
 ]  # fmt: skip
 
 

@@ -15,13 +15,14 @@ from engine.pixels import Mask, to_bytes
 
 Floats = NDArray[Any]
 
+STRIP = 0.2  # width, as a part of the side, of what is drawn out sideways
 PULL = 4.0  # a coarse cell is trusted fully once a quarter of what it saw was known
 
 
 def fill_hole(pixels: Floats, hole: Mask, method: str) -> Floats:
     """Fill ``hole`` of an (S, S, 3) picture.
 
-    ``method`` is telea or navier_stokes (OpenCV's), push_pull, mirror or mean.
+    ``method`` is telea or navier_stokes (OpenCV's), push_pull, mirror, sideways or mean.
     """
     if hole.all():
         return np.full_like(pixels, 127.5)
@@ -34,6 +35,8 @@ def fill_hole(pixels: Floats, hole: Mask, method: str) -> Floats:
     known = ~hole
     if method == "mirror":
         pixels, known = mirror(pixels, known)
+    elif method == "sideways":
+        pixels, known = sideways(pixels, known)
     smooth = push_pull(pixels, known.astype(np.float32))
     return np.where(known[..., None], pixels, smooth).astype(np.float32)
 
@@ -46,15 +49,46 @@ def mirror(pixels: Floats, known: Mask) -> tuple[Floats, Mask]:
     """
     side = known.shape[1]
     column = np.broadcast_to(np.arange(side), known.shape)
-    before = np.maximum.accumulate(np.where(known, column, -2 * side), axis=1)
-    after = np.where(known, column, 3 * side)[:, ::-1]
-    after = np.minimum.accumulate(after, axis=1)[:, ::-1]
-    nearest = np.where(column - before <= after - column, before, after)
+    nearest = _nearest(known)
     source = 2 * nearest - column
     inside = np.clip(source, 0, side - 1)
     found = (source == inside) & np.take_along_axis(known, inside, axis=1)
     reflected = np.take_along_axis(pixels, inside[..., None], axis=1)
     return np.where(found[..., None], reflected, pixels), found
+
+
+def sideways(pixels: Floats, known: Mask) -> tuple[Floats, Mask]:
+    """Draw the edge of the known area out sideways; the picture, and what is known then.
+
+    Row by row the median of the nearest known pixels, over a strip: a horizon goes on, and a thing
+    further inside, or one that the strip only touches, does not come again as `mirror` has it.
+    """
+    side = known.shape[1]
+    nearest = _nearest(known)
+    towards = np.where(nearest < np.arange(side), -1, 1)  # from the hole on into the known area
+    rows, columns = np.nonzero(~known & (nearest >= 0) & (nearest < side))
+    edge, into = nearest[rows, columns], towards[rows, columns]
+    places, which = np.unique(np.stack([rows, edge, into]), axis=1, return_inverse=True)
+    along = np.arange(0, max(int(side * STRIP), 1), 2)
+    across = places[1][:, None] + places[2][:, None] * along  # (N, n)
+    inside = np.clip(across, 0, side - 1)
+    there = (across == inside) & known[places[0][:, None], inside]
+    strip = np.where(there[..., None], pixels[places[0][:, None], inside], np.nan)
+    values = np.nanmedian(strip, axis=1)  # (N, 3); the edge itself is always known
+    drawn, found = pixels.copy(), known.copy()
+    drawn[rows, columns] = values[which.reshape(-1)]
+    found[rows, columns] = True
+    return drawn, found
+
+
+def _nearest(known: Mask) -> NDArray[np.int64]:
+    """The column of the nearest known pixel of each one's row; far outside if there is none."""
+    side = known.shape[1]
+    column = np.broadcast_to(np.arange(side), known.shape)
+    before = np.maximum.accumulate(np.where(known, column, -2 * side), axis=1)
+    after = np.where(known, column, 3 * side)[:, ::-1]
+    after = np.minimum.accumulate(after, axis=1)[:, ::-1]
+    return np.where(column - before <= after - column, before, after)
 
 
 def push_pull(values: Floats, weight: Floats) -> Floats:

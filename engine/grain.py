@@ -21,9 +21,9 @@ from engine.pixels import Mask
 CELLS = 10  # patches of two cells, one a cell, overlap by half; so many cells to a side
 LOOK = 4  # side of a patch as it is compared
 UNLIKE = 28.0  # root mean square difference of colours at which a patch counts 1/e
-AWAY = 10.0  # what the frame's whole side between patch and place counts, in the same unit
+AWAY = 8.0  # what the frame's whole side between patch and place counts, in the same unit
 TWICE = 3.0  # what it counts that a patch was used already
-ALIKE = 3.0  # patches that cost so much more than the best look as much like it
+ALIKE = 7.0  # patches that cost so much more than the best look as much like it
 FEWEST = 4  # known patches below which there is nothing to go by
 
 

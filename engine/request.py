@@ -148,7 +148,9 @@ class EditOptions(_Schema):
     feather: Annotated[int, Number, Field(ge=0, le=1024)] | None = None
     rule: Literal["default", "paper"] = "default"
     structure: Annotated[int, Number, Field(ge=0, le=16)] | None = None
-    fill: Literal["none", "telea", "navier_stokes", "push_pull", "mirror", "mean"] | None = None
+    fill: (
+        Literal["none", "telea", "navier_stokes", "push_pull", "mirror", "sideways", "mean"] | None
+    ) = None
     closed_loop: bool | None = None
     coverage: Annotated[float, Number, Field(ge=0, lt=1)] | None = None
     grow: Annotated[int, Number, Field(ge=0, le=64)] | None = None

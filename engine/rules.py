@@ -61,13 +61,13 @@ def rule_for(
     Unlabelled edits keep the coarser scales of the filled picture, which carry colour and light
     across the hole; class edits and new pictures regenerate all of them. Inpainting does not
     believe the rim of its hole, since a mask may be too tight around what is to go. Extending fills
-    with the picture mirrored sideways, so that a horizon goes on.
+    with the picture's edge drawn out sideways, so that a horizon goes on.
     """
     paper = options.rule == "paper"
     unlabelled = task not in LABELLED and not paper
     kept = min(round(KEPT * len(scales)), len(scales) - 2)  # a scale to draw, a soft one
     structure = max(kept, 0) if unlabelled else 0
-    fill = "mirror" if task == "outpaint" else "push_pull"
+    fill = "sideways" if task == "outpaint" else "push_pull"
     own = {**SAMPLING, "guidance": TASK_GUIDANCE[task], **(defaults or {})}
     if task not in LABELLED:
         own["guidance"] = TASK_GUIDANCE[task]

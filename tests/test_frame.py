@@ -68,7 +68,9 @@ def test_feathering_fades_in_from_the_masks_edge_inward() -> None:
     assert np.all(np.diff(row) >= 0) and 0 < row[0] < 0.5 and row[-1] == 1
 
 
-@pytest.mark.parametrize("method", ["telea", "navier_stokes", "push_pull", "mirror", "mean"])
+@pytest.mark.parametrize(
+    "method", ["telea", "navier_stokes", "push_pull", "mirror", "sideways", "mean"]
+)
 def test_every_fill_removes_what_was_in_the_hole_and_keeps_the_rest(method: str) -> None:
     picture, hole = gradient(64), hole_in(64)
     dirty = picture.copy()
@@ -76,7 +78,7 @@ def test_every_fill_removes_what_was_in_the_hole_and_keeps_the_rest(method: str)
     filled = fill_hole(dirty, hole, method)
     assert np.allclose(filled[~hole], dirty[~hole])
     assert np.array_equal(filled, fill_hole(picture, hole, method)), "the old pixels leak"
-    if method not in ("mean", "mirror"):
+    if method not in ("mean", "mirror", "sideways"):
         assert abs(filled - picture)[hole].mean() < 12
 
 
@@ -95,6 +97,24 @@ def test_mirroring_reflects_the_known_area_sideways_only() -> None:
     deep[:, 3:] = True
     filled = fill_hole(picture, deep, "mirror")
     assert np.allclose(filled[:, 3:5], picture[:, 1::-1]) and np.isfinite(filled).all()
+
+
+def test_sideways_draws_out_the_rows_and_not_what_the_edge_only_touches() -> None:
+    rows = np.linspace(20, 220, 40, dtype=np.float32)
+    picture = np.broadcast_to(rows[:, None, None], (40, 40, 3)).copy()
+    picture[10:20, 18:20] = 255  # a thing at the edge, narrower than half the strip
+    picture[:, 3:7] = 0  # another, far from it
+    hole = np.zeros((40, 40), bool)
+    hole[:, 20:] = True
+    hole[35:] = True
+    filled = fill_hole(picture, hole, "sideways")
+    assert np.allclose(filled[:35, 20:], rows[:35, None, None])
+    assert np.isfinite(filled).all() and np.array_equal(filled[~hole], picture[~hole])
+    both = np.zeros((40, 40), bool)
+    both[:, 15:30] = True
+    picture[:, 30:] = 90
+    filled = fill_hole(picture, both, "sideways")
+    assert np.allclose(filled[2, 16], rows[2]) and np.allclose(filled[2, 28], 90)
 
 
 def test_push_pull_spreads_a_constant_exactly() -> None:

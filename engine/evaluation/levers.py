@@ -21,7 +21,7 @@ CANDIDATES = 4
 # class edits only.
 CHOICES: dict[str, tuple[Any, ...]] = {
     "closed_loop": (False, True),
-    "fill": ("none", "telea", "navier_stokes", "push_pull", "mirror"),
+    "fill": ("none", "telea", "navier_stokes", "push_pull", "mirror", "sideways"),
     "structure": (0, 2, 3, 4),
     "coverage": (0.02, 0.5),
     "grow": (0, 6),
