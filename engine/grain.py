@@ -1,10 +1,11 @@
-"""Grain: the fine texture that the VQVAE cannot hold, carried from the known area into the hole.
+"""Grain: fine texture that a small model cannot draw, carried from the known area into the hole.
 
 What a decoder makes is softer than a photo, and a picture scaled up from the model's square softer
-still, so a hole shows as a smooth patch. But beside the hole the loss is known: it is the picture
-minus what the model makes of it. Patches of that residual are laid over the hole, each where the
-model's picture looks like it does there (after texture transfer by patches, Efros and Freeman
-2001). The model's picture decides what is seen; this only says how rough it is.
+still, so a hole would show as a smooth patch. But what is fine in the picture beside it is known.
+Patches of that are laid over the hole, each where the model's picture looks as it does at the
+patch's own place, and as much of it as the model's picture lacks there (texture transfer by
+patches, after Efros and Freeman 2001). The model's picture decides what is seen; this only says
+how rough it is.
 
 Pictures are (W, W, 3) float32 in 0..255, masks (W, W) bool.
 """
