@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from engine.benchmark import table
 from engine.benchmark.measure import EXACT, FAST, REROLL, Case, measure
 from engine.benchmark.meter import Clock, run_flop
 from engine.benchmark.plain import plain_edit
@@ -106,3 +107,22 @@ def test_every_mode_is_measured_on_the_bundled_model(
     assert found["exact_seconds"] > 0
     if mode == REROLL:
         assert len(scales) < sum(name.startswith("scale ") for name in exact["parts"])
+
+
+@pytest.mark.parametrize("has_bfloat16", [False, True])
+def test_autocast_is_left_out_where_a_processor_emulates_bfloat16(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], has_bfloat16: bool
+) -> None:
+    run: list[str] = []
+
+    def stand_in(case: Case) -> dict[str, object]:
+        run.append(case.implementation)
+        return {"skipped": "a test"} if case.implementation == "ours" else {"seconds": 1.0}
+
+    monkeypatch.setattr(table, "in_own_process", stand_in)
+    monkeypatch.setattr(table, "cpu_has_bfloat16", lambda: has_bfloat16)
+    monkeypatch.setattr(table, "matmul_peak", lambda *_: 1e12)
+    monkeypatch.setattr(table, "read_rate", lambda *_: 1e10)
+    table.bench(["bundled"], device="cpu", precision="float32", quick=True, as_json=False)
+    assert ("plain_autocast" in run) is has_bfloat16
+    assert ("autocast is left out" in capsys.readouterr().out) is not has_bfloat16
