@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = (
     ("errors", "spec", "memory"),
     ("pixels", "request"),
-    ("windows", "fill", "blending", "frame", "masks", "rules", "regions", "ranking"),
+    ("windows", "fill", "blending", "grain", "frame", "masks", "rules", "regions", "ranking"),
     ("model",),
     ("sampling",),
     ("generation",),
