@@ -38,7 +38,9 @@ TASK_GUIDANCE = {"inpaint": 2.0, "outpaint": 2.0, "edit_class": 4.0, "generate":
 LABELLED = ("edit_class", "generate")
 SAMPLING = {"top_k": 600, "top_p": 0.95, "soft_scales": 0, "guidance_schedule": "linear"}
 KEPT = 0.6  # part of the scales that an unlabelled edit keeps
-HALF_KNOWN = 16.0  # how much the known part of a token's area counts, see `half_known`
+# How much the known part of a token's area counts, see `half_known`. More of it holds the known area
+# better, and lets a thing that a label asks for reach less near the mask's edge.
+HALF_KNOWN, HALF_KNOWN_LABELLED = 48.0, 16.0
 GRAIN = 1.0  # as rough as the surroundings; what a label asks for has a surface of its own
 UNBELIEVED = 4  # model pixels around a hole: an object's blurred edge and the start of its shadow
 
@@ -73,6 +75,7 @@ def rule_for(
         own["guidance"] = TASK_GUIDANCE[task]
     soft = min(own["soft_scales"], len(scales) - 1 - max(kept, 0))  # a scale is left to draw
     own["soft_scales"] = soft if unlabelled else 0
+    half_known = HALF_KNOWN if unlabelled else HALF_KNOWN_LABELLED
     if paper:
         own["guidance_schedule"] = "linear"
 
@@ -87,7 +90,7 @@ def rule_for(
         coverage=chosen(options.coverage, FINE_COVERAGE),
         grow=chosen(options.grow, UNBELIEVED if task == "inpaint" and not paper else 0),
         anchor=chosen(options.anchor, not paper),
-        half_known=chosen(options.half_known, 0.0 if paper else HALF_KNOWN),
+        half_known=chosen(options.half_known, 0.0 if paper else half_known),
         foresight=chosen(options.foresight, foresight and not paper),
         blend=chosen(options.blend, "none" if paper else "membrane"),
         match_colour=chosen(options.match_colour, False),
