@@ -38,8 +38,8 @@ TASK_GUIDANCE = {"inpaint": 2.0, "outpaint": 2.0, "edit_class": 4.0, "generate":
 LABELLED = ("edit_class", "generate")
 SAMPLING = {"top_k": 600, "top_p": 0.95, "soft_scales": 0, "guidance_schedule": "linear"}
 KEPT = 0.6  # part of the scales that an unlabelled edit keeps
-# How much the known part of a token's area counts, see `half_known`. More of it holds the known area
-# better, and lets a thing that a label asks for reach less near the mask's edge.
+# How much the known part of a token's area counts, see `half_known`. More of it holds the known
+# area better, and gives a thing that a label asks for less room near the mask's edge.
 HALF_KNOWN, HALF_KNOWN_LABELLED = 48.0, 16.0
 GRAIN = 1.0  # as rough as the surroundings; what a label asks for has a surface of its own
 UNBELIEVED = 4  # model pixels around a hole: an object's blurred edge and the start of its shadow

@@ -268,7 +268,8 @@ class VARTrainer(Trainer):
         total = torch.zeros(self.scales)
         count = torch.zeros(self.scales)
         weight = self.weights(unknown, window)
-        everything = float(weight.sum())
+        # Of all processes: DistributedDataParallel takes the mean of their gradients.
+        everything = float(group.sum(weight.sum())) / group.world
         pieces = list(zip(*(t.chunk(parts) for t in (ids, labels, unknown, weight)), strict=True))
         for index, (some_ids, some_labels, some_unknown, some_weight) in enumerate(pieces):
             last = index == len(pieces) - 1
