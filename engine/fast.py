@@ -62,11 +62,8 @@ def keys_and_values(
     quantizer = vqvae.quantize
     inputs, features = quantizer.teacher_inputs(maps)
     if foresight:
-        nothing = torch.zeros(1, dtype=torch.bool, device=inputs.device)
-        inputs = torch.cat(
-            [quantizer.foreseen(k, quantizer.next_input(k, features), features, nothing.expand(n))
-             for k, n in enumerate(side * side for side in quantizer.scales) if k], dim=1
-        )  # fmt: skip
+        everything = [quantizer.next_input(k, features) for k in range(1, len(maps))]
+        inputs = F.pad(torch.cat(everything, dim=1), (0, 1), value=1.0)  # and all of it is known
     weight = var.head.weight
     cache = KVCache(var.spec, len(labels), device=weight.device, dtype=weight.dtype)
     condition = var.condition(labels)

@@ -335,7 +335,9 @@ def generate(
     likelihood = torch.zeros(pictures, device=device)
     speaking = likelihood
     drawn = 0
-    unknown = unknown_maps(regenerate[-1], quantizer.scales)
+    unknown: list[Tensor] = []
+    if foresight is not None:  # on the device once, not at every scale
+        unknown = unknown_maps(regenerate[-1].to(device), quantizer.scales)
     for k, side in enumerate(quantizer.scales):
         positions = regenerate[k].nonzero()[:, 0]  # on the CPU: no waiting for the device
         rows = positions.to(device)

@@ -36,25 +36,27 @@ def grain(pixels: Floats, picture: Floats, known: Mask, hole: Mask) -> Floats:
     side = picture.shape[0]
     cell = side // CELLS
     nothing = np.zeros_like(picture, np.float32)
+    size = 2 * cell
     if cell < 2 or not hole.any():
         return nothing
     sources = _places(side, cell, step=max(cell // 2, 1), inside=True)
-    sources = sources[_covered(known, sources, 2 * cell) == 1]
+    sources = sources[_average(known.astype(np.float32), sources, size) == 1]
     targets = _places(side, cell, step=cell, inside=False)
-    targets = targets[_covered(hole, targets, 2 * cell) > 0]
+    targets = targets[_average(hole.astype(np.float32), targets, size) > 0]
     if len(sources) < FEWEST:
         return nothing
     rough, drawn = _rough(pixels, known, cell), _rough(picture, known | hole, cell)
-    has, lacks = _power(rough, sources, cell), _power(drawn, targets, cell)
+    has = _average((rough**2).mean(2), sources, size).astype(np.float32)
+    already = _average((drawn**2).mean(2), targets, size).astype(np.float32)
     chosen, weight = _match(_looks(picture, sources, cell), _looks(picture, targets, cell),
                             sources / side, targets / side, has)  # fmt: skip
-    weight *= np.sqrt(np.clip(1 - lacks / np.maximum(has[chosen], 1e-6), 0, 1))
-    window = np.hanning(2 * cell + 2)[1:-1].astype(np.float32)
+    weight *= np.sqrt(np.clip(1 - already / np.maximum(has[chosen], 1e-6), 0, 1))
+    window = np.hanning(size + 2)[1:-1].astype(np.float32)
     window = np.outer(window, window)[..., None]
     room = side + 3 * cell + 1  # patches begin from a cell before the picture to its last pixel
     laid, power = np.zeros((room, room, 3), np.float32), np.zeros((room, room, 1), np.float32)
     for (top, left), source, share in zip(targets, sources[chosen], weight, strict=True):
-        patch = rough[source[0] : source[0] + 2 * cell, source[1] : source[1] + 2 * cell]
+        patch = rough[source[0] : source[0] + size, source[1] : source[1] + size]
         here = (slice(top + cell, top + 3 * cell), slice(left + cell, left + 3 * cell))
         laid[here] += patch * window * share
         power[here] += window * window
@@ -73,26 +75,16 @@ def _rough(picture: Floats, valid: Mask, cell: int) -> Floats:
     return rough
 
 
-def _power(rough: Floats, places: NDArray[np.int64], cell: int) -> Floats:
-    """Mean square of each patch's part inside the picture, (N,)."""
-    table = cv2.integral((rough**2).mean(2))
-    side = rough.shape[0]
-    top, left = np.clip(places, 0, side).T
-    bottom, right = np.clip(places + 2 * cell, 0, side).T
-    total = table[bottom, right] - table[top, right] - table[bottom, left] + table[top, left]
-    return np.asarray(total / np.maximum((bottom - top) * (right - left), 1), np.float32)
-
-
 def _places(side: int, cell: int, *, step: int, inside: bool) -> NDArray[np.int64]:
     """Top left corners (N, 2) of patches, all inside or from a cell before the edge on."""
     line = np.arange(0, side - 2 * cell + 1, step) if inside else np.arange(-cell, side, step)
     return np.stack(np.meshgrid(line, line, indexing="ij"), -1).reshape(-1, 2)
 
 
-def _covered(mask: Mask, places: NDArray[np.int64], size: int) -> NDArray[np.float64]:
-    """The masked share of each patch's part inside the picture."""
-    table = cv2.integral(mask.astype(np.uint8)).astype(np.float64)
-    side = mask.shape[0]
+def _average(values: Floats, places: NDArray[np.int64], size: int) -> Floats:
+    """The mean of (W, W) values over each patch's part inside the picture, (N,)."""
+    table = cv2.integral(values)  # in double precision: shares of a mask are exact
+    side = values.shape[0]
     top, left = np.clip(places, 0, side).T
     bottom, right = np.clip(places + size, 0, side).T
     total = table[bottom, right] - table[top, right] - table[bottom, left] + table[top, left]

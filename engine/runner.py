@@ -198,6 +198,11 @@ class Runner:
         return condition
 
     @torch.inference_mode()
+    def as_trained(self, features: Tensor) -> Tensor:
+        """What their own tokens make of features (P, z, S, S): foresight was trained on that."""
+        return torch.cat([self.vqvae.quantize.encode(one[None])[1] for one in features])
+
+    @torch.inference_mode()
     def keeper(self, rule: Rule, features: Tensor) -> Keeper:
         if rule.closed_loop:
             return closed_loop(self.vqvae.quantize, features)
@@ -267,13 +272,12 @@ class Run:
         if isinstance(label, tuple):  # each variation is a picture with a label of its own
             pictures = len(seeds)
         if known is not None:
+            if job.rule.foresight:  # each picture once, before variations share it
+                foresight = runner.as_trained(features).expand(pictures, -1, -1, -1)
             features = features.expand(pictures, -1, -1, -1)
             keeper = runner.keeper(job.rule, features)
             if job.rule.anchor:
                 anchor = features
-            if job.rule.foresight:
-                with torch.inference_mode():
-                    _, foresight = runner.vqvae.quantize.encode(features)  # as in training
             if job.rule.half_known > 0:
                 hole = self.frames[0].grown(job.rule.grow).hole
                 mask = torch.from_numpy(hole.astype(np.float32))

@@ -88,10 +88,11 @@ def test_pixels_outside_the_mask_are_the_source_bytes(
 
 
 @pytest.mark.parametrize("speed", ["exact", "fast"])
+@pytest.mark.parametrize("foresight", [False, True])
 def test_a_class_of_several_things_makes_each_variation_the_thing_its_seed_draws(
-    speed: str,
+    speed: str, foresight: bool
 ) -> None:
-    editor = tiny_editor({"bird": ["boat", "hills"]})
+    editor = tiny_editor({"bird": ["boat", "hills"]}, foresight=foresight)
     source, mask = noisy_rgb(40, 40), box_mask(40, 40, (3, 2, 22, 12))
     options = EditOptions(seed=4, variations=4, top_k=9, speed=speed)
     together = editor.edit_class(source, mask, "bird", options=options)
@@ -100,7 +101,7 @@ def test_a_class_of_several_things_makes_each_variation_the_thing_its_seed_draws
     for image, seed, name in zip(together.images, together.seeds, names, strict=True):
         for label in ("bird", name):
             alone = options.model_copy(update={"seed": seed, "variations": 1})
-            again = tiny_editor({"bird": ["boat", "hills"]}).edit_class(
+            again = tiny_editor({"bird": ["boat", "hills"]}, foresight=foresight).edit_class(
                 source, mask, label, options=alone
             )
             assert np.array_equal(raw(again.images[0]), raw(image)), (seed, label)

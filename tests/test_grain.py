@@ -54,9 +54,11 @@ def test_what_has_texture_already_or_looks_like_nothing_around_is_left_alone() -
     hole = middle()
     rough = flat(120) + noise(9)
     assert grain(rough, rough, ~hole, hole)[hole].std() < 4
-    strange = np.where(hole[..., None], 250, 20).astype(np.float32)
+    strange = np.where(hole[..., None], flat(250), flat(20))
+    alike = grain(flat(20) + noise(9), flat(20), ~hole, hole)
     inside = np.zeros_like(hole)
     inside[SIDE // 2 - 10 : SIDE // 2 + 10, SIDE // 2 - 10 : SIDE // 2 + 10] = True
+    assert alike[inside].std() > 5
     assert grain(flat(20) + noise(9), strange, ~hole, hole)[inside].std() < 0.5
 
 

@@ -110,7 +110,7 @@ class Quantizer(nn.Module):
         Positions that are not ``unknown``, (s * s,) or (B, s * s) bool, read the ``features``
         (B, z, S, S) of the picture, marked by 1 in the last channel.
         """
-        known = ~unknown.to(inputs.device).view(-1, inputs.shape[1], 1)  # (1 or B, s * s, 1)
+        known = ~unknown.view(-1, inputs.shape[1], 1)  # (1 or B, s * s, 1)
         seen = torch.where(known, self.next_input(k, features).to(inputs.dtype), inputs)
         mark = known.to(inputs.dtype).expand(len(inputs), -1, -1)
         return torch.cat([seen, mark], dim=2)

@@ -328,6 +328,7 @@ class VARTrainer(Trainer):
         if unknown is None or not self.options.foresight:
             return quantizer.teacher_inputs(maps[: self.scales])[0]
         inputs, features = quantizer.teacher_inputs(maps)
+        unknown = unknown.to(inputs.device)
         each = inputs.split([side * side for side in scales[1:]], dim=1)
         unseen = unknown_maps(unknown, scales)
         return torch.cat(
