@@ -21,13 +21,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engine.checkpoint import load_vqvae
-from engine.errors import CheckpointError
+from engine.errors import CheckpointError, RequestError
 from engine.model import VQVAE
 from engine.model.autoencoder import channels_last
 from engine.model.quantizer import Quantizer
 from engine.spec import SCALES_DOUBLING, VQVAESpec
 from engine.training.critic import Critic
 from engine.training.data import batches, open_pictures
+from engine.training.redraw import Redrawer, open_redrawer
 from engine.training.run import (
     Budget,
     Ema,
@@ -74,6 +75,7 @@ class VQVAEOptions(TrainOptions):
     revive_after: int = 200  # steps without a hit
     adversarial: float = 0.0  # weight of the patch discriminator's loss; 0: none
     adversarial_from: float = 0.6  # of the budget
+    redrawn: float = 0.5  # share of a batch that a transformer redraws in part, if there is one
     start_pictures: int = 2000  # for the principal components and the first codebook
 
 
@@ -128,14 +130,20 @@ class Objective(nn.Module):
         return torch.autocast(pictures.device.type, torch.bfloat16, enabled=self.bf16)
 
     def forward(
-        self, pictures: Tensor
+        self, pictures: Tensor, redrawn: Tensor | None = None
     ) -> tuple[Tensor, dict[str, Tensor], Tensor, Tensor, Tensor]:
-        """Of pictures (B, 3, H, W): loss, its parts, hits (K, V), residuals (N, z), decoded."""
+        """Of pictures (B, 3, H, W): loss, its parts, hits (K, V), residuals (N, z), decoded.
+
+        ``redrawn`` (n, z, S, S) is decoded in place of the first n pictures' own feature maps.
+        """
         with torch.set_grad_enabled(self.options.joint):
             features = features_of(self.vqvae, pictures, bf16=self.bf16)
             quantized = quantize(self.vqvae.quantize, features, self.options.commitment)
+        feature_map = quantized.feature_map
+        if redrawn is not None:
+            feature_map = torch.cat([redrawn, feature_map[len(redrawn) :]])
         with self.autocast(pictures):
-            decoded = self.vqvae.decoder(self.vqvae.post_quant_conv(quantized.feature_map))
+            decoded = self.vqvae.decoder(self.vqvae.post_quant_conv(feature_map))
         decoded = decoded.float()
         difference = decoded - pictures
         l1, l2, edges = difference.abs().mean(), difference.square().mean(), sobel(difference)
@@ -315,9 +323,11 @@ class VQVAETrainer(Trainer):
 
     def __init__(
         self, data: Path, spec: VQVAESpec, out: Path, budget: Budget, options: VQVAEOptions,
-        group: Processes, start: VQVAE | None = None,
+        group: Processes, start: VQVAE | None = None, transformer: Path | None = None,
     ):  # fmt: skip
         super().__init__(out, budget, options, group)
+        if options.joint and transformer is not None:
+            raise RequestError("redrawing needs codes that stay; train the decoder alone")
         self.options, self.spec = options, spec
         pictures = open_pictures(data, side=spec.side, split="train", seed=options.seed)
         self.validation = open_pictures(data, side=spec.side, split="val", seed=options.seed)
@@ -338,6 +348,12 @@ class VQVAETrainer(Trainer):
         self.codes = Codes(vqvae, options, group)
         self.rest = torch.empty(0)
         self.critic = Critic(group, bf16=self.bf16) if options.adversarial else None
+        self.redrawers: tuple[Redrawer, Redrawer] | None = None  # of training, of validation
+        if transformer is not None:
+            self.redrawers = (
+                open_redrawer(transformer, self.vqvae, pictures, seed=options.seed),
+                open_redrawer(transformer, self.vqvae, self.validation, seed=options.seed),
+            )
         self.begin()
         self.stream = batches(
             pictures,
@@ -351,9 +367,19 @@ class VQVAETrainer(Trainer):
     def on_device(self, pictures: Tensor) -> Tensor:
         return pictures.to(self.group.device, memory_format=torch.channels_last)
 
+    def redrawn(self, pictures: Tensor) -> Tensor | None:
+        """Feature maps to decode in place of the first pictures' own, if a transformer is given."""
+        count = round(self.options.redrawn * len(pictures))
+        if self.redrawers is None or not count:
+            return None
+        group, batch = self.group, self.options.batch
+        first = (self.step * group.world + group.rank) * batch
+        features = features_of(self.vqvae, pictures[:count], bf16=self.objective.bf16).detach()
+        return self.redrawers[0](first, range(first, first + count), features)[0]
+
     def backward(self, objective: nn.Module, progress: float) -> dict[str, float]:
         options, pictures = self.options, self.on_device(next(self.stream)[0])
-        loss, parts, hits, self.rest, decoded = objective(pictures)
+        loss, parts, hits, self.rest, decoded = objective(pictures, self.redrawn(pictures))
         numbers = {name: float(part) for name, part in parts.items()}
         critic = self.critic if progress >= options.adversarial_from else None
         if critic is not None:
@@ -373,7 +399,7 @@ class VQVAETrainer(Trainer):
 
     def evaluate(self, log: Log) -> float:
         """Held-out reconstruction; a sheet of pictures, their reconstructions, and the same from
-        features that were not quantised."""
+        features that were not quantised. With a transformer also what it redraws."""
         square, total = 0.0, 0
         shown: list[Tensor] = []
         stream = batches(self.validation, 8)
@@ -388,9 +414,32 @@ class VQVAETrainer(Trainer):
             square += float((decoded.float() - pictures).square().mean()) * len(pictures)
             total += len(pictures)
         decibels = psnr(square / total)
-        log.numbers(self.step, {"val/psnr": decibels, "val/usage": self.codes.usage()})
+        numbers = {"val/psnr": decibels, "val/usage": self.codes.usage()}
+        if self.redrawers is not None:
+            numbers["val/redrawn"], pictures = self.evaluate_redrawn(self.redrawers[1])
+            shown.append(pictures)
+        log.numbers(self.step, numbers)
         log.pictures(self.step, "reconstruction", shown)
         return -decibels
+
+    def evaluate_redrawn(self, redrawer: Redrawer) -> tuple[float, Tensor]:
+        """Decibels inside what is redrawn of held-out pictures; the first of them, decoded."""
+        square, total = 0.0, 0
+        shown: list[Tensor] = []
+        stream = batches(self.validation, 8)
+        for number in range(max(self.options.held_out // 8, 1)):
+            pictures = self.on_device(next(stream)[0])
+            features = features_of(self.vqvae, pictures, bf16=self.objective.bf16)
+            numbers = range(number * 8, number * 8 + len(pictures))
+            feature_map, hole = redrawer(number, numbers, features)
+            with self.objective.autocast(pictures):
+                decoded = self.vqvae.decode(feature_map)
+            shown.append(decoded)
+            times = pictures.shape[-1] // hole.shape[-1]
+            inside = hole.repeat_interleave(times, 0).repeat_interleave(times, 1).to(decoded.device)
+            error = (decoded.float() - pictures).square()[..., inside]
+            square, total = square + float(error.sum()), total + error.numel()
+        return psnr(square / total), shown[0]
 
     def extra_state(self) -> dict[str, Any]:
         critic = {} if self.critic is None else {"critic": self.critic.state_dict()}
@@ -415,16 +464,18 @@ def train_vqvae(
     budget: Budget,
     options: VQVAEOptions | None = None,
     start: Path | None = None,
+    transformer: Path | None = None,
 ) -> VQVAE:
     """Train, or go on training, in the folder `out`; returns the network with averaged weights.
 
-    ``start`` is a VQVAE whose shape and weights a new run begins with.
+    ``start`` is a VQVAE whose shape and weights a new run begins with. ``transformer`` is the file
+    of one that was trained on its codes: the decoder then also learns from what that draws.
     """
     with processes() as group, interruptible() as caught:
         begun = None if start is None else load_trained_vqvae(start)
         trainer = VQVAETrainer(
             data, spec if begun is None else begun.spec, out, budget, options or VQVAEOptions(),
-            group, begun,
+            group, begun, transformer,
         )  # fmt: skip
         trainer.run(caught)
         trainer.ema.keep()
@@ -475,6 +526,10 @@ def main(
         Path | None,
         typer.Option("--from", help="A VQVAE to go on from: a checkpoint or a model's file."),
     ] = None,
+    transformer: Annotated[
+        Path | None,
+        typer.Option("--redraw", help="A transformer's file: the decoder learns from its drawing."),
+    ] = None,
 ) -> None:
     """Train the VQVAE; the same command resumes it."""
     train_vqvae(
@@ -485,6 +540,7 @@ def main(
             batch=batch, rate=rate, workers=workers, seed=seed, adversarial=adversarial
         ),
         start=start,
+        transformer=transformer,
     )
 
 

@@ -111,7 +111,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     assert list((out / "samples").glob("reconstruction-*.png"))
 
 
-def stop_after(steps: int, data: Path, out: Path, options: VQVAEOptions) -> None:
+def stop_after(
+    steps: int, data: Path, out: Path, options: VQVAEOptions, transformer: Path | None = None
+) -> None:
     """What a SIGTERM after so many steps of a run of six leaves behind."""
 
     class Stopping(VQVAETrainer):
@@ -122,7 +124,8 @@ def stop_after(steps: int, data: Path, out: Path, options: VQVAEOptions) -> None
 
     caught: list[int] = []
     with processes() as group:
-        Stopping(data, TINY, out, Budget(steps=6), options, group).run(caught)
+        budget = Budget(steps=6)
+        Stopping(data, TINY, out, budget, options, group, transformer=transformer).run(caught)
 
 
 def test_training_the_decoder_alone_lowers_the_loss_and_leaves_the_tokens(
