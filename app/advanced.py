@@ -83,6 +83,8 @@ def draw_experts(add: Add) -> None:
     _choice(add, "foresight", "Foresight", YES_NO,
             "The model reads all of the known part at every scale, if it was trained to.",
             )  # fmt: skip
+    _choice(add, "backdrop", "Backdrop", YES_NO,
+            "Around what a class draws, the part as removing it would leave it.")  # fmt: skip
 
 
 def _text(add: Add, name: str, label: str, info: str, **more: Any) -> None:

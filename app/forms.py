@@ -26,6 +26,7 @@ CHOICES = {  # fields that choose, and what they show for "the default of this t
     "closed-loop": "auto",
     "anchor": "auto",
     "foresight": "auto",
+    "backdrop": "auto",
 }
 TEXTS = ("seed", "guidance", "top-k", "top-p", "temperature", "feather", "soft-scales",
          "candidates", "coarse-seeds", "coverage", "grow", "half-known", "grain")  # fmt: skip
@@ -33,7 +34,7 @@ OPTIONS = (
     "seed", "variations", "guidance", "guidance-schedule", "top-k", "top-p", "temperature",
     "context", "feather", "blend", "match-colour", "structure", "soft-scales", "candidates",
     "coarse-seeds", "speed", "rule", "fill", "closed-loop", "coverage", "grow", "anchor",
-    "half-known", "foresight", "grain",
+    "half-known", "foresight", "backdrop", "grain",
 )  # fmt: skip
 MAX_RECALLED = 16 << 20  # characters of a mask that a page sends back
 MARGINS = tuple(SIDE_FIELDS.values())

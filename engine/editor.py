@@ -6,7 +6,7 @@ Everything above this file speaks of requests and pictures, everything below of 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -24,7 +24,7 @@ from engine.masks import coverage
 from engine.model.var import VAR
 from engine.model.vqvae import VQVAE
 from engine.painting import Painting
-from engine.pixels import Mask, Source, extend, to_bytes
+from engine.pixels import RGB, Mask, Source, extend, to_bytes
 from engine.preview import rough_pictures
 from engine.ranking import best_first, score, seam
 from engine.regions import painting_order
@@ -45,6 +45,14 @@ class Part:
     mask: Mask
     windows: list[Window]
     label: int | None
+
+
+@dataclass(frozen=True)
+class Behind:
+    """What a class edit has as its backdrop: the hole of all parts, inpainted."""
+
+    job: Job
+    part: Part
 
 
 class Tally:
@@ -271,10 +279,15 @@ class Editor:
             request = request.model_copy(update={"mask": everything})
         job = self.prepare(request)
         painting = Painting(source, [everything], (0, 0, source.width, source.height))
-        for part in self._parts(request, source):
+        parts = self._parts(request, source)
+        work = [(self._drawing(job, part.label), part) for part in parts]
+        if job.rule.backdrop:
+            behind = self._inpainting(job, np.logical_or.reduce([part.mask for part in parts]))
+            work.append((behind.job, behind.part))
+        for labelled, part in work:
             for window in part.windows:
                 (frame,) = painting.frames(window, self.side)
-                self.runner.study(self._drawing(job, part.label), frame)
+                self.runner.study(labelled, frame)
 
     def views(self, request: EditRequest) -> list[Window]:
         """What the model would see, one window after the other, in the result's pixels.
@@ -355,12 +368,33 @@ class Editor:
 
     def _edit(self, job: Job, source: Source, parts: list[Part]) -> Iterator[Step]:
         """Inpaint and edit_class: a frame around the mask, or one for each far-off part of it."""
+        behind = self._behind(job, parts)
         windows = [window for part in parts for window in part.windows]
+        windows += behind.part.windows if behind is not None else []
         boxes = np.array([window.clip(source.width, source.height) for window in windows])
         left, top = (int(edge) for edge in boxes[:, :2].min(axis=0))
         right, bottom = (int(edge) for edge in boxes[:, 2:].max(axis=0))
         painting = Painting(source, [part.mask for part in parts], (left, top, right, bottom))
-        return self._paint(job, painting, parts)
+        return self._paint(job, painting, parts, behind)
+
+    def _behind(self, job: Job, parts: list[Part]) -> Behind | None:
+        """The backdrop of a class edit, if its rule has one and anything of it is known."""
+        mask = np.logical_or.reduce([part.mask for part in parts])
+        return self._inpainting(job, mask) if job.rule.backdrop and not mask.all() else None
+
+    def _inpainting(self, job: Job, mask: Mask) -> Behind:
+        """What inpainting makes of the hole of a class edit, with seed 0.
+
+        One for all variations, so that none of them depends on those beside it.
+        """
+        asked = job.request.options
+        options = EditOptions(seed=0, context=asked.context, speed=asked.speed)
+        request = job.request.model_copy(
+            update={"task": "inpaint", "label": None, "regions": (), "mask": mask,
+                    "options": options}
+        )  # fmt: skip
+        windows = windows_for(mask, side=self.side, context=options.context)
+        return Behind(self.prepare(request), Part(mask, windows, None))
 
     def _outpaint(self, job: Job, source: Source) -> Iterator[Step]:
         """Extend the canvas, in overlapping frames where one is not enough."""
@@ -372,32 +406,67 @@ class Editor:
         painting = Painting(wide, [new], (0, 0, wide.width, wide.height))
         return self._paint(job, painting, [Part(new, windows, job.label)])
 
-    def _paint(self, job: Job, painting: Painting, parts: list[Part]) -> Iterator[Step]:
+    def _paint(
+        self, job: Job, painting: Painting, parts: list[Part], behind: Behind | None = None
+    ) -> Iterator[Step]:
         """Frame by frame: show the model the frame, let it draw, put the result back."""
         began = time.perf_counter()
-        per_frame, count = len(self.scales), sum(len(part.windows) for part in parts)
-        tally = Tally(job)
-        number, notes = 0, []
+        frames = sum(len(part.windows) for part in parts)
+        tally, notes, first = Tally(job), [], 0
+        if behind is not None:
+            bare = painting.afresh([behind.part.mask])
+            key = ("backdrop", bare.name, tuple(behind.part.windows), behind.job.request.options)
+            canvas: RGB | None = self.runner.memory.get(key)
+            if canvas is None:
+                first = len(behind.part.windows)
+                notes += yield from self._frames(behind.job, bare, behind.part, 0, first + frames)
+                canvas = bare.canvases[0]
+                self.runner.memory.put(key, canvas, canvas.nbytes)
+            painting.behind = canvas
+        count, number = first + frames, 0
         for place, part in enumerate(parts):
             painting.begin(place)
             labelled = self._drawing(job, part.label)
-            for window in part.windows:
-                frames = painting.frames(window, self.side)
-                run = self.runner.run(labelled, frames, number)
-                for scale in run.steps():
-                    index = number * per_frame + scale.index
-                    if index + 1 < per_frame * count:
-                        preview = partial(self._preview, job, painting, frames, scale)
-                        of = per_frame * count
-                        yield Step(index, of, scale.side, number, count, None, preview)
-                pictures = run.decode(scale.feature_map, len(job.seeds))
-                tally.add(scale, frames, pictures)
-                painting.apply(frames, pictures, job.rule)
-                notes += run.notes
-                number += 1
+            notes += yield from self._frames(
+                labelled, painting, part, number, count, first=first, tally=tally
+            )
+            number += len(part.windows)
         scores = tally.scores()
         chosen = self._chosen(job, scores)
         yield self._last_step(job, painting.finish(chosen), scores, chosen, began, count, notes)
+
+    def _frames(
+        self,
+        job: Job,
+        painting: Painting,
+        part: Part,
+        number: int,
+        count: int,
+        *,
+        first: int = 0,
+        tally: Tally | None = None,
+    ) -> Generator[Step, None, list[str]]:
+        """Paint one part, and yield its steps but the very last one of all ``count`` frames.
+
+        ``number`` is that of the part's first frame, in whose name noise is drawn; ``first`` frames
+        were painted before those that count. Returns notes on where memory was short.
+        """
+        notes: list[str] = []
+        of = len(self.scales) * count
+        for place, window in enumerate(part.windows, number):
+            frames = painting.frames(window, self.side)
+            run = self.runner.run(job, frames, place)
+            for scale in run.steps():
+                index = (first + place) * len(self.scales) + scale.index
+                if index + 1 < of:
+                    preview = partial(self._preview, job, painting, frames, scale)
+                    yield Step(index, of, scale.side, first + place, count, None, preview)
+            pictures = run.decode(scale.feature_map, len(job.seeds))
+            if tally is not None:
+                tally.add(scale, frames, pictures)
+            painting.apply(frames, pictures, job.rule)
+            notes += run.notes
+        return notes
 
     def _chosen(self, job: Job, scores: list[float]) -> list[int]:
         """Which candidates are shown: the best ones first, or all in the order of their seeds."""

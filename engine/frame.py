@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.backdrop import shares
 from engine.blending import colour_shift, correction
 from engine.fill import Floats, fill_hole
 from engine.grain import grain as grain_of
@@ -119,6 +120,7 @@ class Frame:
         feather: int = 0,
         edge: Mask | None = None,
         grain: float = 0.0,
+        behind: RGB | None = None,
     ) -> None:
         """Put the model's ``picture`` (side, side, 3; 0..255) under the mask, into ``canvas``.
 
@@ -127,7 +129,8 @@ class Frame:
         carrying no colours from the first ``grow`` model pixels around the hole. ``feather`` fades
         the edit in over so many canvas pixels, inward from the edge of ``edge`` (the whole mask,
         where ``mask`` is a part of it). ``grain`` is how much of the known area's texture is laid
-        over it (`engine.grain`).
+        over it (`engine.grain`). ``behind`` is a canvas that shows where nothing is drawn before
+        it (`engine.backdrop`).
         """
         height, width = mask.shape
         left, top, right, bottom = self.window.clip(width, height)
@@ -142,6 +145,10 @@ class Frame:
         full = _resize(np.ascontiguousarray(picture, np.float32), self.window.side)
         if grain > 0:
             full = full + grain * self._grain(_cut(canvas, self.window), full, trusted, ~known)
+        if behind is not None and known.any():
+            there = _cut(behind, self.window).astype(np.float32)
+            share = shares(picture, _resize(there, picture.shape[0]), ~known)
+            full = full + _resize(share, self.window.side)[..., None].clip(0, 1) * (there - full)
         full = full[
             top - self.window.top : bottom - self.window.top,
             left - self.window.left : right - self.window.left,

@@ -11,7 +11,8 @@ from PIL import Image
 
 from engine.fill import Floats
 from engine.frame import Frame
-from engine.pixels import Box, Mask, Source, same_outside, thumbnail
+from engine.memory import fingerprint
+from engine.pixels import RGB, Box, Mask, Source, same_outside, thumbnail
 from engine.rules import Rule
 from engine.windows import Window
 
@@ -30,7 +31,17 @@ class Painting:
         self.box = box
         self.parts = [mask[top:bottom, left:right] for mask in parts]
         self.canvases = [source.view(box)]
+        self.behind: RGB | None = None  # a canvas that shows where nothing is drawn before it
         self.begin(0)
+
+    def afresh(self, parts: Sequence[Mask]) -> Painting:
+        """Another painting of the same part of the source, as it was."""
+        return Painting(self.source, parts, self.box)
+
+    @property
+    def name(self) -> bytes:
+        """A name of what there is to be seen and to be painted."""
+        return fingerprint(*self.canvases, *self.parts)
 
     def begin(self, part: int) -> None:
         """Turn to a part. What later parts will cover is hidden from the model until then."""
@@ -104,6 +115,7 @@ class Painting:
                 grow=rule.grow,
                 feather=rule.feather,
                 edge=self.part,
+                behind=self.behind,
             )
             painted.append(canvas)
         return painted

@@ -121,7 +121,8 @@ class EditOptions(_Schema):
     ``anchor`` decodes the known area from its own features instead of their nearest codes,
     ``half_known`` is how much the known part of a token's area weighs in where it is drawn.
     ``foresight`` lets the transformer read the known area's own features at every scale, if it was
-    trained for that.
+    trained for that. ``backdrop`` shows the hole as inpainting fills it (with seed 0) around what a
+    class edit has drawn.
     ``blend`` is how the result meets its surroundings, ``match_colour`` takes the VQVAE's shift of
     colour on the known rim out of the edit, ``grain`` is how much of the texture around the hole is
     laid over it (1 as much as there), ``soft_scales`` is how many of the last scales take
@@ -157,6 +158,7 @@ class EditOptions(_Schema):
     anchor: bool | None = None
     half_known: Annotated[float, Number, Field(ge=0, le=1000)] | None = None
     foresight: bool | None = None
+    backdrop: bool | None = None
     blend: Literal["none", "membrane", "poisson", "multiband"] | None = None
     match_colour: bool | None = None
     grain: Annotated[float, Number, Field(ge=0, le=2)] | None = None

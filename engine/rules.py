@@ -23,6 +23,7 @@ class Rule:
     anchor: bool
     half_known: float
     foresight: bool
+    backdrop: bool
     blend: str
     match_colour: bool
     grain: float
@@ -63,7 +64,8 @@ def rule_for(
     Unlabelled edits keep the coarser scales of the filled picture, which carry colour and light
     across the hole; class edits and new pictures regenerate all of them. Inpainting does not
     believe the rim of its hole, since a mask may be too tight around what is to go. Extending fills
-    with the picture's edge drawn out sideways, so that a horizon goes on.
+    with the picture's edge drawn out sideways, so that a horizon goes on. A class edit has the
+    inpainted hole as its backdrop, and no grain: what a label asks for has a surface of its own.
     """
     paper = options.rule == "paper"
     unlabelled = task not in LABELLED and not paper
@@ -82,6 +84,7 @@ def rule_for(
     def chosen(value: Any, default: Any) -> Any:
         return default if value is None else value
 
+    backdrop = task == "edit_class" and chosen(options.backdrop, not paper)
     return Rule(
         paper=paper,
         structure=chosen(options.structure, structure),
@@ -92,6 +95,7 @@ def rule_for(
         anchor=chosen(options.anchor, not paper),
         half_known=chosen(options.half_known, 0.0 if paper else half_known),
         foresight=chosen(options.foresight, foresight and not paper),
+        backdrop=backdrop,
         blend=chosen(options.blend, "none" if paper else "membrane"),
         match_colour=chosen(options.match_colour, False),
         grain=chosen(options.grain, GRAIN if unlabelled else 0.0),

@@ -34,6 +34,16 @@ def test_foresight_is_the_default_of_models_that_have_it() -> None:
         assert not rule_for(task, EditOptions(foresight=False), SCALES, foresight=True).foresight
 
 
+def test_class_edits_have_a_backdrop_and_no_grain() -> None:
+    for task in TASKS:
+        rule = rule_for(task, EditOptions(), SCALES)
+        assert rule.backdrop == (task == "edit_class")
+        assert (rule.grain > 0) == (task in ("inpaint", "outpaint"))
+        assert not rule_for(task, EditOptions(rule="paper"), SCALES).backdrop
+        asked = rule_for(task, EditOptions(rule="paper", backdrop=True), SCALES)
+        assert asked.backdrop == (task == "edit_class")
+
+
 def test_something_is_always_left_to_draw() -> None:
     """With every regenerated scale soft, variations would be all the same."""
     for task in TASKS:

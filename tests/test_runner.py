@@ -38,7 +38,9 @@ def near(a: Any, b: Any) -> bool:
 
 
 def request(n: int, **more: Any) -> EditRequest:
-    options = EditOptions(seed=5, variations=n, structure=0, guidance=2, **more)
+    options = EditOptions(
+        seed=5, variations=n, structure=0, guidance=2, backdrop=False, **more
+    )
     return EditRequest(
         task="edit_class", image=noisy_rgb(40, 40), mask=MASK, label=1, options=options
     )

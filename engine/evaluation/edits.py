@@ -74,6 +74,17 @@ class Case:
         frame = self._frame(job)
         return [self._composited(job, frame, raw) for raw in self._drawn(job, frame)[1]]
 
+    def behind(self, job: Job) -> RGB:
+        """What the editor takes as the backdrop of a class edit."""
+        asked = job.request.options
+        options = EditOptions(seed=0, context=asked.context, speed=asked.speed)
+        key = ("behind", options)
+        if key not in self.made:
+            image = Image.fromarray(self.picture)
+            (inpainted,) = self.editor.inpaint(image, self.mask, options=options).images
+            self.made[key] = np.asarray(inpainted)
+        return self.made[key]
+
     def _frame(self, job: Job) -> Frame:
         (window,) = self.editor.views(job.request)
         return Frame.cut(self.picture, self.mask, window, self.editor.side)
@@ -101,6 +112,7 @@ class Case:
             grain=job.rule.grain,
             grow=job.rule.grow,
             feather=job.rule.feather,
+            behind=self.behind(job) if job.rule.backdrop else None,
         )
         assert np.array_equal(result[~self.mask], self.picture[~self.mask])
         return result

@@ -28,6 +28,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "anchor": (False, True),
     "half_known": (0, 16, 48),
     "foresight": (False, True),
+    "backdrop": (False, True),
     "soft_scales": (0, 1, 2),
     "guidance_schedule": ("linear", "constant", "cosine", "falling"),
     "blend": ("none", "membrane", "poisson", "multiband"),
@@ -35,11 +36,11 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "grain": (0, 1),
     "feather": (0, 8),
 }
-LABELLED_ONLY = {"guidance_schedule"}
+LABELLED_ONLY = {"guidance_schedule", "backdrop"}
 # Carried over when only the masks are to be those of the paper.
 EDITING = (
-    "fill", "closed_loop", "grow", "anchor", "half_known", "foresight", "soft_scales", "blend",
-    "match_colour", "grain", "feather",
+    "fill", "closed_loop", "grow", "anchor", "half_known", "foresight", "backdrop", "soft_scales",
+    "blend", "match_colour", "grain", "feather",
 )  # fmt: skip
 
 Changes = dict[str, Any]
@@ -88,5 +89,5 @@ def row_name(lever: str, value: Any) -> str:
 
 def tokens_of(rule: Rule) -> tuple[Any, ...]:
     """What of a rule decides the tokens: rows that are equal in this differ in compositing only."""
-    composites = {"blend", "match_colour", "grain", "feather"}
+    composites = {"blend", "match_colour", "grain", "feather", "backdrop"}
     return tuple((k, v) for k, v in vars(rule).items() if k not in composites)

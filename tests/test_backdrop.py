@@ -1,0 +1,130 @@
+"""A class edit shows the inpainted hole around what it has drawn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import engine.frame
+from engine import EditOptions, EditRequest
+from engine.backdrop import shares
+from engine.frame import Frame
+from engine.windows import Window
+from tests.pictures import noisy_rgb
+from tests.test_memory import Counter, same
+from tests.tiny import SCALES, tiny_editor
+
+SIDE = 96
+HOLE = np.zeros((SIDE, SIDE), bool)
+HOLE[20:76, 16:80] = True
+MASK = np.zeros((64, 80), bool)
+MASK[20:50, 24:60] = True
+
+
+def flat(*colour: float) -> Any:
+    return np.full((SIDE, SIDE, 3), colour, np.float32)
+
+
+def edit(editor: Any, seed: int = 3, n: int = 1, **more: Any) -> Any:
+    options = EditOptions(seed=seed, variations=n, **more)
+    return editor.edit_class(noisy_rgb(80, 64), MASK, "boat", options)
+
+
+def test_a_thing_hides_the_backdrop_and_what_is_around_it_does_not() -> None:
+    drawn = flat(90, 120, 60)
+    drawn[36:60, 36:60] = (220, 40, 30)
+    drawn[44:52, 44:52] = (92, 118, 62)  # its eye has the colour of the grass
+    share = shares(drawn, flat(95, 118, 64), HOLE)
+    assert (share[~HOLE] == 1).all()
+    assert (share[22:30, 18:78] > 0.99).all()
+    assert (share[38:58, 38:58] == 0).all()
+    assert share.min() >= 0 and share.max() <= 1
+
+
+def test_a_hole_full_of_something_else_shows_no_backdrop() -> None:
+    share = shares(flat(20, 20, 120), flat(230, 220, 210), HOLE)
+    assert (share[24:72, 20:76] == 0).all()  # but for the very edge, where it fades
+
+
+def test_the_backdrop_comes_at_the_sources_resolution() -> None:
+    """Byte for byte where nothing is drawn, with detail that the model's square cannot hold."""
+    canvas = np.full((256, 256, 3), 128, np.uint8)
+    mask = np.zeros((256, 256), bool)
+    mask[60:200, 60:200] = True
+    behind = canvas.copy()
+    behind[::2, ::2] += 6
+    model = np.full((64, 64, 3), 128, np.float32)
+    model[28:36, 28:36] = (250, 20, 20)
+    frame = Frame.cut(canvas, mask, Window(0, 0, 256), 64)
+    frame.composite(canvas, mask, model, behind=behind)
+    assert np.array_equal(canvas[66:80, 66:190], behind[66:80, 66:190])
+    assert tuple(canvas[128, 128]) == (250, 20, 20)
+    assert (canvas[~mask] == 128).all()
+
+
+def test_the_backdrop_is_what_inpainting_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    editor = tiny_editor()
+    monkeypatch.setattr(engine.frame, "shares", lambda picture, behind, hole: np.ones(hole.shape))
+    inpainted = editor.inpaint(noisy_rgb(80, 64), MASK, options=EditOptions(seed=0)).images[0]
+    for seed in (3, 4):
+        assert np.array_equal(edit(editor, seed).images[0], inpainted)
+    monkeypatch.setattr(engine.frame, "shares", lambda picture, behind, hole: np.zeros(hole.shape))
+    assert same(edit(editor), edit(editor, backdrop=False))
+
+
+@pytest.mark.parametrize("speed", ["exact", "fast"])
+def test_it_is_made_once_and_changes_nothing_for_that(speed: Any) -> None:
+    editor = tiny_editor()
+    steps = list(editor.steps(EditRequest(
+        task="edit_class", image=noisy_rgb(80, 64), mask=MASK, label="boat",
+        options=EditOptions(seed=3, variations=2, speed=speed),
+    )))  # fmt: skip
+    assert [step.index for step in steps] == list(range(2 * len(SCALES)))
+    first = steps[-1].result
+    assert first is not None and steps[-1].frames == 2
+    decoded = Counter(editor.vqvae, "decode")
+    again = edit(editor, 3, n=2, speed=speed)
+    assert same(first, again)
+    if speed == "exact":
+        assert decoded.calls == 2, "the two variations and nothing else"
+    for index in range(2):
+        alone = edit(tiny_editor(), 3 + index, speed=speed)
+        assert np.array_equal(alone.images[0], first.images[index])
+
+
+def test_another_mask_or_picture_has_a_backdrop_of_its_own() -> None:
+    editor = tiny_editor()
+    edit(editor)
+    other = MASK.copy()
+    other[20:50, 50:70] = True
+    for picture, mask in ((noisy_rgb(80, 64), other), (noisy_rgb(80, 64, seed=5), MASK)):
+        options = EditOptions(seed=3)
+        found = editor.edit_class(picture, mask, "boat", options)
+        assert same(found, tiny_editor().edit_class(picture, mask, "boat", options))
+
+
+def test_with_everything_masked_there_is_none() -> None:
+    editor = tiny_editor()
+    mask = np.ones((64, 80), bool)
+    options = EditOptions(seed=3)
+    found = editor.edit_class(noisy_rgb(80, 64), mask, "boat", options)
+    without = options.model_copy(update={"backdrop": False})
+    assert same(found, editor.edit_class(noisy_rgb(80, 64), mask, "boat", without))
+
+
+def test_regions_have_one_backdrop() -> None:
+    """What one region's backdrop shows is not the thing that another is to be painted over."""
+    editor = tiny_editor()
+    left, right = MASK.copy(), np.zeros_like(MASK)
+    right[10:30, 62:78] = True
+    decoded = Counter(editor.vqvae, "decode")
+    request = EditRequest(
+        task="edit_class", image=noisy_rgb(80, 64), options=EditOptions(seed=1),
+        regions=[{"mask": left, "label": "boat"}, {"mask": right, "label": "bird"}],
+    )  # fmt: skip
+    steps = list(editor.steps(request))
+    frames = steps[-1].frames
+    inpainted = frames - 2
+    assert inpainted in (1, 2) and decoded.calls == frames
