@@ -158,6 +158,51 @@
   window.addEventListener("input", (event) => {
     if (event.target?.matches?.("input[role=combobox]")) typed = performance.now();
   }, true);
+
+  /* A list offers what holds the typed letters anywhere, "bowling" for "owl". What is called so, or
+     begins so, comes first, and Enter takes it. With an arrow key the choice is the hand's own. */
+  const NAME = /[^\p{L}\p{N}]+/u;
+  function fit(option, text) { // 0 is best
+    const name = option.getAttribute("aria-label").trim().toLowerCase();
+    const bare = name.replace(/ \(.*/, "");
+    if (bare === text) return 0;
+    if (bare.startsWith(text)) return 1;
+    return name.split(NAME).some((word) => word.startsWith(text)) ? 2 : 3;
+  }
+  let searched = null; // the field whose list is in the order of `fit`
+  function bestOption() {
+    const text = searched?.value.trim().toLowerCase();
+    const options = [...(searched?.closest(".block")?.querySelectorAll("[role=option]") ?? [])];
+    if (!text) return null;
+    const places = options.map((option) => fit(option, text));
+    return { options, places, best: options[places.indexOf(Math.min(...places))] };
+  }
+  function order() {
+    const found = bestOption();
+    found?.options.forEach((option, index) => {
+      option.style.order = found.places[index];
+      option.classList.toggle("best", option === found.best);
+    });
+  }
+  window.addEventListener("input", (event) => {
+    if (!event.target?.matches?.("input[role=combobox]")) return;
+    searched = event.target;
+    requestAnimationFrame(() => requestAnimationFrame(order)); // after the list has its options
+  }, true);
+  window.addEventListener("keydown", (event) => {
+    if (!searched || event.target !== searched) return;
+    if (event.key === "Enter") {
+      order();
+      const best = bestOption()?.best;
+      if (best) {
+        stop(event);
+        best.dispatchEvent(new MouseEvent("mousedown", { bubbles: true, cancelable: true }));
+        searched.blur();
+        typed = -TYPING;
+      }
+    }
+    if (["Enter", "ArrowDown", "ArrowUp", "Escape", "Tab"].includes(event.key)) searched = null;
+  }, true);
   window.addEventListener("pointerdown", (event) => { // a press elsewhere ends the search
     if (!event.target?.matches?.("input[role=combobox]")) typed = -TYPING;
   }, true);
