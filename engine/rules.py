@@ -37,7 +37,9 @@ class Rule:
 
 TASK_GUIDANCE = {"inpaint": 2.0, "outpaint": 2.0, "edit_class": 4.0, "generate": 4.0}
 LABELLED = ("edit_class", "generate")
-SAMPLING = {"top_k": 600, "top_p": 0.95, "soft_scales": 0, "guidance_schedule": "linear"}
+SAMPLING = {
+    "top_k": 600, "top_p": 0.95, "soft_scales": 0, "guidance_schedule": "linear", "backdrop": False,
+}  # fmt: skip
 KEPT = 0.6  # part of the scales that an unlabelled edit keeps
 # How much the known part of a token's area counts, see `half_known`. More of it holds the known
 # area better, and gives a thing that a label asks for less room near the mask's edge.
@@ -64,8 +66,9 @@ def rule_for(
     Unlabelled edits keep the coarser scales of the filled picture, which carry colour and light
     across the hole; class edits and new pictures regenerate all of them. Inpainting does not
     believe the rim of its hole, since a mask may be too tight around what is to go. Extending fills
-    with the picture's edge drawn out sideways, so that a horizon goes on. A class edit has the
-    inpainted hole as its backdrop, and no grain: what a label asks for has a surface of its own.
+    with the picture's edge drawn out sideways, so that a horizon goes on. A class edit has no
+    grain, since what a label asks for has a surface of its own; where the model's file says so, it
+    has the inpainted hole as its backdrop.
     """
     paper = options.rule == "paper"
     unlabelled = task not in LABELLED and not paper
@@ -84,7 +87,7 @@ def rule_for(
     def chosen(value: Any, default: Any) -> Any:
         return default if value is None else value
 
-    backdrop = task == "edit_class" and chosen(options.backdrop, not paper)
+    backdrop = chosen(options.backdrop, own["backdrop"] and not paper)
     return Rule(
         paper=paper,
         structure=chosen(options.structure, structure),
@@ -95,7 +98,7 @@ def rule_for(
         anchor=chosen(options.anchor, not paper),
         half_known=chosen(options.half_known, 0.0 if paper else half_known),
         foresight=chosen(options.foresight, foresight and not paper),
-        backdrop=backdrop,
+        backdrop=backdrop and task == "edit_class",
         blend=chosen(options.blend, "none" if paper else "membrane"),
         match_colour=chosen(options.match_colour, False),
         grain=chosen(options.grain, GRAIN if unlabelled else 0.0),

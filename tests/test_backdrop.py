@@ -28,7 +28,7 @@ def flat(*colour: float) -> Any:
 
 
 def edit(editor: Any, seed: int = 3, n: int = 1, **more: Any) -> Any:
-    options = EditOptions(seed=seed, variations=n, **more)
+    options = EditOptions(seed=seed, variations=n, **{"backdrop": True, **more})
     return editor.edit_class(noisy_rgb(80, 64), MASK, "boat", options)
 
 
@@ -79,7 +79,7 @@ def test_it_is_made_once_and_changes_nothing_for_that(speed: Any) -> None:
     editor = tiny_editor()
     steps = list(editor.steps(EditRequest(
         task="edit_class", image=noisy_rgb(80, 64), mask=MASK, label="boat",
-        options=EditOptions(seed=3, variations=2, speed=speed),
+        options=EditOptions(seed=3, variations=2, speed=speed, backdrop=True),
     )))  # fmt: skip
     assert [step.index for step in steps] == list(range(2 * len(SCALES)))
     first = steps[-1].result
@@ -100,7 +100,7 @@ def test_another_mask_or_picture_has_a_backdrop_of_its_own() -> None:
     other = MASK.copy()
     other[20:50, 50:70] = True
     for picture, mask in ((noisy_rgb(80, 64), other), (noisy_rgb(80, 64, seed=5), MASK)):
-        options = EditOptions(seed=3)
+        options = EditOptions(seed=3, backdrop=True)
         found = editor.edit_class(picture, mask, "boat", options)
         assert same(found, tiny_editor().edit_class(picture, mask, "boat", options))
 
@@ -108,7 +108,7 @@ def test_another_mask_or_picture_has_a_backdrop_of_its_own() -> None:
 def test_with_everything_masked_there_is_none() -> None:
     editor = tiny_editor()
     mask = np.ones((64, 80), bool)
-    options = EditOptions(seed=3)
+    options = EditOptions(seed=3, backdrop=True)
     found = editor.edit_class(noisy_rgb(80, 64), mask, "boat", options)
     without = options.model_copy(update={"backdrop": False})
     assert same(found, editor.edit_class(noisy_rgb(80, 64), mask, "boat", without))
@@ -121,7 +121,7 @@ def test_regions_have_one_backdrop() -> None:
     right[10:30, 62:78] = True
     decoded = Counter(editor.vqvae, "decode")
     request = EditRequest(
-        task="edit_class", image=noisy_rgb(80, 64), options=EditOptions(seed=1),
+        task="edit_class", image=noisy_rgb(80, 64), options=EditOptions(seed=1, backdrop=True),
         regions=[{"mask": left, "label": "boat"}, {"mask": right, "label": "bird"}],
     )  # fmt: skip
     steps = list(editor.steps(request))

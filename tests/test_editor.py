@@ -403,7 +403,7 @@ def test_a_region_does_not_see_what_a_later_one_will_replace(editor: Editor) -> 
 
 
 def test_regions_count_their_steps_together_and_can_be_made_again(editor: Editor) -> None:
-    request, _ = two_regions(noisy_rgb(64, 48), seed=3, variations=2, backdrop=False)
+    request, _ = two_regions(noisy_rgb(64, 48), seed=3, variations=2)
     steps = list(editor.steps(request))
     assert [step.index for step in steps] == list(range(steps[0].of))
     assert steps[-1].frames == 2 and len(steps) == 2 * len(editor.scales)

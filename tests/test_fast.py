@@ -50,7 +50,7 @@ def request(mask: Any, speed: str = "fast", **more: Any) -> EditRequest:
 def tokens(mask: Any, speed: str, **more: Any) -> tuple[int, int]:
     """Positions that went through the transformer's blocks, and of those in the edit itself."""
     subject, seen = editor(), [0]
-    one = request(mask, speed, backdrop=False, **more)
+    one = request(mask, speed, **more)
     subject.var.blocks[0].register_forward_hook(
         lambda module, args, out: seen.__setitem__(0, seen[0] + out.shape[1])
     )

@@ -39,7 +39,7 @@ def near(a: Any, b: Any) -> bool:
 
 def request(n: int, **more: Any) -> EditRequest:
     options = EditOptions(
-        seed=5, variations=n, structure=0, guidance=2, backdrop=False, **more
+        seed=5, variations=n, structure=0, guidance=2, **more
     )
     return EditRequest(
         task="edit_class", image=noisy_rgb(40, 40), mask=MASK, label=1, options=options
