@@ -4,8 +4,9 @@ What a decoder makes is softer than a photo, and a picture scaled up from the mo
 still, so a hole would show as a smooth patch. But what is fine in the picture beside it is known.
 Patches of that are laid over the hole, each where the model's picture looks as it does at the
 patch's own place, and as much of it as the model's picture lacks there (texture transfer by
-patches, after Efros and Freeman 2001). The model's picture decides what is seen; this only says
-how rough it is.
+patches, after Efros and Freeman 2001). Texture is as rough all over a patch; a patch that is rough
+along a line only, as where a drawing's outline runs, is none and is not laid. The model's picture
+decides what is seen; this only says how rough it is.
 
 Pictures are (W, W, 3) float32 in 0..255, masks (W, W) bool.
 """
@@ -24,7 +25,10 @@ LOOK = 4  # side of a patch as it is compared
 UNLIKE = 28.0  # root mean square difference of colours at which a patch counts 1/e
 AWAY = 8.0  # what the frame's whole side between patch and place counts, in the same unit
 TWICE = 3.0  # what it counts that a patch was used already
-ALIKE = 7.0  # patches that cost so much more than the best look as much like it
+ALIKE = 9.0  # patches that cost so much more than the best look as much like it
+ROUGHNESS = 0.4  # of those the one at this part of their order by roughness
+PARTS = 6  # a patch has so many parts to a side, whose roughness is compared
+LINES, TEXTURE = 0.75, 0.9  # evenness up to which a patch does not count, and from which it does
 FEWEST = 4  # known patches below which there is nothing to go by
 
 
@@ -48,9 +52,10 @@ def grain(pixels: Floats, picture: Floats, known: Mask, hole: Mask) -> Floats:
     rough, drawn = _rough(pixels, known, cell), _rough(picture, known | hole, cell)
     has = _average((rough**2).mean(2), sources, size).astype(np.float32)
     already = _average((drawn**2).mean(2), targets, size).astype(np.float32)
+    even = np.clip((_evenness(rough, sources, size) - LINES) / (TEXTURE - LINES), 0, 1)
     chosen, weight = _match(_looks(picture, sources, cell), _looks(picture, targets, cell),
                             sources / side, targets / side, has)  # fmt: skip
-    weight *= np.sqrt(np.clip(1 - already / np.maximum(has[chosen], 1e-6), 0, 1))
+    weight *= even[chosen] * np.sqrt(np.clip(1 - already / np.maximum(has[chosen], 1e-6), 0, 1))
     window = np.hanning(size + 2)[1:-1].astype(np.float32)
     window = np.outer(window, window)[..., None]
     room = side + 3 * cell + 1  # patches begin from a cell before the picture to its last pixel
@@ -91,6 +96,19 @@ def _average(values: Floats, places: NDArray[np.int64], size: int) -> Floats:
     return np.asarray(total / np.maximum((bottom - top) * (right - left), 1))
 
 
+def _evenness(rough: Floats, places: NDArray[np.int64], size: int) -> Floats:
+    """How evenly rough each patch is, (N,): the mean roughness of its parts, root mean square, over
+    that of the whole. 1 is the same everywhere, a line across a flat patch has about a half."""
+    power = (rough**2).mean(2)
+    parts = np.stack(
+        [cv2.resize(power[y : y + size, x : x + size], (PARTS, PARTS),
+                    interpolation=cv2.INTER_AREA).ravel()
+         for y, x in places]
+    )  # fmt: skip
+    even: Floats = np.sqrt(parts).mean(1) / np.sqrt(np.maximum(parts.mean(1), 1e-6))
+    return even.astype(np.float32)
+
+
 def _looks(picture: Floats, places: NDArray[np.int64], cell: int) -> Floats:
     """Each patch small, (N, LOOK * LOOK * 3); beyond its edge the picture is mirrored."""
     padded = cv2.copyMakeBorder(picture, cell, 2 * cell, cell, 2 * cell, cv2.BORDER_REFLECT)
@@ -111,8 +129,8 @@ def _match(
 ) -> tuple[NDArray[np.int64], Floats]:
     """For each target a source that looks like it, and how much it counts, 0..1.
 
-    Of those that look about as much like it the one of middling ``power``: an edge that happens to
-    be there is no texture.
+    Of those that look about as much like it one of middling ``power``: an edge that happens to be
+    there is no texture.
     """
     size = sources.shape[1]
     square = (targets**2).sum(1)[:, None] + (sources**2).sum(1) - 2 * targets @ sources.T
@@ -124,7 +142,8 @@ def _match(
     for index in range(len(targets)):
         own = cost[index] + TWICE * used
         near = np.flatnonzero(own <= own.min() + ALIKE)
-        chosen[index] = near[np.argsort(power[near], kind="stable")[(len(near) - 1) // 2]]
+        order = np.argsort(power[near], kind="stable")
+        chosen[index] = near[order[int((len(near) - 1) * ROUGHNESS)]]
         used[chosen[index]] += 1
     best = unlike[np.arange(len(targets)), chosen]
     weight: Floats = np.exp(-((best / UNLIKE) ** 2)).astype(np.float32)

@@ -69,6 +69,15 @@ def test_an_edge_that_happens_to_be_there_is_not_repeated() -> None:
     assert np.abs(grain(true, flat(120), ~hole, hole)).max() < 5
 
 
+def test_lines_all_over_the_surroundings_are_no_texture() -> None:
+    """A drawing's outlines are in every patch that looks like the hole; grass is, too."""
+    hole, lined = middle(), flat(120)
+    lined[4::24] = 255
+    grass = flat(120) + noise(float(lined.std()))
+    drawn, grown = (grain(picture, flat(120), ~hole, hole)[hole] for picture in (lined, grass))
+    assert drawn.std() < 0.25 * grown.std()
+
+
 @settings(deadline=None)
 @given(side=st.integers(1, 70), seed=st.integers(0, 9), share=st.sampled_from([0.0, 0.3, 1.0]))
 def test_any_size_and_any_hole(side: int, seed: int, share: float) -> None:
