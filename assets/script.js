@@ -170,19 +170,17 @@
     return name.split(NAME).some((word) => word.startsWith(text)) ? 2 : 3;
   }
   let searched = null; // the field whose list is in the order of `fit`
-  function bestOption() {
+  function order() { // and the best option; without a search every list is in its own order
+    const every = [...document.querySelectorAll("[role=option]")];
     const text = searched?.value.trim().toLowerCase();
-    const options = [...(searched?.closest(".block")?.querySelectorAll("[role=option]") ?? [])];
-    if (!text) return null;
-    const places = options.map((option) => fit(option, text));
-    return { options, places, best: options[places.indexOf(Math.min(...places))] };
-  }
-  function order() {
-    const found = bestOption();
-    found?.options.forEach((option, index) => {
-      option.style.order = found.places[index];
-      option.classList.toggle("best", option === found.best);
-    });
+    const ours = text ? every.filter((option) => searched.closest(".block")?.contains(option)) : [];
+    const places = new Map(ours.map((option) => [option, fit(option, text)]));
+    const best = ours.find((option) => places.get(option) === Math.min(...places.values()));
+    for (const option of every) {
+      option.style.order = places.get(option) ?? "";
+      option.classList.toggle("best", option === best);
+    }
+    return best;
   }
   window.addEventListener("input", (event) => {
     if (!event.target?.matches?.("input[role=combobox]")) return;
@@ -191,9 +189,8 @@
   }, true);
   window.addEventListener("keydown", (event) => {
     if (!searched || event.target !== searched) return;
-    if (event.key === "Enter") {
-      order();
-      const best = bestOption()?.best;
+    if (event.key === "Enter" && !event.ctrlKey && !event.metaKey && !event.isComposing) {
+      const best = order();
       if (best) {
         stop(event);
         best.dispatchEvent(new MouseEvent("mousedown", { bubbles: true, cancelable: true }));
@@ -201,7 +198,10 @@
         typed = -TYPING;
       }
     }
-    if (["Enter", "ArrowDown", "ArrowUp", "Escape", "Tab"].includes(event.key)) searched = null;
+    if (["Enter", "ArrowDown", "ArrowUp", "Escape", "Tab"].includes(event.key)) {
+      searched = null;
+      order();
+    }
   }, true);
   window.addEventListener("pointerdown", (event) => { // a press elsewhere ends the search
     if (!event.target?.matches?.("input[role=combobox]")) typed = -TYPING;

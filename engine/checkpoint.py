@@ -169,6 +169,22 @@ def load_pair(
     return Loaded(vqvae, var, labels, own.metadata.get("about", ""), defaults, members)
 
 
+def require_codebook(path: StrPath, vqvae: VQVAE) -> None:
+    """Raise CheckpointError unless the transformer in a file draws the codes of this VQVAE."""
+    with _open(path, "VAR") as own, _naming(own):
+        spec, ours = _var_spec(own), vqvae.spec
+        wanted = (spec.codebook_size, spec.latent_channels, spec.scales)
+        found = (ours.codebook_size, ours.latent_channels, ours.scales)
+        if wanted != found:
+            raise LayoutError(
+                f"expected a VQVAE of {wanted[0]} x {wanted[1]} codes on scales {wanted[2]}, found "
+                f"{found[0]} x {found[1]} on {found[2]}; give the transformer of this VQVAE"
+            )
+        trained = own.metadata.get("codebook")
+        if trained and trained != _fingerprint(vqvae):
+            raise LayoutError("was trained with another codebook; give that of this VQVAE")
+
+
 def inspect(path: StrPath, kind: str, *, values: bool = False) -> Inspection:
     """What the "VAR" or "VQVAE" in a file is, by its names and shapes.
 

@@ -55,6 +55,11 @@ class Behind:
     part: Part
 
 
+def backdrop_options(asked: EditOptions) -> EditOptions:
+    """The options of the inpainting that is the backdrop of a class edit with these."""
+    return EditOptions(seed=0, context=asked.context, speed=asked.speed)
+
+
 class Tally:
     """What ranks the candidates of an edit, added up over its frames."""
 
@@ -281,8 +286,8 @@ class Editor:
         painting = Painting(source, [everything], (0, 0, source.width, source.height))
         parts = self._parts(request, source)
         work = [(self._drawing(job, part.label), part) for part in parts]
-        if job.rule.backdrop:
-            behind = self._inpainting(job, np.logical_or.reduce([part.mask for part in parts]))
+        behind = self._behind(job, parts)
+        if behind is not None:
             work.append((behind.job, behind.part))
         for labelled, part in work:
             for window in part.windows:
@@ -292,6 +297,7 @@ class Editor:
     def views(self, request: EditRequest) -> list[Window]:
         """What the model would see, one window after the other, in the result's pixels.
 
+        Without those of a backdrop: they say where a thing is put, and how fine it can be.
         Empty for "generate". Raises like `steps` if the request has no picture or no mask.
         """
         self.prepare(request)
@@ -378,17 +384,14 @@ class Editor:
         return self._paint(job, painting, parts, behind)
 
     def _behind(self, job: Job, parts: list[Part]) -> Behind | None:
-        """The backdrop of a class edit, if its rule has one and anything of it is known."""
-        mask = np.logical_or.reduce([part.mask for part in parts])
-        return self._inpainting(job, mask) if job.rule.backdrop and not mask.all() else None
-
-    def _inpainting(self, job: Job, mask: Mask) -> Behind:
-        """What inpainting makes of the hole of a class edit, with seed 0.
+        """The backdrop of a class edit, if its rule has one and anything of the picture is known.
 
         One for all variations, so that none of them depends on those beside it.
         """
-        asked = job.request.options
-        options = EditOptions(seed=0, context=asked.context, speed=asked.speed)
+        mask = np.logical_or.reduce([part.mask for part in parts])
+        if not job.rule.backdrop or mask.all():
+            return None
+        options = backdrop_options(job.request.options)
         request = job.request.model_copy(
             update={"task": "inpaint", "label": None, "regions": (), "mask": mask,
                     "options": options}

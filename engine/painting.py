@@ -22,21 +22,24 @@ class Painting:
 
     ``parts`` are masks (H, W) that are painted one after the other; where they overlap, the later
     one lies on top. ``box`` is the part of the source that matters; canvases cover that part only.
+    ``view`` is what the source shows there, if that is known.
     Pixels outside all masks are never written.
     """
 
-    def __init__(self, source: Source, parts: Sequence[Mask], box: Box) -> None:
+    def __init__(
+        self, source: Source, parts: Sequence[Mask], box: Box, view: RGB | None = None
+    ) -> None:
         left, top, right, bottom = box
         self.source = source
         self.box = box
         self.parts = [mask[top:bottom, left:right] for mask in parts]
-        self.canvases = [source.view(box)]
+        self.canvases = [source.view(box) if view is None else view]
         self.behind: RGB | None = None  # a canvas that shows where nothing is drawn before it
         self.begin(0)
 
     def afresh(self, parts: Sequence[Mask]) -> Painting:
         """Another painting of the same part of the source, as it was."""
-        return Painting(self.source, parts, self.box)
+        return Painting(self.source, parts, self.box, self.canvases[0])
 
     @property
     def name(self) -> bytes:
@@ -49,6 +52,8 @@ class Painting:
         self.left_to_paint = self.part.copy()
         later = self.parts[part + 1 :]
         self.hidden = np.logical_or.reduce(later) & ~self.part if later else None
+        self.done = np.logical_or.reduce(self.parts[:part]) if part else None
+        self.before = list(self.canvases)
 
     def frames(self, window: Window, side: int) -> list[Frame]:
         """What the model sees through ``window`` (in source pixels): one frame a canvas."""
@@ -98,6 +103,12 @@ class Painting:
             images.append(image)
         return images
 
+    def _behind(self, variation: int) -> RGB | None:
+        """The backdrop; where an earlier part was painted that is what the next one stands on."""
+        if self.behind is None or self.done is None:
+            return self.behind
+        return np.where(self.done[..., None], self.before[variation], self.behind)
+
     def _painted(
         self, frames: list[Frame], pictures: list[Floats], rule: Rule
     ) -> list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
@@ -115,7 +126,7 @@ class Painting:
                 grow=rule.grow,
                 feather=rule.feather,
                 edge=self.part,
-                behind=self.behind,
+                behind=self._behind(index * len(self.before) // len(pictures)),
             )
             painted.append(canvas)
         return painted

@@ -58,7 +58,8 @@ class Step:
     preview: Callable[[], list[Image.Image]] | None = field(default=None, repr=False)
 
     def previews(self) -> list[Image.Image]:
-        """The whole picture as it is now, one a variation, scaled down to fit 768 pixels."""
+        """The whole picture as it is now, scaled down to fit 768 pixels: one a variation, or one
+        for all of them while their backdrop is painted."""
         if self.result is not None:
             return [thumbnail(image, PREVIEW_SIDE) for image in self.result.images]
         return self.preview() if self.preview is not None else []

@@ -94,11 +94,15 @@ def test_it_is_made_once_and_changes_nothing_for_that(speed: Any) -> None:
         assert np.array_equal(alone.images[0], first.images[index])
 
 
-def test_another_mask_or_picture_has_a_backdrop_of_its_own() -> None:
+def test_another_mask_or_picture_has_a_backdrop_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All of it the backdrop: what is remembered of one must not serve the other."""
+    monkeypatch.setattr(engine.frame, "shares", lambda picture, behind, hole: np.ones(hole.shape))
     editor = tiny_editor()
     edit(editor)
     other = MASK.copy()
-    other[20:50, 50:70] = True
+    other[30:40, 30:40] = False  # within the same bounds, so it is seen through the same window
     for picture, mask in ((noisy_rgb(80, 64), other), (noisy_rgb(80, 64, seed=5), MASK)):
         options = EditOptions(seed=3, backdrop=True)
         found = editor.edit_class(picture, mask, "boat", options)
@@ -106,25 +110,53 @@ def test_another_mask_or_picture_has_a_backdrop_of_its_own() -> None:
 
 
 def test_with_everything_masked_there_is_none() -> None:
-    editor = tiny_editor()
-    mask = np.ones((64, 80), bool)
     options = EditOptions(seed=3, backdrop=True)
-    found = editor.edit_class(noisy_rgb(80, 64), mask, "boat", options)
-    without = options.model_copy(update={"backdrop": False})
-    assert same(found, editor.edit_class(noisy_rgb(80, 64), mask, "boat", without))
-
-
-def test_regions_have_one_backdrop() -> None:
-    """What one region's backdrop shows is not the thing that another is to be painted over."""
-    editor = tiny_editor()
-    left, right = MASK.copy(), np.zeros_like(MASK)
-    right[10:30, 62:78] = True
-    decoded = Counter(editor.vqvae, "decode")
     request = EditRequest(
-        task="edit_class", image=noisy_rgb(80, 64), options=EditOptions(seed=1, backdrop=True),
-        regions=[{"mask": left, "label": "boat"}, {"mask": right, "label": "bird"}],
+        task="edit_class", image=noisy_rgb(80, 64), mask=np.ones((64, 80), bool), label="boat",
+        options=options,
     )  # fmt: skip
-    steps = list(editor.steps(request))
-    frames = steps[-1].frames
-    inpainted = frames - 2
-    assert inpainted in (1, 2) and decoded.calls == frames
+    editor = tiny_editor()
+    *_, last = editor.steps(request)
+    assert last.result is not None and last.frames == len(editor.views(request))
+    without = request.model_copy(update={"options": EditOptions(seed=3, backdrop=False)})
+    assert same(last.result, editor.run(without))
+
+
+def two(first: Any, second: Any) -> EditRequest:
+    """Two regions; the larger one is painted first."""
+    return EditRequest(
+        task="edit_class", image=noisy_rgb(80, 64), options=EditOptions(seed=1, backdrop=True),
+        regions=[{"mask": first, "label": "boat"}, {"mask": second, "label": "bird"}],
+    )  # fmt: skip
+
+
+def test_regions_have_one_backdrop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of all of them: none shows what another is to be painted over."""
+    editor = tiny_editor()
+    right = np.zeros_like(MASK)
+    right[10:30, 62:78] = True
+    *_, last = editor.steps(two(MASK, right))
+    assert last.frames == 3, "one for both, and one each"
+    monkeypatch.setattr(engine.frame, "shares", lambda picture, behind, hole: np.ones(hole.shape))
+    both = editor.run(two(MASK, right)).images[0]
+    inpainted = editor.inpaint(noisy_rgb(80, 64), MASK | right, options=EditOptions(seed=0))
+    assert np.array_equal(both, inpainted.images[0])
+
+
+def test_a_region_on_another_stands_on_what_was_painted_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    editor = tiny_editor()
+    small = np.zeros_like(MASK)
+    small[30:40, 34:50] = True
+    given: list[Any] = []
+
+    def watch(picture: Any, behind: Any, hole: Any) -> Any:
+        given.append(behind)
+        return np.zeros(hole.shape, np.float32) if len(given) == 1 else np.ones(hole.shape)
+
+    monkeypatch.setattr(engine.frame, "shares", watch)
+    *_, last = editor.steps(two(MASK, small))
+    assert last.result is not None and len(given) == 2
+    alone = edit(editor, 1, backdrop=False).images[0]  # the larger one, and nothing else
+    assert np.array_equal(np.asarray(last.result.images[0]), np.asarray(alone))

@@ -333,7 +333,10 @@ def test_pixels_outside_all_regions_are_the_source_bytes(data: st.DataObject, mo
     regions = tuple(
         Region(mask=mask, label=label) for mask, label in zip(several, (0, 1, 2), strict=False)
     )
-    options = EditOptions(seed=1, variations=2, candidates=data.draw(st.sampled_from([None, 3])))
+    options = EditOptions(
+        seed=1, variations=2, candidates=data.draw(st.sampled_from([None, 3])),
+        backdrop=data.draw(st.sampled_from([None, True])),
+    )  # fmt: skip
     request = EditRequest(task="edit_class", image=source, regions=regions, options=options)
     try:
         painting_order(several)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from engine.editor import Editor, Tally
+from engine.editor import Editor, Tally, backdrop_options
 from engine.evaluation.levers import tokens_of
 from engine.evaluation.metrics import Floats, Mask
 from engine.frame import Frame
@@ -76,8 +76,7 @@ class Case:
 
     def behind(self, job: Job) -> RGB:
         """What the editor takes as the backdrop of a class edit."""
-        asked = job.request.options
-        options = EditOptions(seed=0, context=asked.context, speed=asked.speed)
+        options = backdrop_options(job.request.options)
         key = ("behind", options)
         if key not in self.made:
             image = Image.fromarray(self.picture)

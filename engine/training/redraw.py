@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.checkpoint import inspect, load_var
+from engine.checkpoint import inspect, load_var, require_codebook
 from engine.errors import CheckpointError
 from engine.generation import Label, TransformerPredictor, closed_loop, generate
 from engine.masks import regenerate_maps
@@ -33,14 +33,6 @@ class Redrawer:
     """Redraws pictures by a transformer that was trained on the codes of the same VQVAE."""
 
     def __init__(self, var: VAR, vqvae: VQVAE, pictures: Pictures, *, seed: int):
-        if var.spec.scales != vqvae.spec.scales or (
-            var.spec.codebook_size != vqvae.spec.codebook_size
-        ):
-            raise CheckpointError(
-                f"the transformer draws {var.spec.codebook_size} codes on scales "
-                f"{var.spec.scales}, the VQVAE has {vqvae.spec.codebook_size} on "
-                f"{vqvae.spec.scales}; give the transformer of this VQVAE"
-            )
         self.var, self.quantizer = var.eval().requires_grad_(False), vqvae.quantize
         self.pictures, self.seed = pictures, seed
 
@@ -57,7 +49,7 @@ class Redrawer:
         """What an edit would decode of pictures with ``features`` (N, z, S, S).
 
         ``numbers`` are theirs in the stream. Returns feature maps (N, z, S, S) and the redrawn
-        area (S, S), bool. A function of seed, step and weights.
+        area (S, S), bool. A function of seed, weights and what is given.
         """
         rng = keyed_generator(self.seed, REDRAWS, step)
         scales = self.quantizer.scales
@@ -77,11 +69,12 @@ class Redrawer:
         return last.feature_map.clone(), hole
 
 
-def open_redrawer(var: Path, vqvae: VQVAE, pictures: Pictures, *, seed: int) -> Redrawer:
-    """The redrawer with the transformer of a model's file; raises CheckpointError if it is none or
-    was trained on other labels."""
-    device = next(vqvae.parameters()).device
-    network = load_var(var, device=device)
-    if inspect(var, "VAR").labels != pictures.names:
-        raise CheckpointError(f"{var} has other labels than the data; train it on this data first")
-    return Redrawer(network, vqvae, pictures, seed=seed)
+def open_transformer(path: Path, vqvae: VQVAE, pictures: Pictures) -> VAR:
+    """The transformer of a model's file, on the VQVAE's device.
+
+    Raises CheckpointError if it is none, or was trained on other labels or codes.
+    """
+    require_codebook(path, vqvae)
+    if inspect(path, "VAR").labels != pictures.names:
+        raise CheckpointError(f"{path} has other labels than the data; train it on this data first")
+    return load_var(path, device=next(vqvae.parameters()).device)

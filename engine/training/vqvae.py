@@ -28,7 +28,7 @@ from engine.model.quantizer import Quantizer
 from engine.spec import SCALES_DOUBLING, VQVAESpec
 from engine.training.critic import Critic
 from engine.training.data import batches, open_pictures
-from engine.training.redraw import Redrawer, open_redrawer
+from engine.training.redraw import Redrawer, open_transformer
 from engine.training.run import (
     Budget,
     Ema,
@@ -348,13 +348,14 @@ class VQVAETrainer(Trainer):
         self.codes = Codes(vqvae, options, group)
         self.rest = torch.empty(0)
         self.critic = Critic(group, bf16=self.bf16) if options.adversarial else None
-        self.redrawers: tuple[Redrawer, Redrawer] | None = None  # of training, of validation
-        if transformer is not None:
-            self.redrawers = (
-                open_redrawer(transformer, self.vqvae, pictures, seed=options.seed),
-                open_redrawer(transformer, self.vqvae, self.validation, seed=options.seed),
-            )
         self.begin()
+        self.redrawers: tuple[Redrawer, Redrawer] | None = None  # of training, of validation
+        if transformer is not None:  # after the codes it is to draw have been loaded
+            var = open_transformer(transformer, self.vqvae, pictures)
+            self.redrawers = (
+                Redrawer(var, self.vqvae, pictures, seed=options.seed),
+                Redrawer(var, self.vqvae, self.validation, seed=options.seed),
+            )
         self.stream = batches(
             pictures,
             options.batch,
@@ -369,7 +370,7 @@ class VQVAETrainer(Trainer):
 
     def redrawn(self, pictures: Tensor) -> Tensor | None:
         """Feature maps to decode in place of the first pictures' own, if a transformer is given."""
-        count = round(self.options.redrawn * len(pictures))
+        count = math.ceil(self.options.redrawn * len(pictures))
         if self.redrawers is None or not count:
             return None
         group, batch = self.group, self.options.batch

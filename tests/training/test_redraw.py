@@ -9,7 +9,7 @@ from engine.errors import CheckpointError, RequestError
 from engine.model import VAR, VQVAE
 from engine.spec import VARSpec
 from engine.training.data import open_pictures
-from engine.training.redraw import Redrawer, open_redrawer
+from engine.training.redraw import Redrawer, open_transformer
 from engine.training.run import Budget, processes
 from engine.training.var import initialise
 from engine.training.vqvae import VQVAEOptions, VQVAETrainer, load_trained_vqvae, train_vqvae
@@ -43,7 +43,8 @@ def var_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def redrawer(picture_folder: Path, var_file: Path) -> Redrawer:
     torch.manual_seed(1)
     pictures = open_pictures(picture_folder, side=32, split="train", seed=0)
-    return open_redrawer(var_file, VQVAE(TINY).eval(), pictures, seed=0)
+    vqvae = VQVAE(TINY).eval()
+    return Redrawer(open_transformer(var_file, vqvae, pictures), vqvae, pictures, seed=0)
 
 
 def test_what_is_known_stays_and_what_is_redrawn_does_not(redrawer: Redrawer) -> None:
@@ -63,10 +64,11 @@ def test_coarse_scales_are_the_pictures_own(redrawer: Redrawer) -> None:
     features = 4 * torch.randn(2, 8, 1, 1).expand(-1, -1, 4, 4)
     with torch.no_grad():
         redrawer.quantizer.embedding.weight[: len(features)] = features[:, :, 0, 0]
-    redrawn, _ = redrawer(3, range(2), features)
-    mean = redrawn.mean((2, 3))
-    own = (mean - features[:, :, 0, 0]).norm(dim=1)
-    assert (own < (mean - features[:, :, 0, 0].flip(0)).norm(dim=1)).all()
+    for step in range(6):
+        redrawn, hole = redrawer(step, range(2), features)
+        mean = redrawn[..., hole].mean(2)
+        own = (mean - features[:, :, 0, 0]).norm(dim=1)
+        assert (own < (mean - features[:, :, 0, 0].flip(0)).norm(dim=1)).all()
 
 
 def test_a_redrawing_depends_on_seed_and_step_only(redrawer: Redrawer) -> None:
@@ -82,11 +84,20 @@ def test_a_transformer_of_other_codes_or_labels_is_refused(
     picture_folder: Path, tmp_path: Path
 ) -> None:
     pictures = open_pictures(picture_folder, side=32, split="train", seed=0)
-    with pytest.raises(CheckpointError, match="the VQVAE has 48 on"):
-        Redrawer(small_var(codebook_size=64), VQVAE(TINY), pictures, seed=0)
-    save_model(tmp_path, None, small_var(), labels=["a", "b", "c"], about="")
-    with pytest.raises(CheckpointError, match="has other labels than the data"):
-        open_redrawer(tmp_path / "var.safetensors", VQVAE(TINY), pictures, seed=0)
+    vqvae, other = VQVAE(TINY), VQVAE(TINY)
+    for name, made, var, labels in (
+        ("size", None, small_var(codebook_size=64), NAMES),
+        ("labels", vqvae, small_var(), NAMES[::-1]),
+        ("codes", other, small_var(), NAMES), ("own", vqvae, small_var(), NAMES),
+    ):  # fmt: skip
+        save_model(tmp_path / name, made, var, labels=labels, about="")
+    for name, message in (
+        ("size", "expected a VQVAE of 64 x 8 codes"), ("labels", "has other labels than the data"),
+        ("codes", "trained with another codebook"),
+    ):  # fmt: skip
+        with pytest.raises(CheckpointError, match=message):
+            open_transformer(tmp_path / name / "var.safetensors", vqvae, pictures)
+    open_transformer(tmp_path / "own" / "var.safetensors", vqvae, pictures)
 
 
 def test_the_decoder_learns_from_redrawn_pictures(
