@@ -55,7 +55,7 @@ NESTED = {"VAR": "var_wo_ddp", "VQVAE": "vae_local"}  # the authors' trainer's n
 EXACT = ("quantize.", "quant_conv.", "encoder.linear.")
 FLOAT32 = (*EXACT, "pos_start", "pos_1LC", "lvl_embed.", "word_embed.", "known_embed")
 # What a file may recommend under "defaults".
-RECOMMENDED = {"guidance", "guidance_schedule", "top_k", "top_p", "soft_scales", "backdrop"}
+SAMPLING = {"guidance", "guidance_schedule", "top_k", "top_p", "soft_scales"}
 FLOAT32_ENDS = ("scale_mul_1H11", "ada_gss")
 
 
@@ -349,8 +349,8 @@ def _parsed(source: WeightsFile, key: str, kind: Callable[[Any], bool]) -> Any:
 
 
 def _is_sampling(value: Any) -> bool:
-    """Whether a value is what suits a model, such as {"top_k": 20}."""
-    if not isinstance(value, dict) or not set(value) <= RECOMMENDED:
+    """Whether a value is a model's own sampling defaults, such as {"top_k": 20}."""
+    if not isinstance(value, dict) or not set(value) <= SAMPLING:
         return False
     try:
         EditOptions(**value)

@@ -122,7 +122,7 @@ class EditOptions(_Schema):
     ``half_known`` is how much the known part of a token's area weighs in where it is drawn.
     ``foresight`` lets the transformer read the known area's own features at every scale, if it was
     trained for that. ``backdrop`` shows the hole as inpainting fills it (with seed 0) around what a
-    class edit has drawn; it is off unless the model's file says that it suits.
+    class edit has drawn; it is the default of models with foresight.
     ``blend`` is how the result meets its surroundings, ``match_colour`` takes the VQVAE's shift of
     colour on the known rim out of the edit, ``grain`` is how much of the texture around the hole is
     laid over it (1 as much as there), ``soft_scales`` is how many of the last scales take

@@ -37,9 +37,7 @@ class Rule:
 
 TASK_GUIDANCE = {"inpaint": 2.0, "outpaint": 2.0, "edit_class": 4.0, "generate": 4.0}
 LABELLED = ("edit_class", "generate")
-SAMPLING = {
-    "top_k": 600, "top_p": 0.95, "soft_scales": 0, "guidance_schedule": "linear", "backdrop": False,
-}  # fmt: skip
+SAMPLING = {"top_k": 600, "top_p": 0.95, "soft_scales": 0, "guidance_schedule": "linear"}
 KEPT = 0.6  # part of the scales that an unlabelled edit keeps
 # How much the known part of a token's area counts, see `half_known`. More of it holds the known
 # area better, and gives a thing that a label asks for less room near the mask's edge.
@@ -67,8 +65,8 @@ def rule_for(
     across the hole; class edits and new pictures regenerate all of them. Inpainting does not
     believe the rim of its hole, since a mask may be too tight around what is to go. Extending fills
     with the picture's edge drawn out sideways, so that a horizon goes on. A class edit has no
-    grain, since what a label asks for has a surface of its own; where the model's file says so, it
-    has the inpainted hole as its backdrop.
+    grain, since what a label asks for has a surface of its own. Of a model with foresight, which
+    has learned to fill holes, it has the inpainted hole as its backdrop: that costs half an edit.
     """
     paper = options.rule == "paper"
     unlabelled = task not in LABELLED and not paper
@@ -87,7 +85,7 @@ def rule_for(
     def chosen(value: Any, default: Any) -> Any:
         return default if value is None else value
 
-    backdrop = chosen(options.backdrop, own["backdrop"] and not paper)
+    backdrop = chosen(options.backdrop, foresight and not paper)
     return Rule(
         paper=paper,
         structure=chosen(options.structure, structure),

@@ -34,14 +34,13 @@ def test_foresight_is_the_default_of_models_that_have_it() -> None:
         assert not rule_for(task, EditOptions(foresight=False), SCALES, foresight=True).foresight
 
 
-def test_class_edits_have_a_backdrop_where_that_suits_the_model_and_no_grain() -> None:
-    own = {"backdrop": True}
+def test_class_edits_have_a_backdrop_of_models_with_foresight_and_no_grain() -> None:
     for task in TASKS:
-        rule = rule_for(task, EditOptions(), SCALES, own)
+        rule = rule_for(task, EditOptions(), SCALES, foresight=True)
         assert rule.backdrop == (task == "edit_class")
         assert (rule.grain > 0) == (task in ("inpaint", "outpaint"))
         assert not rule_for(task, EditOptions(), SCALES).backdrop
-        assert not rule_for(task, EditOptions(rule="paper"), SCALES, own).backdrop
+        assert not rule_for(task, EditOptions(rule="paper"), SCALES, foresight=True).backdrop
         asked = rule_for(task, EditOptions(rule="paper", backdrop=True), SCALES)
         assert asked.backdrop == (task == "edit_class")
 

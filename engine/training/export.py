@@ -77,15 +77,11 @@ def main(
     soft_scales: Annotated[int | None, typer.Option(help="Last scales to average.")] = None,
     guidance: Annotated[float | None, typer.Option(help="The guidance that suits it.")] = None,
     guidance_schedule: Annotated[str | None, typer.Option(help="How guidance goes.")] = None,
-    backdrop: Annotated[
-        bool | None, typer.Option(help="Class edits show the inpainted hole around a thing.")
-    ] = None,
 ) -> None:
     """Write a model folder from training checkpoints, with the sampling that suits it."""
     given = {
         "top_k": top_k, "soft_scales": soft_scales, "guidance": guidance,
         "guidance_schedule": guidance_schedule,
-        "backdrop": backdrop,
     }  # fmt: skip
     sampling: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     EditOptions(**sampling)
