@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = (
     ("errors", "spec", "memory"),
     ("pixels", "request"),
-    ("windows", "fill", "blending", "grain", "frame", "masks", "rules", "regions", "ranking"),
+    ("windows", "fill", "blending", "backdrop", "grain", "frame", "masks", "rules", "regions",
+     "ranking"),
     ("model",),
     ("sampling",),
     ("generation",),
