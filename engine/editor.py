@@ -286,7 +286,7 @@ class Editor:
         painting = Painting(source, [everything], (0, 0, source.width, source.height))
         parts = self._parts(request, source)
         work = [(self._drawing(job, part.label), part) for part in parts]
-        behind = self._behind(job, parts)
+        behind = self._behind(job, source, parts)
         if behind is not None:
             work.append((behind.job, behind.part))
         for labelled, part in work:
@@ -374,7 +374,7 @@ class Editor:
 
     def _edit(self, job: Job, source: Source, parts: list[Part]) -> Iterator[Step]:
         """Inpaint and edit_class: a frame around the mask, or one for each far-off part of it."""
-        behind = self._behind(job, parts)
+        behind = self._behind(job, source, parts)
         windows = [window for part in parts for window in part.windows]
         windows += behind.part.windows if behind is not None else []
         boxes = np.array([window.clip(source.width, source.height) for window in windows])
@@ -383,21 +383,22 @@ class Editor:
         painting = Painting(source, [part.mask for part in parts], (left, top, right, bottom))
         return self._paint(job, painting, parts, behind)
 
-    def _behind(self, job: Job, parts: list[Part]) -> Behind | None:
+    def _behind(self, job: Job, source: Source, parts: list[Part]) -> Behind | None:
         """The backdrop of a class edit, if its rule has one and anything of the picture is known.
 
         One for all variations, so that none of them depends on those beside it.
         """
-        mask = np.logical_or.reduce([part.mask for part in parts])
-        if not job.rule.backdrop or mask.all():
+        if not job.rule.backdrop:
             return None
-        options = backdrop_options(job.request.options)
+        mask = np.logical_or.reduce([part.mask for part in parts])
+        if mask.all():
+            return None
         request = job.request.model_copy(
             update={"task": "inpaint", "label": None, "regions": (), "mask": mask,
-                    "options": options}
+                    "options": backdrop_options(job.request.options)}
         )  # fmt: skip
-        windows = windows_for(mask, side=self.side, context=options.context)
-        return Behind(self.prepare(request), Part(mask, windows, None))
+        (part,) = self._parts(request, source)
+        return Behind(self.prepare(request), part)
 
     def _outpaint(self, job: Job, source: Source) -> Iterator[Step]:
         """Extend the canvas, in overlapping frames where one is not enough."""

@@ -10,8 +10,9 @@ better than hours of training from random weights on a small machine.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -50,6 +51,7 @@ BUNDLED_SPEC = VQVAESpec(
     stem=4,
     linear_skip=True,
 )
+EXAMINED = 8  # held-out pictures at once
 # The share of the codebook that k-means gives to each scale's residuals; the finest scale has the
 # most positions and the last word.
 FINEST_SHARE = 0.65
@@ -398,15 +400,19 @@ class VQVAETrainer(Trainer):
             revived = self.codes.revive(self.rest, self.optimizer, self.ema, self.step)
         return {"usage": self.codes.usage(), "revived": float(revived)}
 
+    def examined(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The held-out pictures (EXAMINED, 3, H, W) with their features, batch by batch."""
+        count = max(self.options.held_out // EXAMINED, 1)
+        for pictures, _ in islice(batches(self.validation, EXAMINED), count):
+            pictures = self.on_device(pictures)
+            yield pictures, features_of(self.vqvae, pictures, bf16=self.objective.bf16)
+
     def evaluate(self, log: Log) -> float:
         """Held-out reconstruction; a sheet of pictures, their reconstructions, and the same from
         features that were not quantised. With a transformer also what it redraws."""
         square, total = 0.0, 0
         shown: list[Tensor] = []
-        stream = batches(self.validation, 8)
-        for _ in range(max(self.options.held_out // 8, 1)):
-            pictures = self.on_device(next(stream)[0])
-            features = features_of(self.vqvae, pictures, bf16=self.objective.bf16)
+        for pictures, features in self.examined():
             _, feature_map = self.vqvae.quantize.encode(features)
             with self.objective.autocast(pictures):
                 decoded = self.vqvae.decode(feature_map)
@@ -427,11 +433,8 @@ class VQVAETrainer(Trainer):
         """Decibels inside what is redrawn of held-out pictures; the first of them, decoded."""
         square, total = 0.0, 0
         shown: list[Tensor] = []
-        stream = batches(self.validation, 8)
-        for number in range(max(self.options.held_out // 8, 1)):
-            pictures = self.on_device(next(stream)[0])
-            features = features_of(self.vqvae, pictures, bf16=self.objective.bf16)
-            numbers = range(number * 8, number * 8 + len(pictures))
+        for number, (pictures, features) in enumerate(self.examined()):
+            numbers = range(number * EXAMINED, number * EXAMINED + len(pictures))
             feature_map, hole = redrawer(number, numbers, features)
             with self.objective.autocast(pictures):
                 decoded = self.vqvae.decode(feature_map)
