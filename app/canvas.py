@@ -2,8 +2,10 @@
 
 The editor is given a proxy of at most ``PROXY_SIDE`` pixels (a WebGL texture limit turns larger
 pictures transparent without an error), opaque sRGB (it comes back bit-exact, and the browser has
-no say in colours). Only the painted layers are read back, never the background or the composite:
-the original stays on the server. What is painted is the union of the layers' alpha.
+no say in colours). Only what is painted is read back, never the background or the composite: the
+original stays on the server. The page sends it as a data URL, once for each event that needs it
+(``varpaint.mask`` in memory.js); the editor's own value, which Gradio asks for at every change of
+the page, three pictures each time, stays empty (script.js). What is painted is the layer's alpha.
 
 An editor that is given a new value loads its picture and its layers up to twice, and what is
 painted in between is lost. So a new picture is put on by ``gr.render`` (layout.py) with a new
@@ -12,45 +14,38 @@ version number, and the page's script lets each load once and marks the version 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+import io
 from pathlib import Path
 from typing import Any
 
 import cv2
 import gradio as gr
 import numpy as np
-from gradio.components.image_editor import EditorData
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from engine.errors import MaskError
 
 PROXY_SIDE = 2048
 MASK_COLOUR = (255, 45, 120)  # as the brush in layout.py and the overlays in style.css
 MASK_OPACITY = 0.55
-HEAL_LIMIT = 64_000_000  # pixels that a layer may declare before it is decoded
+PNG_URL = "data:image/png;base64"
+MAX_SENT = 16 << 20  # characters of what a page sends as painted
 
 
 def mask_editor(value: dict[str, Any] | None, **options: Any) -> gr.ImageEditor:
-    """The ImageEditor, reading painted layers only.
+    """The ImageEditor, for showing and painting; no handler reads its value.
 
-    Its value in a handler is the list of the painted layers' files; the stock one decodes every
-    picture, background and composite too, and converts them. The stock ``accept_blobs``, which no
-    listener here needs, grows a list to an index of the client's choice. Overridden on the
-    instance: for a subclass Gradio writes a .pyi file next to the source.
+    The stock ``accept_blobs``, which no listener here needs, grows a list to an index of the
+    client's choice. Overridden on the instance: for a subclass Gradio writes a .pyi file next to
+    the source.
     """
     editor = gr.ImageEditor(
         value, format="png", sources=("upload",), transforms=(), layers=False, **options
     )
-    editor.preprocess = _layer_files  # type: ignore[method-assign,assignment]
     editor.accept_blobs = _refuse  # type: ignore[method-assign]
     return editor
-
-
-def _layer_files(payload: EditorData | None) -> list[str]:
-    if payload is None or payload.layers is None:
-        return []
-    return [layer.path for layer in payload.layers if layer is not None]
 
 
 def _refuse(data: Any) -> None:
@@ -102,26 +97,31 @@ def painted(mask: Image.Image) -> Image.Image:
     return layer
 
 
-def read_mask(layers: Sequence[str], size: tuple[int, int]) -> Image.Image | None:
+def read_mask(painted: str, size: tuple[int, int]) -> Image.Image | None:
     """What is painted, as a mask (mode L, 0 or 255) of the proxy's ``size``; None for nothing.
 
-    Each layer's alpha counts wherever it is not zero: half-transparent brushes paint too.
+    ``painted`` is the canvas's layer as the page sends it, the data URL of a PNG, or empty. Its
+    alpha counts wherever it is not zero: half-transparent brushes paint too. MaskError if it is
+    no such layer, or of another size.
     """
-    union = np.zeros((size[1], size[0]), bool)
-    for path in layers:
-        try:
-            with Image.open(path) as layer:
-                if layer.size != size or layer.width * layer.height > HEAL_LIMIT:
-                    raise MaskError(
-                        f"the canvas holds {layer.width}x{layer.height} pixels, the picture "
-                        f"{size[0]}x{size[1]}; press Clear mask and paint again"
-                    )
-                union |= np.asarray(layer.convert("RGBA").getchannel("A")) > 0
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError):
-            raise MaskError(
-                "the canvas sent no readable mask; press Clear mask and paint again"
-            ) from None
-    return to_picture(union) if union.any() else None
+    if not painted:
+        return None
+    head, _, body = painted.partition(",")
+    unreadable = MaskError("the canvas sent no readable mask; press Clear mask and paint again")
+    if head != PNG_URL or len(body) > MAX_SENT:
+        raise unreadable
+    try:
+        file = io.BytesIO(base64.b64decode(body, validate=True))
+        with Image.open(file, formats=["PNG"]) as layer:
+            if layer.size != size:
+                raise MaskError(
+                    f"the canvas holds {layer.width}x{layer.height} pixels, the picture "
+                    f"{size[0]}x{size[1]}; press Clear mask and paint again"
+                )
+            alpha = np.asarray(layer.convert("RGBA").getchannel("A")) > 0
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        raise unreadable from None
+    return to_picture(alpha) if alpha.any() else None
 
 
 def full_size(mask: Image.Image, size: tuple[int, int]) -> Image.Image:

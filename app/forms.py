@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from typing import Any
 
@@ -36,7 +34,6 @@ OPTIONS = (
     "coarse-seeds", "speed", "rule", "fill", "closed-loop", "coverage", "grow", "anchor",
     "half-known", "foresight", "backdrop", "grain",
 )  # fmt: skip
-MAX_RECALLED = 16 << 20  # characters of a mask that a page sends back
 MARGINS = tuple(SIDE_FIELDS.values())
 
 
@@ -66,12 +63,10 @@ def edit_request(
     )
 
 
-def read_painted(
-    canvas_layers: list[str], session: Session, *, required: bool
-) -> Image.Image | None:
+def read_painted(painted: str, session: Session, *, required: bool) -> Image.Image | None:
     """The mask on the canvas; MaskError if there must be one and is none."""
     size = canvas.proxy_size(session.picture.size)
-    mask = canvas.read_mask(canvas_layers, size)
+    mask = canvas.read_mask(painted, size)
     if mask is None and required:
         raise MaskError("the mask is empty; paint over the part that should change")
     return mask
@@ -81,25 +76,21 @@ def recalled_mask(session: Session, data: Any, version: Any) -> Session:
     """The session with the mask that its page kept (a data URL), if it belongs to the picture
     that is shown; else as it is."""
     moment = session.current
-    if moment is None or version != session.version or not isinstance(data, str):
-        return session
-    head, _, body = data.partition(",")
-    if head != "data:image/png;base64" or len(body) > MAX_RECALLED:
+    if moment is None or version != session.version or not (data and isinstance(data, str)):
         return session
     try:
-        stream = io.BytesIO(base64.b64decode(body, validate=True))
-        return session.masked(canvas.read_mask([stream], canvas.proxy_size(moment.size)))
-    except (ValueError, MaskError):
+        return session.masked(canvas.read_mask(data, canvas.proxy_size(moment.size)))
+    except MaskError:
         return session
 
 
-def with_mask(canvas_layers: list[str], session: Session, task: str) -> Session:
+def with_mask(painted: str, session: Session, task: str) -> Session:
     """The session with what is painted now remembered, as far as the task needs it."""
     if task == "generate":
         return session
     marked = task == "edit_class" and bool(session.picture.regions)
     required = task in NEED_MASK and not marked
-    return session.masked(read_painted(canvas_layers, session, required=required))
+    return session.masked(read_painted(painted, session, required=required))
 
 
 def request_of(

@@ -198,7 +198,7 @@ class Handlers:
 
     def save_project(
         self,
-        canvas_layers: list[str],
+        painted: str,
         session: Session,
         task: str,
         label: str | None,
@@ -207,7 +207,7 @@ class Handlers:
     ) -> Iterator[Screen]:
         """History, masks, requests and results in one file, to go on with another day."""
         if session.current is not None:
-            session = session.masked(read_painted(canvas_layers, session, required=False))
+            session = session.masked(read_painted(painted, session, required=False))
         fields |= {"task": task, "label": label, "model": model}
         yield {"status": markup.status("Writing the project …", "busy")}
         path = new_folder() / f"{session.name}{project.SUFFIX}"
@@ -221,11 +221,11 @@ class Handlers:
 
     # ---- the mask ---------------------------------------------------------------------------
 
-    def change_mask(self, how: str, canvas_layers: list[str], session: Session) -> Iterator[Screen]:
+    def change_mask(self, how: str, painted: str, session: Session) -> Iterator[Screen]:
         """Clear, invert, grow or shrink what is painted."""
         moment = session.picture
         size = canvas.proxy_size(moment.image.size)
-        mask = None if how == "clear" else canvas.read_mask(canvas_layers, size)
+        mask = None if how == "clear" else canvas.read_mask(painted, size)
         after = canvas.changed(mask, size, how)
         yield self._mask_screen(session.masked(after).remounted(), f"Mask: {how}.")
 
@@ -253,9 +253,9 @@ class Handlers:
         screen = self._mask_screen(session.masked(mask).remounted(), "Mask taken from the file.")
         yield {**screen, "import-mask": None}
 
-    def export_mask(self, canvas_layers: list[str], session: Session) -> Iterator[Screen]:
+    def export_mask(self, painted: str, session: Session) -> Iterator[Screen]:
         """The mask as a black and white PNG of the picture's own size."""
-        mask = read_painted(canvas_layers, session, required=True)
+        mask = read_painted(painted, session, required=True)
         assert mask is not None
         full = canvas.full_size(mask, session.picture.image.size)
         path = new_folder() / f"{session.name}-mask.png"
@@ -268,12 +268,12 @@ class Handlers:
     # ---- regions ----------------------------------------------------------------------------
 
     def add_region(
-        self, canvas_layers: list[str], label: str | None, session: Session
+        self, painted: str, label: str | None, session: Session
     ) -> Iterator[Screen]:
         """What is painted becomes a region of the chosen class; the next one can be painted."""
         if not label:
             raise RequestError("choose a class first: it says what the region becomes")
-        mask = read_painted(canvas_layers, session, required=True)
+        mask = read_painted(painted, session, required=True)
         assert mask is not None
         session = session.marked(mask, label)
         count = len(session.picture.regions)
@@ -281,10 +281,10 @@ class Handlers:
         yield self._mask_screen(session, text)
 
     def remove_region(
-        self, index: int, canvas_layers: list[str], session: Session
+        self, index: int, painted: str, session: Session
     ) -> Iterator[Screen]:
         """Let go of a region; what is painted stays."""
-        session = session.masked(read_painted(canvas_layers, session, required=False))
+        session = session.masked(read_painted(painted, session, required=False))
         yield self._mask_screen(session.unmarked(index), "The region is gone.")
 
     # ---- results ----------------------------------------------------------------------------

@@ -1,8 +1,9 @@
 """The page: its widgets, and which handler each of them calls.
 
-The canvas and everything that reads it is inside ``gr.render``: a new picture renders it anew (see
-canvas.py). Two windows must not render at the same moment, or the listeners of one are taken for
-stale ones of the other, hence its concurrency limit of 1.
+The canvas alone is inside ``gr.render``: a new picture renders it anew (see canvas.py). Two windows
+must not render at the same moment, or the listeners of one are taken for stale ones of the other,
+hence its concurrency limit of 1. What is painted comes with the event that needs it, as the
+argument ``mask``, which the page's script fills in.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from app.advanced import draw_advanced
 from app.api import add_endpoints
 from app.forms import MARGINS, OPTIONS
 from app.handlers import ASPECTS, FORMATS, Handlers
+from app.lean import skip_for_free
 from app.models import Models
 from app.project import SUFFIX
 from app.rail import rail
@@ -61,6 +63,7 @@ def build_window(models: Models) -> gr.Blocks:
         page.draw()
         page.wire(window)
         add_endpoints(handlers)
+    skip_for_free(window)
     return window
 
 
@@ -81,6 +84,7 @@ class Page:
         parts["recall"] = gr.JSON(visible=False)
         parts["version"] = gr.State(0)
         parts["ticket"] = gr.State("")
+        parts["mask"] = gr.Textbox(visible=False)  # what is painted; see Page.on
         with gr.Row(elem_id="head"):
             gr.HTML(markup.head(), elem_id="brand")
             parts["model-note"] = gr.HTML("", elem_id="model-note")
@@ -211,6 +215,22 @@ class Page:
         self.on(parts["open"].upload, do.open_picture, ["open", "task", "session"])
         self.on(parts["import-mask"].upload, do.import_mask, ["import-mask", "session"])
         self.on(parts["mask-last"].click, do.last_mask, ["session"])
+        started = self.on(parts["run"].click, do.runs.prepare, ["ticket", "session"], queue=False)
+        self.on(started.then, do.runs.run, ["ticket", "mask", *FORM], concurrency_limit=RUNS)
+        for how in ("clear", "invert", "grow", "shrink"):
+            self.on(parts[f"mask-{how}"].click, _fixed(do.change_mask, how), ["mask", "session"])
+        self.on(parts["region-add"].click, do.add_region, ["mask", "label", "session"])
+        self.pick(parts["regions"].click, do.remove_region, ["mask", "session"])
+        written = self.on(
+            parts["save-project"].click, do.save_project, ["mask", "session", *FIELDS]
+        )
+        written.success(None, parts["file"], None, js="varpaint.save")
+        asked = self.on(parts["export-mask"].click, do.export_mask, ["mask", "session"])
+        asked.success(None, parts["file"], None, js="varpaint.save")
+        self.on(
+            parts["stroke-back"].change, self.tools.paint_back, ["stroke-back", "mask", "session"],
+            trigger_mode="multiple",
+        )  # fmt: skip
         self.on(parts["cancel"].click, do.runs.cancel, ["ticket", "session"], queue=False)
         self.on(parts["use-result"].click, do.use, ["task", "session"])
         self.on(parts["undo"].click, do.undo, ["session"])
@@ -252,8 +272,7 @@ class Page:
             )(self.mount)
 
     def mount(self, session: Session) -> None:
-        """A new editor for the current picture, and the listeners that read it."""
-        do, parts = self.handlers, self.parts
+        """A new editor for the current picture."""
         moment = session.current
         value, brush, classes = None, 18, ["blank"]
         if moment is not None:
@@ -281,27 +300,7 @@ class Page:
             container=False,
             buttons=[],
         )
-        here = {**parts, "canvas": editor}
-        started = self.on(parts["run"].click, do.runs.prepare, ["ticket", "session"], queue=False)
-        self.on(
-            started.then, do.runs.run, ["ticket", "canvas", *FORM], here=here,
-            concurrency_limit=RUNS,
-        )  # fmt: skip
-        back = self.tools.paint_back
-        self.on(parts["stroke-back"].change, back, ["stroke-back", "canvas", "session"], here=here,
-                trigger_mode="multiple")  # fmt: skip
-        for how in ("clear", "invert", "grow", "shrink"):
-            button = parts[f"mask-{how}"]
-            self.on(button.click, _fixed(do.change_mask, how), ["canvas", "session"], here=here)
-        self.on(parts["region-add"].click, do.add_region, ["canvas", "label", "session"], here=here)
-        self.pick(parts["regions"].click, do.remove_region, ["canvas", "session"], here=here)
-        fields = ["canvas", "session", *FIELDS]
-        written = self.on(parts["save-project"].click, do.save_project, fields, here=here)
-        written.success(None, parts["file"], None, js="varpaint.save")
-        export = parts["export-mask"].click
-        asked = self.on(export, do.export_mask, ["canvas", "session"], here=here)
-        asked.success(None, parts["file"], None, js="varpaint.save")
-        self.on(editor.clear, _fixed(do.change_mask, "clear"), ["canvas", "session"], here=here)
+        self.on(editor.clear, _fixed(self.handlers.change_mask, "clear"), ["mask", "session"])
 
     def _open_example(self, index: int, task: str, session: Session) -> Iterator[Screen]:
         return self.handlers.open_picture(str(example_pictures()[index]), task, session)
@@ -311,12 +310,12 @@ class Page:
         event: Callable[..., Any],
         handler: Callable[..., Iterator[Screen]],
         inputs: Sequence[str],
-        *,
-        here: dict[str, Any] | None = None,
         **options: Any,
     ) -> Any:
-        """Call ``handler`` with the named elements' values; show the screens that it yields."""
-        parts = here or self.parts
+        """Call ``handler`` with the named elements' values; show the screens that it yields.
+
+        Where ``mask`` is among them, the page puts what is painted in its place.
+        """
         safe = in_words(handler)
 
         def call(*values: Any) -> Iterator[list[Any]]:
@@ -325,26 +324,16 @@ class Page:
             for screen in safe(*given.values(), **keywords):
                 yield self._in_order(screen)
 
-        return event(
-            call,
-            [parts[name] for name in inputs],
-            [self.parts[name] for name in SHOWN],
-            show_progress="hidden",
-            api_visibility="private",
-            **{"concurrency_limit": None, **options},
-        )
+        return self._listen(event, call, inputs, **options)
 
     def pick(
         self,
         event: Callable[..., Any],
         handler: Callable[..., Iterator[Screen]],
         inputs: Sequence[str],
-        *,
-        here: dict[str, Any] | None = None,
     ) -> None:
         """The same for a click on one of several, such as a gallery's pictures: its index comes
         first."""
-        parts = here or self.parts
         safe = in_words(handler)
 
         def call(event: gr.SelectData, *values: Any) -> Iterator[list[Any]]:
@@ -352,15 +341,26 @@ class Page:
                 yield self._in_order(screen)
 
         call.__annotations__["event"] = gr.SelectData
-        event(
+        self._listen(event, call, inputs)
+
+    def _listen(
+        self,
+        event: Callable[..., Any],
+        call: Callable[..., Iterator[list[Any]]],
+        inputs: Sequence[str],
+        **options: Any,
+    ) -> Any:
+        if "mask" in inputs:
+            at = inputs.index("mask")
+            options["js"] = f"(...values) => varpaint.withMask(values, {at})"
+        return event(
             call,
-            [parts[name] for name in inputs],
+            [self.parts[name] for name in inputs],
             [self.parts[name] for name in SHOWN],
             show_progress="hidden",
             api_visibility="private",
-            concurrency_limit=None,
+            **{"concurrency_limit": None, **options},
         )
-
 
     def _in_order(self, screen: Screen) -> list[Any]:
         """A screen as the list of updates that Gradio expects; its session is remembered."""

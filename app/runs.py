@@ -99,7 +99,7 @@ class Runs:
     def run(
         self,
         ticket: str,
-        canvas_layers: list[str],
+        painted: str,
         session: Session,
         task: str,
         label: str | None,
@@ -112,7 +112,7 @@ class Runs:
             return
         job.begun.set()
         try:
-            session = forms.with_mask(canvas_layers, session, task)
+            session = forms.with_mask(painted, session, task)
             request = forms.request_of(session.current, task, label, model, fields)
         except Exception:
             self._jobs.pop(ticket, None)

@@ -80,7 +80,7 @@ class Tools:
         }
 
     def paint_back(
-        self, sent: str, canvas_layers: list[str], session: Session
+        self, sent: str, painted: str, session: Session
     ) -> Iterator[Screen]:
         """Restore the source's pixels along a stroke; a step of the history."""
         asked = _read(Stroke, sent)
@@ -91,8 +91,8 @@ class Tools:
         scale = moment.size[0] / canvas.proxy_size(moment.size)[0]
         mask = original.stroke(asked.points, asked.radius * scale, moment.size)
         picture = original.painted_back(moment.image, source.image, corner, mask)
-        painted = read_painted(canvas_layers, session, required=False)
-        after = session.masked(painted).edited(picture, original.CAPTION)
+        mask_now = read_painted(painted, session, required=False)
+        after = session.masked(mask_now).edited(picture, original.CAPTION)
         yield {
             **screens.of_session(after),
             "status": markup.status("The original is back there.", "done"),

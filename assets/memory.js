@@ -52,6 +52,19 @@
     return { version, png: canvas.toDataURL("image/png") };
   };
 
+  /* The values of an event with what is painted put in at that place: when the canvas can be
+     painted on, for a picture may just be coming. */
+  const PATIENCE = 10000; // milliseconds
+  varpaint.withMask = async (values, at) => {
+    const until = performance.now() + PATIENCE;
+    let mask = varpaint.mask();
+    while (!mask && $("#canvas.filled") && performance.now() < until) {
+      await new Promise((done) => setTimeout(done, 30));
+      mask = varpaint.mask();
+    }
+    return values.map((value, index) => (index === at ? mask?.png ?? "" : value));
+  };
+
   let hooked = null;
   let timer = 0;
   function watch() {

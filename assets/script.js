@@ -282,6 +282,9 @@
       await new Promise((done) => setTimeout(done, 16));
     }
   }
+  /* At every change of the page Gradio asks the editor for its value: three pictures, drawn, packed
+     and sent to the server each time. Nobody reads them; what is painted goes its own way. */
+  const nothing = async () => ({ background: null, layers: [], composite: null });
   let editor_ = window.editor;
   Object.defineProperty(window, "editor", {
     configurable: true,
@@ -289,6 +292,7 @@
     set(editor) {
       editor_ = editor;
       loads.once.clear();
+      if (editor) editor.get_blobs = nothing;
       for (const [name, count] of Object.entries(counted)) {
         const load = editor?.[name]?.bind(editor);
         if (!load) continue;
@@ -332,7 +336,6 @@
     }
     loads.pictures = loads.layers = 0;
     loads.once.clear();
-    if (editor?.outline_graphics) editor.outline_graphics.filters = []; // slow without a GPU
     canvas.dataset.ready = version;
     $("#easel").classList.remove("settling");
     varpaint.refit();
@@ -360,7 +363,22 @@
     background.color = key.split(" ").slice(0, 3).join(" ");
     window.editor.wake_render_loop?.();
   }
+  /* Where the processor draws the page too, every frame of the canvas is taken from the model. */
+  const SOFTWARE = /swiftshader|llvmpipe|softpipe|software|basic render/i;
+  const FEW = 15; // frames a second
+  let eased = null;
+  function ease() {
+    const editor = window.editor, app = editor?.app;
+    if (editor === eased || !app?.renderer || !editor.outline_graphics) return;
+    eased = editor;
+    editor.outline_graphics.filters = []; // a blurred shadow, drawn anew in every frame
+    const gl = app.renderer.gl;
+    const names = gl?.getExtension("WEBGL_debug_renderer_info");
+    const by = names ? gl.getParameter(names.UNMASKED_RENDERER_WEBGL) : "";
+    if (SOFTWARE.test(by)) app.ticker.maxFPS = FEW;
+  }
   function tick() {
+    ease();
     ready();
     paintGround();
     varpaint.draw();

@@ -2,61 +2,52 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import gradio as gr
 import numpy as np
 import pytest
-from gradio.components.image_editor import EditorData
-from gradio.data_classes import FileData
 from PIL import Image
 
 from app import canvas
 from engine.errors import MaskError
-from tests.pictures import MODES, picture
+from tests.app.layers import data_url, layer
+from tests.pictures import MODES, noisy_rgb, picture
+
+SIZE = (40, 30)
 
 
-def layer(folder: Path, boxes: list[tuple[int, int, int, int]], *, alpha: int = 127,
-          size: tuple[int, int] = (40, 30), name: str = "layer") -> str:  # fmt: skip
-    image = Image.new("RGBA", size, (0, 0, 0, 0))
-    for box in boxes:
-        image.paste((255, 45, 120, alpha), box)
-    path = folder / f"{name}.png"
-    image.save(path)
-    return str(path)
-
-
-def test_nothing_painted_is_no_mask(tmp_path: Path) -> None:
-    assert canvas.read_mask([], (40, 30)) is None
-    assert canvas.read_mask([layer(tmp_path, [])], (40, 30)) is None
+def test_nothing_painted_is_no_mask() -> None:
+    assert canvas.read_mask("", SIZE) is None
+    assert canvas.read_mask(layer(size=SIZE), SIZE) is None
 
 
 @pytest.mark.parametrize("alpha", [1, 127, 255])
-def test_whatever_is_painted_counts_however_thin_its_colour(tmp_path: Path, alpha: int) -> None:
-    mask = canvas.read_mask([layer(tmp_path, [(5, 6, 15, 12)], alpha=alpha)], (40, 30))
+def test_whatever_is_painted_counts_however_thin_its_colour(alpha: int) -> None:
+    mask = canvas.read_mask(layer((5, 6, 15, 12), size=SIZE, alpha=alpha), SIZE)
     assert mask is not None and mask.getbbox() == (5, 6, 15, 12)
     assert set(np.unique(np.asarray(mask))) == {0, 255}
 
 
-def test_layers_are_united(tmp_path: Path) -> None:
-    layers = [
-        layer(tmp_path, [(0, 0, 5, 5)], name="a"),
-        layer(tmp_path, [(30, 20, 40, 30)], name="b"),
-    ]
-    mask = canvas.read_mask(layers, (40, 30))
-    assert mask is not None and int((np.asarray(mask) > 0).sum()) == 25 + 100
-
-
-def test_a_canvas_of_another_size_is_told_in_words(tmp_path: Path) -> None:
+def test_a_canvas_of_another_size_is_told_in_words() -> None:
     with pytest.raises(MaskError, match=r"800x600 pixels, the picture 40x30"):
-        canvas.read_mask([layer(tmp_path, [], size=(800, 600))], (40, 30))
+        canvas.read_mask(layer(size=(800, 600)), SIZE)
 
 
-def test_an_unreadable_layer_is_told_in_words(tmp_path: Path) -> None:
-    path = tmp_path / "broken.png"
-    path.write_bytes(b"\x89PNG\r\n\x1a\n broken")
-    with pytest.raises(MaskError, match="no readable mask"):
-        canvas.read_mask([str(path)], (40, 30))
+def test_what_is_no_layer_is_told_in_words(tmp_path: Path) -> None:
+    broken = base64.b64encode(b"\x89PNG\r\n\x1a\n broken").decode()
+    noisy_rgb(*SIZE).save(tmp_path / "a.jpg")
+    other = base64.b64encode((tmp_path / "a.jpg").read_bytes()).decode()
+    layer_file = tmp_path / "layer.png"
+    Image.new("RGBA", SIZE, "red").save(layer_file)
+    for sent in (
+        f"{canvas.PNG_URL},{broken}", f"{canvas.PNG_URL},????", f"{canvas.PNG_URL},{other}",
+        canvas.PNG_URL, f"data:text/html;base64,{broken}", str(layer_file),
+        f"{canvas.PNG_URL},{'A' * (canvas.MAX_SENT + 1)}",
+    ):  # fmt: skip
+        with pytest.raises(MaskError, match="no readable mask"):
+            canvas.read_mask(sent, SIZE)
 
 
 def test_the_composite_is_never_sent_back() -> None:
@@ -67,12 +58,11 @@ def test_the_composite_is_never_sent_back() -> None:
     assert canvas.editor_value(shown, Image.new("L", (40, 30)))["layers"] == []
 
 
-def test_a_mask_put_on_the_canvas_is_read_back_the_same(tmp_path: Path) -> None:
-    mask = Image.new("L", (40, 30), 0)
+def test_a_mask_put_on_the_canvas_is_read_back_the_same() -> None:
+    mask = Image.new("L", SIZE, 0)
     mask.paste(255, (3, 4, 20, 21))
-    path = tmp_path / "layer.png"
-    canvas.editor_value(Image.new("RGB", (40, 30)), mask)["layers"][0].save(path)
-    back = canvas.read_mask([str(path)], (40, 30))
+    [shown] = canvas.editor_value(Image.new("RGB", SIZE), mask)["layers"]
+    back = canvas.read_mask(data_url(shown), SIZE)
     assert back is not None and back.tobytes() == mask.tobytes()
 
 
@@ -143,15 +133,6 @@ def test_a_foreign_or_empty_mask_is_refused(tmp_path: Path) -> None:
         canvas.imported(tmp_path / "empty.png", (40, 30), (40, 30))
     with pytest.raises(MaskError, match="40x30 pixels, the picture 41x30"):
         canvas.imported(tmp_path / "empty.png", (41, 30), (41, 30))
-
-
-def test_only_painted_layers_are_read_from_what_the_editor_sends() -> None:
-    editor = canvas.mask_editor(None)
-    file = FileData(path="layer.png")
-    data = EditorData(background=FileData(path="b.png"), layers=[file], composite=None)
-    assert editor.preprocess(data) == ["layer.png"]
-    assert editor.preprocess(EditorData()) == []
-    assert editor.preprocess(None) == []
 
 
 def test_the_editor_takes_no_streamed_layers() -> None:

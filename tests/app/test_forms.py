@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from typing import Any
 
@@ -14,7 +13,8 @@ from app.forms import OPTIONS, fields_of, kept_fields, parsed, recalled_mask, re
 from app.session import Moment, Session
 from engine.errors import RequestError
 from engine.request import EditOptions, EditRequest
-from tests.pictures import noisy_rgb, png_bytes
+from tests.app.layers import data_url
+from tests.pictures import noisy_rgb
 
 FULL = EditOptions(
     seed=7, variations=3, guidance=2.5, guidance_schedule="cosine", top_k=0, top_p=0.9,
@@ -114,10 +114,6 @@ def test_a_request_of_another_version_is_left_alone() -> None:
     request = EditRequest(task="inpaint", options=FULL)
     again = parsed(request.to_json())
     assert again is not None and json.loads(again.to_json()) == json.loads(request.to_json())
-
-
-def data_url(layer: Image.Image) -> str:
-    return "data:image/png;base64," + base64.b64encode(png_bytes(layer)).decode()
 
 
 def test_what_a_page_had_painted_comes_back() -> None:

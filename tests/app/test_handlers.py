@@ -9,7 +9,6 @@ from typing import Any
 import gradio as gr
 import numpy as np
 import pytest
-from PIL import Image
 
 from app.handlers import ASPECTS, Handlers, aspect_margins
 from app.models import Models
@@ -18,6 +17,7 @@ from app.session import Session
 from app.words import in_words
 from engine.errors import EngineError, ImageError, MaskError, RequestError
 from engine.pixels import open_image, read_request
+from tests.app.layers import layer
 from tests.app.waiting import becomes_free
 from tests.pictures import noisy_rgb
 from tests.tiny import tiny_editor
@@ -38,11 +38,8 @@ def photo(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def painted(tmp_path: Path) -> list[str]:
-    layer = Image.new("RGBA", (60, 40), (0, 0, 0, 0))
-    layer.paste((255, 45, 120, 140), (20, 10, 40, 30))
-    layer.save(tmp_path / "layer.png")
-    return [str(tmp_path / "layer.png")]
+def painted() -> str:
+    return layer((20, 10, 40, 30))
 
 
 def last(screens: Iterator[Screen]) -> Screen:
@@ -53,14 +50,14 @@ def opened(handlers: Handlers, photo: str) -> Session:
     return last(handlers.open_picture(photo, "inpaint", Session()))["session"]
 
 
-def run(handlers: Handlers, session: Session, layers: list[str], task: str = "inpaint",
+def run(handlers: Handlers, session: Session, painted: str, task: str = "inpaint",
         label: str | None = None, **fields: Any) -> list[Screen]:  # fmt: skip
     ticket = last(handlers.runs.prepare("", session))["ticket"]
-    return list(handlers.runs.run(ticket, layers, session, task, label, None, **fields))
+    return list(handlers.runs.run(ticket, painted, session, task, label, None, **fields))
 
 
 def test_a_run_shows_every_scale_and_ends_with_a_result(
-    handlers: Handlers, photo: str, painted: list[str]
+    handlers: Handlers, photo: str, painted: str
 ) -> None:
     session = opened(handlers, photo)
     screens = run(handlers, session, painted, seed="7", variations=2)
@@ -74,7 +71,7 @@ def test_a_run_shows_every_scale_and_ends_with_a_result(
 
 
 def test_pixels_outside_the_mask_are_the_photos(
-    handlers: Handlers, photo: str, painted: list[str]
+    handlers: Handlers, photo: str, painted: str
 ) -> None:
     session = run(handlers, opened(handlers, photo), painted, seed="1")[-1]["session"]
     before, after = np.asarray(open_image(photo)), np.asarray(session.outcome.image)
@@ -85,7 +82,7 @@ def test_pixels_outside_the_mask_are_the_photos(
 
 
 def test_the_window_makes_the_same_bytes_as_python(
-    handlers: Handlers, photo: str, painted: list[str]
+    handlers: Handlers, photo: str, painted: str
 ) -> None:
     session = run(handlers, opened(handlers, photo), painted, seed="3")[-1]["session"]
     saved = last(handlers.download("PNG", session))["file"]
@@ -102,7 +99,7 @@ def test_the_window_makes_the_same_bytes_as_python(
 @pytest.mark.parametrize(
     ("fields", "error", "words"),
     [
-        ({"layers": []}, MaskError, "mask is empty"),
+        ({"painted": ""}, MaskError, "mask is empty"),
         ({"task": "edit_class"}, RequestError, "choose a class first"),
         ({"seed": "many"}, RequestError, "seed"),
         ({"variations": 99}, RequestError, "variations"),
@@ -113,10 +110,10 @@ def test_the_window_makes_the_same_bytes_as_python(
     ],
 )
 def test_mistakes_are_engine_errors(
-    handlers: Handlers, photo: str, painted: list[str], fields: dict[str, Any],
+    handlers: Handlers, photo: str, painted: str, fields: dict[str, Any],
     error: type[EngineError], words: str,
 ) -> None:  # fmt: skip
-    given = {"layers": painted, **fields}
+    given = {"painted": painted, **fields}
     with pytest.raises(error, match=words):
         run(handlers, opened(handlers, photo), **given)
 
@@ -127,7 +124,7 @@ def test_a_run_without_a_picture_says_what_to_do(handlers: Handlers) -> None:
 
 
 def test_after_an_error_the_next_run_works(
-    handlers: Handlers, photo: str, painted: list[str]
+    handlers: Handlers, photo: str, painted: str
 ) -> None:
     session = opened(handlers, photo)
     with pytest.raises(MaskError):
@@ -156,7 +153,7 @@ def test_cancel_ends_a_run_within_one_scale_and_frees_the_model(
     session = opened(handlers, photo)
     ticket = last(handlers.runs.prepare("", session))["ticket"]
     fields = {"extend-right": "400%", "variations": 4}
-    screens = handlers.runs.run(ticket, [], session, "outpaint", None, None, **fields)
+    screens = handlers.runs.run(ticket, "", session, "outpaint", None, None, **fields)
     for screen in screens:
         if "Frame" in str(screen.get("status")):
             break
@@ -170,7 +167,7 @@ def test_cancel_ends_a_run_within_one_scale_and_frees_the_model(
 
 
 def test_a_run_cancelled_while_it_waits_never_begins(
-    handlers: Handlers, photo: str, painted: list[str]
+    handlers: Handlers, photo: str, painted: str
 ) -> None:
     session = opened(handlers, photo)
     ticket = last(handlers.runs.prepare("", session))["ticket"]
@@ -179,7 +176,7 @@ def test_a_run_cancelled_while_it_waits_never_begins(
 
 
 def test_cancel_in_one_window_leaves_the_other_alone(
-    handlers: Handlers, photo: str, painted: list[str]
+    handlers: Handlers, photo: str, painted: str
 ) -> None:
     session = opened(handlers, photo)
     mine = last(handlers.runs.prepare("", session))["ticket"]
@@ -193,14 +190,14 @@ def test_a_window_that_goes_away_stops_its_run(handlers: Handlers, photo: str) -
     session = opened(handlers, photo)
     ticket = last(handlers.runs.prepare("", session))["ticket"]
     fields = {"extend-right": "400%", "variations": 4}
-    screens = handlers.runs.run(ticket, [], session, "outpaint", None, None, **fields)
+    screens = handlers.runs.run(ticket, "", session, "outpaint", None, None, **fields)
     next(screens)
     next(screens)
     screens.close()
     assert becomes_free(handlers.models, 20)
 
 
-def test_use_undo_redo_and_jump(handlers: Handlers, photo: str, painted: list[str]) -> None:
+def test_use_undo_redo_and_jump(handlers: Handlers, photo: str, painted: str) -> None:
     session = run(handlers, opened(handlers, photo), painted)[-1]["session"]
     used = last(handlers.use("inpaint", session))
     assert used["undo"]["interactive"] and not used["redo"]["interactive"]
@@ -212,7 +209,7 @@ def test_use_undo_redo_and_jump(handlers: Handlers, photo: str, painted: list[st
     assert last(handlers.jump(0, redone["session"]))["session"].at == 0
 
 
-def test_the_last_mask_comes_back(handlers: Handlers, photo: str, painted: list[str]) -> None:
+def test_the_last_mask_comes_back(handlers: Handlers, photo: str, painted: str) -> None:
     session = run(handlers, opened(handlers, photo), painted)[-1]["session"]
     session = last(handlers.use("inpaint", session))["session"]
     back = last(handlers.last_mask(session))["session"]
@@ -220,7 +217,7 @@ def test_the_last_mask_comes_back(handlers: Handlers, photo: str, painted: list[
 
 
 def test_a_mask_goes_out_and_comes_back_in(
-    handlers: Handlers, photo: str, painted: list[str]
+    handlers: Handlers, photo: str, painted: str
 ) -> None:
     session = opened(handlers, photo)
     file = last(handlers.export_mask(painted, session))["file"]
@@ -231,7 +228,7 @@ def test_a_mask_goes_out_and_comes_back_in(
 
 @pytest.mark.parametrize(("form", "suffix"), [("PNG", ".png"), ("JPEG", ".jpg"), ("WebP", ".webp")])
 def test_downloads_are_full_size_in_every_format(
-    handlers: Handlers, photo: str, painted: list[str], form: str, suffix: str
+    handlers: Handlers, photo: str, painted: str, form: str, suffix: str
 ) -> None:
     session = run(handlers, opened(handlers, photo), painted, seed="5")[-1]["session"]
     path = Path(last(handlers.download(form, session))["file"])
@@ -240,7 +237,7 @@ def test_downloads_are_full_size_in_every_format(
 
 
 def test_changing_the_picture_moves_the_download_with_it(
-    handlers: Handlers, photo: str, painted: list[str]
+    handlers: Handlers, photo: str, painted: str
 ) -> None:
     session = run(handlers, opened(handlers, photo), painted, seed="5")[-1]["session"]
     session = last(handlers.use("inpaint", session))["session"]
@@ -267,7 +264,7 @@ def test_tasks_show_what_they_need(handlers: Handlers) -> None:
 
 
 def test_a_thing_is_listed_with_its_kind_and_asked_for_by_its_name(
-    photo: str, painted: list[str]
+    photo: str, painted: str
 ) -> None:
     models = Models("tiny")
     models._editors["tiny"] = tiny_editor({"bird": ["boat"]})

@@ -10,15 +10,16 @@ from typing import Any
 
 import pytest
 from gradio_client import Client, handle_file
-from PIL import Image
 
+from app.canvas import read_mask
 from app.forms import edit_request
 from app.handlers import Handlers
 from app.models import Models
 from engine import load_editor
 from engine.pixels import open_image
 from engine.request import EditOptions, EditRequest, Region
-from tests.app.test_work import LEFT, RIGHT, last, layers, mask
+from tests.app.layers import layer
+from tests.app.test_work import LEFT, RIGHT, last, mask
 from tests.pictures import noisy_rgb
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,13 +46,13 @@ def by_python(model: Path, request: EditRequest) -> list[bytes]:
     return [result.png(index) for index in range(len(result.images))]
 
 
-def by_window(model: Path, photo: Path, painted: list[list[str]], labels: list[str],
+def by_window(model: Path, photo: Path, painted: list[str], labels: list[str],
               **fields: Any) -> list[bytes]:  # fmt: skip
     """Regions first, the last one is what is painted at Run."""
     handlers = Handlers(Models(str(model), "cpu"))
     session = _begin(handlers, photo)
-    for layer, label in zip(painted[:-1], labels[:-1], strict=False):
-        session = last(handlers.add_region(layer, label, session))["session"]
+    for sent, label in zip(painted[:-1], labels[:-1], strict=False):
+        session = last(handlers.add_region(sent, label, session))["session"]
     task = "edit_class" if labels else "inpaint"
     ticket = last(handlers.runs.prepare("", session))["ticket"]
     label = labels[-1] if labels else None
@@ -96,7 +97,7 @@ def test_inpaint(client: Client, photo: Path, tmp_path: Path, tiny_model_folder:
     assert by_http(client, "inpaint", handle_file(photo), handle_file(left), None, OPTIONS,
                    None) == expected  # fmt: skip
     fields = {"seed": "11", "variations": 2, "feather": "2"}
-    assert by_window(model, photo, [layers(tmp_path, LEFT)], [], **fields) == expected
+    assert by_window(model, photo, [layer(LEFT)], [], **fields) == expected
     assert by_command_line(
         model, tmp_path, "inpaint", str(photo), "--mask", str(left), "--seed", "11",
         "--variations", "2", "--feather", "2",
@@ -112,7 +113,7 @@ def test_regions(client: Client, photo: Path, tmp_path: Path, tiny_model_folder:
     masks = [handle_file(folder / "left.png"), handle_file(folder / "right.png")]
     assert by_http(client, "edit_class", handle_file(photo), None, None, OPTIONS, None, masks,
                    ["bird", "boat"]) == expected  # fmt: skip
-    painted = [layers(tmp_path, LEFT), layers(tmp_path, RIGHT)]
+    painted = [layer(LEFT), layer(RIGHT)]
     fields = {"seed": "11", "variations": 2, "feather": "2"}
     assert by_window(model, photo, painted, ["bird", "boat"], **fields) == expected
     assert by_command_line(
@@ -128,7 +129,7 @@ def test_a_re_roll(client: Client, photo: Path, tmp_path: Path, tiny_model_folde
     handlers = Handlers(Models(str(model), "cpu"))
     session = _begin(handlers, photo)
     ticket = last(handlers.runs.prepare("", session))["ticket"]
-    screens = handlers.runs.run(ticket, layers(tmp_path, LEFT), session, "inpaint", None, None,
+    screens = handlers.runs.run(ticket, layer(LEFT), session, "inpaint", None, None,
                                 seed="11", feather="2")  # fmt: skip
     session = last(screens)["session"]
     ticket = last(handlers.runs.prepare("", session))["ticket"]
@@ -147,5 +148,6 @@ def test_a_re_roll(client: Client, photo: Path, tmp_path: Path, tiny_model_folde
     ) == expected  # fmt: skip
 
 
-def test_a_mask_painted_and_one_sent_as_a_picture_are_the_same(tmp_path: Path) -> None:
-    assert Image.open(layers(tmp_path, LEFT)[0]).getchannel("A").getbbox() == mask(LEFT).getbbox()
+def test_a_mask_painted_and_one_sent_as_a_picture_are_the_same() -> None:
+    by_hand = read_mask(layer(LEFT), (60, 40))
+    assert by_hand is not None and by_hand.tobytes() == mask(LEFT).tobytes()

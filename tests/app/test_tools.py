@@ -19,6 +19,7 @@ from app.session import Moment, Session
 from app.tools import Tools
 from engine.errors import EngineError
 from engine.request import EditOptions, EditRequest
+from tests.app.layers import data_url
 
 SIZE = (96, 64)
 
@@ -75,14 +76,14 @@ def test_what_was_meant_for_another_picture_is_dropped(models: Models, session: 
     sent = gesture(session, place=[0.5, 0.5])
     assert not list(Tools(models).pick(sent, session.remounted()))
     stroke = gesture(session, points=[[0.5, 0.5]], radius=4)
-    assert not list(Tools(models).paint_back(stroke, [], session.remounted()))
+    assert not list(Tools(models).paint_back(stroke, "", session.remounted()))
 
 
 @pytest.mark.parametrize("sent", ["", "{}", "[1]", '{"id": 1, "version": 1, "place": [1e9, 0]}',
                                   '{"id": 1, "version": 1, "evil": 2}'])  # fmt: skip
 def test_nonsense_is_told_in_words(models: Models, session: Session, sent: str) -> None:
     for callback in (
-        Tools(models).pick(sent, session), Tools(models).paint_back(sent, [], session)
+        Tools(models).pick(sent, session), Tools(models).paint_back(sent, "", session)
     ):  # fmt: skip
         with pytest.raises(EngineError, match="unreadable; reload"):
             list(callback)
@@ -94,7 +95,7 @@ def test_painting_back_is_a_step_of_the_history(models: Models, session: Session
     request = EditRequest(task="inpaint")
     session = session._push(0, Moment(session.vault.hold(after), "Edit", request=request))
     sent = gesture(session, points=[[0.1, 0.5], [0.9, 0.5]], radius=6)
-    [screen] = Tools(models).paint_back(sent, [], session)
+    [screen] = Tools(models).paint_back(sent, "", session)
     session = screen["session"]
     assert (session.at, session.picture.caption) == (2, original.CAPTION)
     back = np.asarray(session.picture.image)
@@ -114,15 +115,15 @@ def test_painting_back_keeps_the_mask_and_the_regions(
     after = Image.effect_noise(SIZE, 80).convert("RGB")
     session = session._push(0, Moment(session.vault.hold(after), "Edit", request=request))
     session = session.marked(half, "bird")
-    canvas.painted(spot).save(tmp_path / "layer.png")
+    painted = data_url(canvas.painted(spot))
     sent = gesture(session, points=[[0.1, 0.5], [0.9, 0.5]], radius=6)
-    [screen] = Tools(models).paint_back(sent, [str(tmp_path / "layer.png")], session)
+    [screen] = Tools(models).paint_back(sent, painted, session)
     now = screen["session"].picture
     assert [region.label for region in now.regions] == ["bird"] and "bird" in screen["regions"]
     assert now.mask is not None and now.mask.getbbox() == (60, 10, 80, 30)
     assert now.request is None and now.caption == original.CAPTION
     sent = gesture(screen["session"], points=[[0.2, 0.2]], radius=3)
-    [again] = Tools(models).paint_back(sent, [str(tmp_path / "layer.png")], screen["session"])
+    [again] = Tools(models).paint_back(sent, painted, screen["session"])
     assert len(again["session"].picture.regions) == 1
 
 

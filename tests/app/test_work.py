@@ -21,6 +21,7 @@ from app.session import Marked, Run, Session, Variation
 from engine.errors import ImageError, MaskError, RequestError
 from engine.pixels import open_image, read_request
 from engine.request import EditOptions, EditRequest, Region
+from tests.app.layers import layer
 from tests.app.waiting import becomes_free
 from tests.pictures import lab_free_profile, noisy_rgb
 from tests.tiny import tiny_editor
@@ -37,15 +38,6 @@ def handlers() -> Handlers:
 def photo(tmp_path: Path) -> str:
     noisy_rgb(60, 40).save(tmp_path / "photo.png")
     return str(tmp_path / "photo.png")
-
-
-def layers(tmp_path: Path, *boxes: tuple[int, int, int, int]) -> list[str]:
-    layer = Image.new("RGBA", (60, 40), (0, 0, 0, 0))
-    for box in boxes:
-        layer.paste((255, 45, 120, 140), box)
-    path = tmp_path / f"layer-{len(list(tmp_path.iterdir()))}.png"
-    layer.save(path)
-    return [str(path)]
 
 
 LEFT, RIGHT = (5, 10, 25, 30), (35, 10, 55, 30)
@@ -81,7 +73,7 @@ def begin(handlers: Handlers, photo: str | None = None, recalled: Any = None) ->
     return session
 
 
-def run(handlers: Handlers, session: Session, painted: list[str], task: str = "inpaint",
+def run(handlers: Handlers, session: Session, painted: str, task: str = "inpaint",
         label: str | None = None, **fields: Any) -> Session:  # fmt: skip
     ticket = last(handlers.runs.prepare("", session))["ticket"]
     screens = handlers.runs.run(ticket, painted, session, task, label, None, **fields)
@@ -95,7 +87,7 @@ def test_a_page_that_is_opened_again_finds_picture_mask_history_settings_and_res
     handlers: Handlers, photo: str, tmp_path: Path
 ) -> None:
     session = begin(handlers, photo)
-    session = run(handlers, session, layers(tmp_path, LEFT), seed="3", variations=2)
+    session = run(handlers, session, layer(LEFT), seed="3", variations=2)
     session = remembered(handlers, handlers.use("inpaint", session))[-1]["session"]
     fields = {"task": "edit_class", "label": "bird", "seed": "12", "variations": 4}
     screens = remembered(handlers, handlers.opened({"key": session.key, "fields": fields}))
@@ -126,7 +118,7 @@ def test_a_run_goes_on_for_the_page_that_is_opened_again(
     session = begin(handlers, photo)
     ticket = last(handlers.runs.prepare("", session))["ticket"]
     fields = {"extend-right": "200%", "seed": "5"}
-    left = handlers.runs.run(ticket, [], session, "outpaint", None, None, **fields)
+    left = handlers.runs.run(ticket, "", session, "outpaint", None, None, **fields)
     remembered(handlers, (next(left) for _ in range(2)))
     left.close()  # the page is reloaded
     screens = remembered(handlers, handlers.opened({"key": session.key}))
@@ -142,7 +134,7 @@ def test_a_run_whose_page_does_not_come_back_ends(
     session = begin(handlers, photo)
     ticket = last(handlers.runs.prepare("", session))["ticket"]
     fields = {"extend-right": "400%", "extend-bottom": "400%", "variations": 8}
-    left = handlers.runs.run(ticket, [], session, "outpaint", None, None, **fields)
+    left = handlers.runs.run(ticket, "", session, "outpaint", None, None, **fields)
     next(left)
     next(left)
     left.close()
@@ -156,7 +148,7 @@ def test_a_duplicated_page_does_not_take_the_run_of_the_other(
     monkeypatch.setattr(runs_module, "TAKE_OVER", 0.05)
     session = begin(handlers, photo)
     ticket = last(handlers.runs.prepare("", session))["ticket"]
-    here = handlers.runs.run(ticket, [], session, "outpaint", None, None, **{"extend-right": "50%"})
+    here = handlers.runs.run(ticket, "", session, "outpaint", None, None, **{"extend-right": "50%"})
     remembered(handlers, (next(here) for _ in range(1)))
     other = remembered(handlers, handlers.opened({"key": session.key}))
     assert not any("ticket" in screen for screen in other)
@@ -167,10 +159,10 @@ def test_what_happens_during_a_run_is_not_undone_by_its_end(
     handlers: Handlers, photo: str, tmp_path: Path
 ) -> None:
     session = begin(handlers, photo)
-    session = run(handlers, session, layers(tmp_path, LEFT), seed="1")
+    session = run(handlers, session, layer(LEFT), seed="1")
     session = remembered(handlers, handlers.use("inpaint", session))[-1]["session"]
     ticket = last(handlers.runs.prepare("", session))["ticket"]
-    under_way = handlers.runs.run(ticket, layers(tmp_path, RIGHT), session, "inpaint", None, None)
+    under_way = handlers.runs.run(ticket, layer(RIGHT), session, "inpaint", None, None)
     started = remembered(handlers, (next(under_way) for _ in range(1)))[0]["session"]
     remembered(handlers, handlers.undo(started))
     after = remembered(handlers, under_way)[-1]["session"]
@@ -186,7 +178,7 @@ def test_a_run_in_line_says_how_many_are_before_it(
 ) -> None:
     session = begin(handlers, photo)
     ticket = last(handlers.runs.prepare("", session))["ticket"]
-    waiting = handlers.runs.run(ticket, layers(tmp_path, LEFT), session, "inpaint", None, None)
+    waiting = handlers.runs.run(ticket, layer(LEFT), session, "inpaint", None, None)
     with handlers.models.alone():
         texts = [str(next(waiting)["status"]) for _ in range(2)]
         assert "1 run is before yours" in texts[1]
@@ -204,7 +196,7 @@ def test_a_run_in_line_says_how_many_are_before_it(
 def test_more_like_this_keeps_the_first_scales_and_nests(
     handlers: Handlers, photo: str, tmp_path: Path
 ) -> None:
-    session = run(handlers, begin(handlers, photo), layers(tmp_path, LEFT), seed="7",
+    session = run(handlers, begin(handlers, photo), layer(LEFT), seed="7",
                   guidance="", temperature="1.25")  # fmt: skip
     # painted meanwhile: a re-roll is about the mask of its run
     session = session.masked(mask(RIGHT))
@@ -228,12 +220,12 @@ def test_more_like_this_keeps_the_first_scales_and_nests(
 def test_a_kept_variation_is_marked_and_downloaded_without_being_used(
     handlers: Handlers, photo: str, tmp_path: Path
 ) -> None:
-    session = run(handlers, begin(handlers, photo), layers(tmp_path, LEFT), seed="7", variations=2)
+    session = run(handlers, begin(handlers, photo), layer(LEFT), seed="7", variations=2)
     screen = last(handlers.keep(session.chose(1)))
     captions = [caption for _, caption in screen["results"]["value"]]
     assert captions[:2] == ["#1 · seed 7", "★ #2 · seed 8"]
     assert screen["keep"]["value"] == "Kept"
-    session = run(handlers, screen["session"], layers(tmp_path, RIGHT), seed="20")
+    session = run(handlers, screen["session"], layer(RIGHT), seed="20")
     path = last(handlers.download("PNG", last(handlers.choose(1, session))["session"]))["file"]
     assert '"seed":8' in (read_request(open_image(path)) or "")
     assert len(session.moments) == 1
@@ -242,14 +234,14 @@ def test_a_kept_variation_is_marked_and_downloaded_without_being_used(
 def test_a_result_says_its_seed_its_place_among_the_others_and_its_time(
     handlers: Handlers, photo: str, tmp_path: Path
 ) -> None:
-    session = run(handlers, begin(handlers, photo), layers(tmp_path, LEFT), seed="7", variations=2)
+    session = run(handlers, begin(handlers, photo), layer(LEFT), seed="7", variations=2)
     screen = last(handlers.choose(1, session))
     text = screen["result-note"]
     first, second = (v.score for v in session.results)
     assert ("best match of 2" if second >= first else "2nd best of 2") in text
     assert "#2 · seed 8" in text and " s of " in text
     assert "how likely the model finds it" in text and f"Score {second:.2f}" in text
-    alone = run(handlers, session, layers(tmp_path, LEFT), seed="7", variations=1)
+    alone = run(handlers, session, layer(LEFT), seed="7", variations=1)
     assert "best" not in last(handlers.choose(0, alone))["result-note"]
 
 
@@ -277,9 +269,9 @@ def test_regions_are_painted_one_after_the_other_and_edited_together(
     handlers: Handlers, photo: str, tmp_path: Path
 ) -> None:
     session = begin(handlers, photo)
-    screen = last(handlers.add_region(layers(tmp_path, LEFT), "bird", session))
+    screen = last(handlers.add_region(layer(LEFT), "bird", session))
     assert "bird" in screen["regions"] and screen["session"].picture.mask is None
-    session = run(handlers, screen["session"], layers(tmp_path, RIGHT), "edit_class", "boat",
+    session = run(handlers, screen["session"], layer(RIGHT), "edit_class", "boat",
                   seed="7")  # fmt: skip
     saved = last(handlers.download("PNG", session))["file"]
     regions = (Region(mask=mask(LEFT), label="bird"), Region(mask=mask(RIGHT), label="boat"))
@@ -293,11 +285,11 @@ def test_a_region_needs_a_class_and_some_paint_and_can_be_taken_away(
 ) -> None:
     session = begin(handlers, photo)
     with pytest.raises(RequestError, match="choose a class"):
-        last(handlers.add_region(layers(tmp_path, LEFT), "", session))
+        last(handlers.add_region(layer(LEFT), "", session))
     with pytest.raises(MaskError, match="mask is empty"):
-        last(handlers.add_region(layers(tmp_path), "bird", session))
-    session = last(handlers.add_region(layers(tmp_path, LEFT), "bird", session))["session"]
-    screen = last(handlers.remove_region(0, layers(tmp_path, RIGHT), session))
+        last(handlers.add_region(layer(), "bird", session))
+    session = last(handlers.add_region(layer(LEFT), "bird", session))["session"]
+    screen = last(handlers.remove_region(0, layer(RIGHT), session))
     assert screen["regions"] == "" and screen["session"].picture.regions == ()
     assert screen["session"].picture.mask.getbbox() == RIGHT
 
@@ -319,10 +311,10 @@ def test_regions_are_shown_in_their_colours() -> None:
 def test_a_saved_project_opens_in_the_same_window_and_in_another(
     handlers: Handlers, photo: str, tmp_path: Path
 ) -> None:
-    session = run(handlers, begin(handlers, photo), layers(tmp_path, LEFT), seed="7")
+    session = run(handlers, begin(handlers, photo), layer(LEFT), seed="7")
     session = last(handlers.use("inpaint", session))["session"]
     screens = handlers.save_project(
-        layers(tmp_path, RIGHT), session, "outpaint", "bird", None, **{"extend-left": "9"}
+        layer(RIGHT), session, "outpaint", "bird", None, **{"extend-left": "9"}
     )
     file = last(screens)["file"]
     assert Path(file).name == "photo.varpaint"
@@ -341,7 +333,7 @@ def test_opening_a_picture_that_varpaint_saved_restores_its_settings(
 ) -> None:
     given = {"seed": "7", "variations": 3, "temperature": "1.5", "structure": "2",
              "coverage": "0.25", "anchor": "no", "fill": "mirror"}  # fmt: skip
-    session = run(handlers, begin(handlers, photo), layers(tmp_path, LEFT), "edit_class", "bird",
+    session = run(handlers, begin(handlers, photo), layer(LEFT), "edit_class", "bird",
                   **given)  # fmt: skip
     file = last(handlers.download("PNG", session))["file"]
     screen = last(handlers.open_picture(file, "inpaint", begin(handlers)))
@@ -394,7 +386,7 @@ def test_alpha_exif_and_icc_go_into_every_format_that_can_hold_them(
     profile = lab_free_profile()
     image.save(tmp_path / "photo.png", exif=exif, icc_profile=profile)
     session = begin(handlers, str(tmp_path / "photo.png"))
-    session = run(handlers, session, layers(tmp_path, RIGHT), seed="7")
+    session = run(handlers, session, layer(RIGHT), seed="7")
     saved = open_image(last(handlers.download(form, session))["file"])
     assert saved.mode == kept
     assert saved.getexif().get(0x010E) == "a description"

@@ -1,0 +1,23 @@
+"""The canvas's layer as a page sends it."""
+
+from __future__ import annotations
+
+import base64
+
+from PIL import Image
+
+from tests.pictures import png_bytes
+
+Box = tuple[int, int, int, int]
+
+
+def data_url(layer: Image.Image) -> str:
+    return "data:image/png;base64," + base64.b64encode(png_bytes(layer)).decode()
+
+
+def layer(*boxes: Box, size: tuple[int, int] = (60, 40), alpha: int = 140) -> str:
+    """Boxes (left, top, right, bottom) in the brush's colour, half-transparent like its own."""
+    picture = Image.new("RGBA", size, (0, 0, 0, 0))
+    for box in boxes:
+        picture.paste((255, 45, 120, alpha), box)
+    return data_url(picture)
