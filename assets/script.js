@@ -269,15 +269,24 @@
   }, true);
 
   // ---- when the canvas can be painted on ----------------------------------------------------
-  /* Given a new value, the editor loads the picture and its layers up to twice, and what is painted
-     in between is lost. So until a version of the canvas is ready, each is loaded once. */
+  /* Given a new value, the editor loads the picture and its layers up to twice, the second time as
+     late as a second after the first, and what is painted in between is lost. So each is loaded
+     once; another version of the canvas is another editor. */
   const loads = { pictures: 0, layers: 0, under: 0, last: 0, once: new Map() };
   const counted = { add_image_from_url: "pictures", add_layers_from_url: "layers" };
-  /* A layer that comes before the editor took on the picture's size is put in the wrong place. */
+  /* A layer that comes before the editor took on the picture's size is put in the wrong place; and
+     one of a blank canvas that the editor left in its container keeps it from taking that on. */
   async function fitting(editor) {
     const size = $("#canvas")?.className.match(/size-(\d+)x(\d+)/);
-    for (let tries = 0; size && tries < 500; tries++) {
-      const bounds = editor.image_container?.getLocalBounds();
+    const container = editor.image_container, manager = editor.layer_manager;
+    for (let tries = 0; size && tries < 300; tries++) {
+      const known = new Set(manager?.layers?.map((layer) => layer.container));
+      for (const child of [...(container?.children ?? [])]) {
+        if (manager?.background_layer && child !== manager.background_layer && !known.has(child)) {
+          container.removeChild(child);
+        }
+      }
+      const bounds = container?.getLocalBounds();
       if (bounds && Math.abs(bounds.width - size[1]) < 1 && Math.abs(bounds.height - size[2]) < 1) return;
       await new Promise((done) => setTimeout(done, 16));
     }

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-PATIENCE = 180_000  # milliseconds
+PATIENCE = 60_000  # milliseconds
 HARMLESS = (
     "Failed to load resource",
 )
