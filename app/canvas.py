@@ -9,7 +9,8 @@ the page, three pictures each time, stays empty (script.js). What is painted is 
 
 An editor that is given a new value loads its picture and its layers up to twice, and what is
 painted in between is lost. So a new picture is put on by ``gr.render`` (layout.py) with a new
-version number, and the page's script lets each load once and marks the version as ready.
+version number; the page's script lets each load once, after the editor took on the picture's
+size, and marks the version as ready.
 """
 
 from __future__ import annotations
