@@ -107,13 +107,8 @@ def read_mask(painted: str, size: tuple[int, int]) -> Image.Image | None:
     """
     if not painted:
         return None
-    head, _, body = painted.partition(",")
-    unreadable = MaskError("the canvas sent no readable mask; press Clear mask and paint again")
-    if head != PNG_URL or len(body) > MAX_SENT:
-        raise unreadable
     try:
-        file = io.BytesIO(base64.b64decode(body, validate=True))
-        with Image.open(file, formats=["PNG"]) as layer:
+        with sent_picture(painted) as layer:
             if layer.size != size:
                 raise MaskError(
                     f"the canvas holds {layer.width}x{layer.height} pixels, the picture "
@@ -121,8 +116,19 @@ def read_mask(painted: str, size: tuple[int, int]) -> Image.Image | None:
                 )
             alpha = np.asarray(layer.convert("RGBA").getchannel("A")) > 0
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        raise unreadable from None
+        raise MaskError(
+            "the canvas sent no readable mask; press Clear mask and paint again"
+        ) from None
     return to_picture(alpha) if alpha.any() else None
+
+
+def sent_picture(url: str, longest: int = MAX_SENT) -> Image.Image:
+    """The PNG that a page sent as a data URL, its pixels not read yet. ValueError, OSError or
+    SyntaxError if it is none, or longer than ``longest`` characters."""
+    head, _, body = url.partition(",")
+    if head != PNG_URL or len(body) > longest:
+        raise ValueError("no PNG of that length")
+    return Image.open(io.BytesIO(base64.b64decode(body, validate=True)), formats=("PNG",))
 
 
 def full_size(mask: Image.Image, size: tuple[int, int]) -> Image.Image:

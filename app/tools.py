@@ -91,8 +91,8 @@ class Tools:
         scale = moment.size[0] / canvas.proxy_size(moment.size)[0]
         mask = original.stroke(asked.points, asked.radius * scale, moment.size)
         picture = original.painted_back(moment.image, source.image, corner, mask)
-        mask_now = read_painted(painted, session, required=False)
-        after = session.masked(mask_now).edited(picture, original.CAPTION)
+        remembered = session.masked(read_painted(painted, session, required=False))
+        after = remembered.edited(picture, original.CAPTION)
         yield {
             **screens.of_session(after),
             "status": markup.status("The original is back there.", "done"),
@@ -161,15 +161,12 @@ def _as_url(mask: Any) -> str:
     alpha = canvas.to_picture(mask)
     stream = io.BytesIO()
     Image.merge("LA", (Image.new("L", alpha.size, 255), alpha)).save(stream, "PNG")
-    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
+    return f"{canvas.PNG_URL}," + base64.b64encode(stream.getvalue()).decode()
 
 
 def _mask_of(url: str) -> Image.Image:
     """The small picture of the mask that the page sent; ValueError, OSError if it is none."""
-    head, _, data = url.partition(",")
-    if head != "data:image/png;base64" or len(data) > LONGEST:
-        raise ValueError("no mask")
-    image = Image.open(io.BytesIO(base64.b64decode(data, validate=True)), formats=("PNG",))
+    image = canvas.sent_picture(url, LONGEST)
     if image.width * image.height > FINEST:
         raise ValueError("too large")
     return image.convert("L").point(lambda value: 255 if value >= 128 else 0)

@@ -269,9 +269,8 @@
   }, true);
 
   // ---- when the canvas can be painted on ----------------------------------------------------
-  /* Given a new value, the editor loads the picture and its layers up to twice, the second time as
-     late as a second after the first, and what is painted in between is lost. So each is loaded
-     once; another version of the canvas is another editor. */
+  /* Given a new value, the editor loads the picture and its layers up to twice, and what is painted
+     in between is lost. So until a version of the canvas is ready, each is loaded once. */
   const loads = { pictures: 0, layers: 0, under: 0, last: 0, once: new Map() };
   const counted = { add_image_from_url: "pictures", add_layers_from_url: "layers" };
   /* A layer that comes before the editor took on the picture's size is put in the wrong place; and

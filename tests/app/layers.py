@@ -6,13 +6,14 @@ import base64
 
 from PIL import Image
 
+from app.canvas import PNG_URL
 from tests.pictures import png_bytes
 
 Box = tuple[int, int, int, int]
 
 
 def data_url(layer: Image.Image) -> str:
-    return "data:image/png;base64," + base64.b64encode(png_bytes(layer)).decode()
+    return f"{PNG_URL}," + base64.b64encode(png_bytes(layer)).decode()
 
 
 def layer(*boxes: Box, size: tuple[int, int] = (60, 40), alpha: int = 140) -> str:

@@ -106,7 +106,7 @@ def test_the_decoder_learns_from_redrawn_pictures(
     """Training with a transformer reconstructs the redrawn better than training without one."""
     decibels = []
     for name, transformer in (("with", var_file), ("without", None)):
-        budget = Budget(steps=100)
+        budget = Budget(steps=150)
         train_vqvae(picture_folder, tmp_path / name, spec=TINY, budget=budget,
                     options=OPTIONS, transformer=transformer)  # fmt: skip
         vqvae = load_trained_vqvae(tmp_path / name / "checkpoint.pt")
@@ -116,7 +116,7 @@ def test_the_decoder_learns_from_redrawn_pictures(
             assert trainer.redrawers is not None
             with torch.no_grad():
                 decibels.append(trainer.evaluate_redrawn(trainer.redrawers[1])[0])
-    assert decibels[0] > decibels[1] + 0.2
+    assert decibels[0] > decibels[1] + 0.3
 
 
 def test_a_resumed_run_with_a_transformer_equals_an_uninterrupted_one(
