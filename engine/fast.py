@@ -65,7 +65,9 @@ def keys_and_values(
         everything = [quantizer.next_input(k, features) for k in range(1, len(maps))]
         inputs = F.pad(torch.cat(everything, dim=1), (0, 1), value=1.0)  # and all of it is known
     weight = var.head.weight
-    cache = KVCache(var.spec, len(labels), device=weight.device, dtype=weight.dtype)
+    cache = KVCache(
+        var.spec, len(labels), device=weight.device, dtype=weight.dtype, whole=True
+    )
     condition = var.condition(labels)
     nothing = torch.zeros(1, dtype=torch.long, device=weight.device)
     inputs = inputs.expand(len(labels), -1, -1)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from engine.allocator import keep_freed_memory
 from engine.checkpoint import load_pair
 from engine.device import choose_device, choose_precision
 from engine.editor import Editor
@@ -42,6 +43,8 @@ def load_editor(
     pack(loaded.var)
     if where.type == "cuda" and free_memory(where.type) < TIGHT:
         loaded.var.move_modulation(torch.device("cpu"))
+    if where.type == "cpu":
+        keep_freed_memory()
     if compiled:
         compile_blocks(loaded.var)
     return Editor(

@@ -12,7 +12,9 @@ from torch import Tensor
 
 from engine.model import attention
 from engine.model.attention import attend_by_scale, choose_attention, sdpa, xformers_attention
-from engine.spec import scale_bounds
+from engine.model.blocks import stored
+from engine.model.var import KVCache
+from engine.spec import VARSpec, scale_bounds
 
 
 def tensors(n: int, m: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
@@ -134,3 +136,27 @@ def test_on_a_gpu_xformers_equals_sdpa() -> None:
     q, k, v = (t.cuda() for t in tensors(40, 80, torch.float16))
     ours = choose_attention(torch.device("cuda"))(q, k, v, 1.0)
     torch.testing.assert_close(ours, sdpa(q, k, v, 1.0), atol=2e-3, rtol=1e-2)
+
+
+def test_keys_beyond_the_end_of_the_store_are_attended_to_but_not_kept():
+    store = torch.zeros(1, 5, 2, 64)
+    first, second = torch.randn(1, 3, 2, 64), torch.randn(1, 4, 2, 64)
+    assert stored(store, first, slice(0, 3)) is store
+    everything = stored(store, second, slice(3, 7))
+    assert torch.equal(everything, torch.cat([first, second], dim=1))
+    assert torch.equal(store, everything[:, :5])
+
+
+def test_some_positions_of_a_store_are_overwritten():
+    store, new = torch.zeros(1, 5, 2, 64), torch.randn(1, 2, 2, 64)
+    assert torch.equal(stored(store, new, torch.tensor([4, 1]))[:, [4, 1]], new)
+    assert torch.equal(store[:, [0, 2, 3]], torch.zeros(1, 3, 2, 64))
+
+
+def test_the_last_scale_has_a_place_in_whole_caches_only():
+    spec = VARSpec(depth=2, width=64, scales=(1, 2, 3), num_classes=4)
+    made = [
+        KVCache(spec, 1, device=torch.device("cpu"), dtype=torch.float32, whole=whole)
+        for whole in (False, True)
+    ]
+    assert [each.store.shape[3] for each in made] == [1 + 4, 1 + 4 + 9]

@@ -21,6 +21,7 @@ import torch
 from PIL import Image
 
 from engine import fast, generation
+from engine.allocator import keep_freed_memory
 from engine.architecture import skeleton_var, skeleton_vqvae
 from engine.benchmark.meter import Clock, weight_bytes
 from engine.benchmark.plain import plain_edit
@@ -89,6 +90,8 @@ def networks(case: Case) -> tuple[VQVAE, VAR]:
     if case.implementation == OURS:
         channels_last(vqvae)
         pack(var)
+        if device.type == "cpu":
+            keep_freed_memory()
     return vqvae, var
 
 

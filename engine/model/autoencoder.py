@@ -16,6 +16,16 @@ from engine.model.normalization import group_norm
 from engine.spec import VQVAESpec
 
 
+def silu(x: Tensor) -> Tensor:
+    """SiLU of a tensor that nobody else needs, in its own memory where no gradient is asked for."""
+    return F.silu(x, inplace=not torch.is_grad_enabled())
+
+
+def total(x: Tensor, shortcut: Tensor) -> Tensor:
+    """``x + shortcut``, in the memory of ``x`` where no gradient is asked for."""
+    return x + shortcut if torch.is_grad_enabled() else x.add_(shortcut)
+
+
 class ResnetBlock(nn.Module):
     """GroupNorm, SiLU, 3x3 convolution, twice, with a shortcut."""
 
@@ -28,9 +38,12 @@ class ResnetBlock(nn.Module):
         self.nin_shortcut = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.conv1(F.silu(self.norm1(x)))
-        h = self.conv2(F.silu(self.norm2(h)))
-        return cast(Tensor, self.nin_shortcut(x) + h)
+        h = x
+        for norm, conv in ((self.norm1, self.conv1), (self.norm2, self.conv2)):
+            h = norm(h)  # each in the name of the one before, which is let go of
+            h = silu(h)
+            h = conv(h)
+        return total(h, self.nin_shortcut(x))
 
 
 class AttentionBlock(nn.Module):
@@ -48,7 +61,7 @@ class AttentionBlock(nn.Module):
         q, k, v = qkv.transpose(2, 3).unbind(1)  # (B, HW, C) each
         out = F.scaled_dot_product_attention(q[:, None], k[:, None], v[:, None])[:, 0]
         out = out.transpose(1, 2).reshape(batch, channels, height, width)
-        return cast(Tensor, x + self.proj_out(out))
+        return total(self.proj_out(out), x)
 
 
 class Downsample(nn.Module):
@@ -154,7 +167,7 @@ class Encoder(nn.Module):
         h = self.conv_in(F.pixel_unshuffle(x, self.stem) if self.stem > 1 else x)
         for level in self.down:
             h = level(h)
-        return cast(Tensor, self.conv_out(F.silu(self.norm_out(self.mid(h)))))
+        return cast(Tensor, self.conv_out(silu(self.norm_out(self.mid(h)))))
 
 
 class Decoder(nn.Module):
@@ -191,7 +204,7 @@ class Decoder(nn.Module):
         h = self.mid(self.conv_in(z))
         for level in reversed(self.up):
             h = level(h)
-        h = self.conv_out(F.silu(self.norm_out(h)))
+        h = self.conv_out(silu(self.norm_out(h)))
         if self.stem > 1:
             h = F.pixel_shuffle(h, self.stem)
         return cast(Tensor, h if self.linear is None else h + self.linear(z))

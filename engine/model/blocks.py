@@ -38,6 +38,20 @@ def modulated_norm(x: Tensor, scale: Tensor, shift: Tensor, dtype: torch.dtype) 
     return torch.addcmul(shift, normed, 1 + scale).to(dtype)
 
 
+def stored(store: Tensor, new: Tensor, place: slice | Tensor) -> Tensor:
+    """Everything to attend to, (B, >= m, H, D): ``store`` with the ``new`` at their ``place``.
+
+    What lies beyond the store's end is in the result only.
+    """
+    if isinstance(place, Tensor):
+        return store.index_copy_(1, place, new)
+    room = store.shape[1] - place.start
+    store[:, place] = new[:, :room]
+    if new.shape[1] <= room:
+        return store
+    return torch.cat([store[:, : place.start], new], dim=1)
+
+
 class SelfAttention(nn.Module):
     """Multi-head attention, optionally over l2-normalised q and k with a learned scale."""
 
@@ -99,13 +113,7 @@ class SelfAttention(nn.Module):
     ) -> Tensor:
         k, v = self.keys_values(x)
         if store is not None:
-            keys, values = store
-            if isinstance(place, slice):
-                keys[:, place], values[:, place] = k, v
-            else:
-                keys.index_copy_(1, place, k)
-                values.index_copy_(1, place, v)
-            k, v = keys, values
+            k, v = stored(store[0], k, place), stored(store[1], v, place)
         q = self.queries(x if rows is None else x[:, rows])
         out = attend_by_scale(self.attention, q, k, v, self.scale, segments)  # (B, n, H, D)
         return cast(Tensor, self.proj(out.flatten(2)))

@@ -53,10 +53,22 @@ class Condition:
 
 
 class KVCache:
-    """Preallocated keys and values of every block: (B, L, H, D) each, filled front to back."""
+    """Preallocated keys and values of every block: (B, L, H, D) each, filled front to back.
 
-    def __init__(self, spec: VARSpec, batch: int, *, device: torch.device, dtype: torch.dtype):
-        shape = (spec.depth, 2, batch, spec.num_tokens, spec.heads, HEAD_SIZE)
+    Only the last scale reads its own, once, so they have no place here unless it is ``whole``.
+    """
+
+    def __init__(
+        self,
+        spec: VARSpec,
+        batch: int,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        whole: bool = False,
+    ):
+        tokens = spec.num_tokens if whole else spec.bounds[-1][0]
+        shape = (spec.depth, 2, batch, tokens, spec.heads, HEAD_SIZE)
         self.store = torch.empty(shape, device=device, dtype=dtype)
         self.length = 0
 
@@ -211,7 +223,7 @@ class VAR(nn.Module):
             assert first == 0, "without a cache a run starts at the first scale"
         else:
             assert cache.length >= start, "coarser scales have not been run"
-            cache.length = max(cache.length, bounds[last][1])
+            cache.length = max(cache.length, min(bounds[last][1], cache.store.shape[3]))
         final = len(self.blocks) - 1
         for index, block in enumerate(self.blocks):
             pruned = rows if index == final else None

@@ -1,0 +1,50 @@
+"""Freed memory stays with the process, where the C library can be told so."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from engine import allocator
+
+COUNT_FAULTS = """
+import ctypes, resource, sys
+import torch
+from engine.allocator import keep_freed_memory
+# How a process begins; glibc raises this threshold with use, by luck as it were.
+assert ctypes.CDLL(None).mallopt(-3, 128 * 1024)
+if sys.argv[1] == "keep":
+    assert keep_freed_memory()
+def work():
+    for _ in range(3):  # maps are made, filled and dropped
+        maps = [torch.ones(5_000_000) for _ in range(4)]
+        del maps
+work()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+work()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
+def test_pages_are_not_made_anew_for_each_map():
+    def faults(how: str) -> int:
+        command = [sys.executable, "-c", COUNT_FAULTS, how]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return int(done.stdout)
+
+    assert faults("keep") < faults("leave") / 10
+
+
+def test_elsewhere_nothing_is_asked_for(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert not allocator.keep_freed_memory()
+
+
+def test_a_c_library_without_these_functions_is_left_alone(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(allocator.ctypes, "CDLL", lambda name: object())
+    assert not allocator.keep_freed_memory()
