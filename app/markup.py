@@ -24,6 +24,7 @@ REGION_COLOURS = (  # apart from each other and from the mask's pink; for light 
     (255, 109, 77), (90, 75, 216), (132, 204, 22), (180, 83, 9), (20, 184, 166), (148, 163, 184),
 )  # fmt: skip
 
+PREVIEW_SIDE = 960  # pixels of a row of live previews, for dense screens too
 GET = "python -m engine models download"
 MODEL_WORDS = (
     "The bundled model knows stickers and scenery, and needs next to nothing. For photos of the "
@@ -99,8 +100,10 @@ def data_url(image: Image.Image, side: int = 1024) -> str:
 def preview(images: Sequence[Image.Image], scales: Sequence[int], grown: Sequence[str]) -> str:
     """The picture as it grows: every variation, and below them how far it is."""
     columns = 1 if len(images) == 1 else 2 if len(images) <= 4 else 3 if len(images) <= 9 else 4
+    side = PREVIEW_SIDE // columns
     cells = "".join(
-        f'<img alt="Variation {i + 1}" src="{data_url(image)}">' for i, image in enumerate(images)
+        f'<img alt="Variation {i + 1}" src="{data_url(image, side)}">'
+        for i, image in enumerate(images)
     )
     return (
         f'<div class="grow" data-scale="{len(grown)}"><div class="cells c{columns}">{cells}</div>'

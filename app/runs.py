@@ -18,6 +18,7 @@ import gradio as gr
 
 from app import forms, markup, screens
 from app.clock import Clock
+from app.live import Live
 from app.models import Models
 from app.screens import Screen
 from app.session import Moment, Session
@@ -207,7 +208,7 @@ class Runs:
                     yield self._cancelled(session)
                     return
                 if kind == "step":
-                    yield news
+                    yield news | self._newer(job)
                     continue
                 self._jobs.pop(ticket, None)
                 if kind == "error":
@@ -220,6 +221,15 @@ class Runs:
         except GeneratorExit:
             self._leave(ticket, job)
             raise
+
+    @staticmethod
+    def _newer(job: Job) -> Screen:
+        """What came in while the page was busy with older news of the same kind."""
+        newest: Screen = {}
+        with job.news.mutex:  # its reader is here, so nothing but a writer can come between
+            while job.news.queue and job.news.queue[0][0] == "step":
+                newest |= job.news.queue.popleft()[1]
+        return newest
 
     def _leave(self, ticket: str, job: Job) -> None:
         """The page is gone: wait for it to come back, then cancel."""
@@ -242,13 +252,13 @@ class Runs:
                     return
                 editor = self._models.editor(request.model)
                 steps = editor.steps(request)
-                clock = Clock(editor.scales)
+                clock, live = Clock(editor.scales), Live()
                 grown: list[str] = []
                 try:
                     for step in steps:
                         if job.cancelled.is_set():
                             return
-                        screen = screens.of_step(step, editor.scales, grown, clock)
+                        screen = screens.of_step(step, editor.scales, grown, clock, live)
                         if step.result is not None:
                             news = (step.result, tuple(editor.scales), tuple(grown))
                             job.news.put(("result", news))

@@ -16,6 +16,7 @@ from PIL import Image
 
 from app import canvas, clock, markup
 from app.clock import Clock
+from app.live import Live
 from app.session import Marked, Session, Variation
 from app.vault import Held
 
@@ -189,10 +190,12 @@ def thumb(held: Held) -> Image.Image:
     return _thumbs[held]
 
 
-def of_step(step: Any, scales: tuple[int, ...], grown: list[str], clock_: Clock) -> Screen:
+def of_step(
+    step: Any, scales: tuple[int, ...], grown: list[str], clock_: Clock, live: Live
+) -> Screen:
     """What a step shows; ``grown`` collects small pictures of the frame's scales."""
     done = list(scales).index(step.scale) + 1 if step.scale in scales else step.index + 1
-    images = step.previews()
+    images = live.pictures(step)
     del grown[done - 1 :]
     while images and len(grown) < done:  # scales that were kept whole give no step
         grown.append(markup.data_url(images[0], LADDER_SIDE))

@@ -479,24 +479,38 @@ class Editor:
         return best_first(scores)[: job.request.options.variations]
 
     def _preview(
-        self, job: Job, painting: Painting, frames: list[Frame], scale: ScaleStep
+        self,
+        job: Job,
+        painting: Painting,
+        frames: list[Frame],
+        scale: ScaleStep,
+        count: int | None,
     ) -> list[Image.Image]:
+        variations, total = job.request.options.variations, len(job.seeds)
+        wanted = min(count or variations, variations)
+        # Until something is drawn one picture stands for all variations.
+        alike = len(scale.feature_map) == len(frames) == len(painting.canvases) == 1
+        different = 1 if alike else wanted
+        some = scale.feature_map[: -(-different * len(scale.feature_map) // total)]
         pictures = None
         if self._decodes_slowly:
             known = coverage(torch.from_numpy(frames[0].mask), self.scales[-1]) == 0
             pictures = rough_pictures(scale.feature_map, [f.pixels for f in frames], known)
         if pictures is None:
-            pictures = self.runner.decode(scale.feature_map)
-        pictures = for_each(pictures, len(job.seeds))
-        shown = painting.preview(frames, pictures, job.rule, PREVIEW_SIDE)
-        return shown[: job.request.options.variations]
+            pictures = self.runner.decode(some)
+            pictures += pictures[-1:] * (len(scale.feature_map) - len(some))  # not to be shown
+        pictures = for_each(pictures, total)
+        shown = painting.preview(frames, pictures, job.rule, PREVIEW_SIDE, different)
+        return shown * (wanted if alike else 1)
 
     def _generate(self, job: Job) -> Iterator[Step]:
         """A whole new picture: nothing is known, every token is drawn."""
         began = time.perf_counter()
 
-        def pictures(scale: ScaleStep) -> list[Image.Image]:
-            floats = run.decode(scale.feature_map, len(job.seeds))
+        def pictures(scale: ScaleStep, count: int | None = None) -> list[Image.Image]:
+            each = len(job.seeds) // len(scale.feature_map)
+            some = scale.feature_map[: None if count is None else -(-count // each)]
+            floats = run.decode(some, len(some) * each)[:count]
             return [Image.fromarray(to_bytes(picture)) for picture in floats]
 
         run = self.runner.run(job, [])

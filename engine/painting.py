@@ -67,9 +67,10 @@ class Painting:
         self.left_to_paint[top:bottom, left:right] = False
 
     def preview(
-        self, frames: list[Frame], pictures: list[Floats], rule: Rule, side: int
+        self, frames: list[Frame], pictures: list[Floats], rule: Rule, side: int, count: int
     ) -> list[Image.Image]:
-        """The whole picture as it would be with ``pictures`` applied, fitted into ``side``.
+        """The whole picture as it would be with the first ``count`` of the variations' ``pictures``
+        applied, fitted into ``side``.
 
         Without grain: until the last scale the model makes nothing yet of the known area.
         """
@@ -80,7 +81,7 @@ class Painting:
         top, bottom = (round(self.box[i] * down) for i in (1, 3))
         size = (max(right - left, 1), max(bottom - top, 1))
         shown = []
-        for canvas in self._painted(frames, pictures, rule):
+        for canvas in self._painted(frames, pictures, rule, count):
             small = cv2.resize(canvas, size, interpolation=cv2.INTER_AREA)
             whole = base.copy()
             whole.paste(Image.fromarray(small), (left, top))
@@ -110,10 +111,10 @@ class Painting:
         return np.where(self.done[..., None], self.before[variation], self.behind)
 
     def _painted(
-        self, frames: list[Frame], pictures: list[Floats], rule: Rule
+        self, frames: list[Frame], pictures: list[Floats], rule: Rule, count: int | None = None
     ) -> list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
         painted = []
-        for index, picture in enumerate(pictures):
+        for index, picture in enumerate(pictures[:count]):
             canvas = self.canvases[index * len(self.canvases) // len(pictures)].copy()
             frame = frames[index * len(frames) // len(pictures)]
             frame.composite(

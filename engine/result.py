@@ -55,11 +55,14 @@ class Step:
     frame: int
     frames: int
     result: Result | None = None
-    preview: Callable[[], list[Image.Image]] | None = field(default=None, repr=False)
+    preview: Callable[[int | None], list[Image.Image]] | None = field(default=None, repr=False)
 
-    def previews(self) -> list[Image.Image]:
+    def previews(self, count: int | None = None) -> list[Image.Image]:
         """The whole picture as it is now, scaled down to fit 768 pixels: one a variation, or one
-        for all of them while their backdrop is painted."""
+        for all of them while their backdrop is painted.
+
+        With ``count`` those of the first so many variations only: each is decoded for it.
+        """
         if self.result is not None:
-            return [thumbnail(image, PREVIEW_SIDE) for image in self.result.images]
-        return self.preview() if self.preview is not None else []
+            return [thumbnail(image, PREVIEW_SIDE) for image in self.result.images[:count]]
+        return self.preview(count) if self.preview is not None else []

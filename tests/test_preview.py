@@ -50,3 +50,32 @@ def test_a_slow_decoder_is_spared_until_the_last_scale() -> None:
         assert len(step.previews()) == 2
         assert len(decoded) == before
     assert len(decoded) == 2
+
+
+def test_previews_of_some_variations_are_those_of_all_of_them() -> None:
+    editor = tiny_editor()
+    mask = np.zeros((40, 60), bool)
+    mask[5:30, 10:40] = True
+    options = EditOptions(seed=1, variations=3, candidates=4, structure=0)
+    tasks = (
+        EditRequest(task="inpaint", image=noisy_rgb(60, 40), mask=mask, options=options),
+        EditRequest(task="outpaint", image=noisy_rgb(40, 32), right=100, options=options),
+        EditRequest(task="generate", label="bird", options=options),
+    )
+    for request in tasks:
+        for step in editor.steps(request):
+            every = step.previews()
+            for count in (1, 2):
+                some = step.previews(count)
+                assert [each.tobytes() for each in some] == [e.tobytes() for e in every[:count]]
+
+
+def test_only_what_is_shown_is_decoded() -> None:
+    editor = tiny_editor()
+    decoded = []
+    editor.vqvae.decoder.register_forward_hook(lambda *_: decoded.append(1))
+    request = EditRequest(task="generate", label="bird", options=EditOptions(variations=4))
+    first, *_ = editor.steps(request)
+    before = len(decoded)
+    assert len(first.previews(1)) == 1
+    assert len(decoded) == before + 1

@@ -16,6 +16,7 @@ from app import runs as runs_module
 from app.handlers import Handlers
 from app.layout import FIELDS
 from app.models import Models
+from app.runs import Job, Runs
 from app.screens import Screen, caption, note, rank, tinted
 from app.session import Marked, Run, Session, Variation
 from engine.errors import ImageError, MaskError, RequestError
@@ -171,6 +172,17 @@ def test_what_happens_during_a_run_is_not_undone_by_its_end(
 
 
 # ---- in line ------------------------------------------------------------------------------------
+
+
+def test_a_page_that_was_busy_is_told_the_newest_only() -> None:
+    job = Job("key")
+    for number in range(3):
+        job.news.put(("step", {"preview": number, f"only-{number}": True}))
+    job.news.put(("end", None))
+    newest = {"preview": 2, "only-0": True, "only-1": True, "only-2": True}
+    assert Runs._newer(job) == newest
+    assert job.news.get() == ("end", None)
+    assert Runs._newer(job) == {}
 
 
 def test_a_run_in_line_says_how_many_are_before_it(

@@ -1,0 +1,36 @@
+"""The live preview: pictures of a run under way, which may not cost more than the run can bear."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, cast
+
+from PIL import Image
+
+SHARE = 0.3  # part of a run's time that the other variations' previews may take it up to
+
+
+class Live:
+    """What the page shows of a run, step by step.
+
+    The first variation is there at every scale; the others are, as long as all previews so far
+    took at most ``SHARE`` of the time. Until then they stay as they were shown last.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._began = now()
+        self._spent = 0.0
+        self._shown: list[Image.Image] = []
+
+    def pictures(self, step: Any) -> list[Image.Image]:
+        """One picture a variation after this step; of the last step the first alone."""
+        if step.result is not None:
+            return cast(list[Image.Image], step.previews(1))  # the results follow at once
+        began = self._now()
+        affordable = self._spent <= SHARE * (began - self._began)
+        fresh = step.previews(None if affordable else 1)
+        self._spent += self._now() - began
+        self._shown = fresh if affordable else fresh + self._shown[len(fresh) :]
+        return self._shown
