@@ -48,7 +48,8 @@
     if (!ready || !target || !editor?.app?.renderer?.extract) return null;
     const Rectangle = editor.app.screen.constructor;
     const frame = new Rectangle(0, 0, editor.width, editor.height);
-    const canvas = editor.app.renderer.extract.canvas({ target, frame, resolution: 1 });
+    const canvas = varpaint.opaque(target, () =>
+      editor.app.renderer.extract.canvas({ target, frame, resolution: 1 }));
     return { version, png: canvas.toDataURL("image/png") };
   };
 

@@ -329,6 +329,29 @@
     tip.setAttribute("r", event.target === target() || gesture ? size() * box.unit : 0);
   }
 
+  // ---- a mask that the task does not use is pale ------------------------------------------------
+  const PALE = 0.2;
+  const unmasked = () => ["outpaint", "generate"].includes($("#task input:checked")?.value);
+  function pale() {
+    const editor = window.editor, opacity = unmasked() ? PALE : 1;
+    for (const { container } of editor?.layer_manager?.get_layers() ?? []) {
+      if (container.alpha === opacity) continue;
+      container.alpha = opacity;
+      editor.wake_render_loop?.();
+    }
+  }
+
+  /* What a painted layer gives while it is in full colour. */
+  varpaint.opaque = (container, read) => {
+    const { alpha } = container;
+    container.alpha = 1;
+    try {
+      return read();
+    } finally {
+      container.alpha = alpha;
+    }
+  };
+
   // ---- the mask, small, for the server to say what the model sees ------------------------------
   function smallMask() {
     const editor = window.editor;
@@ -336,9 +359,9 @@
     if (!found || !editor.width) return "";
     const resolution = Math.min(1, SENT_SIDE / Math.max(editor.width, editor.height));
     const Rectangle = editor.app.screen.constructor;
-    const { pixels, width, height } = editor.app.renderer.extract.pixels({
-      target: found.layer.container, resolution, frame: new Rectangle(0, 0, editor.width, editor.height),
-    });
+    const target = found.layer.container, frame = new Rectangle(0, 0, editor.width, editor.height);
+    const { pixels, width, height } = varpaint.opaque(target, () =>
+      editor.app.renderer.extract.pixels({ target, resolution, frame }));
     const canvas = document.createElement("canvas");
     canvas.width = width;
     canvas.height = height;
@@ -382,6 +405,7 @@
 
   varpaint.tickTools = () => {
     answer();
+    pale();
     tellMask();
   };
 })();

@@ -4,6 +4,7 @@ keys, drops and pastes."""
 from __future__ import annotations
 
 import base64
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -299,6 +300,31 @@ def test_a_class_stays_with_the_tasks_that_need_one(window: Window, photo: Path)
     window.page.wait_for_function(f"{shown} === 'hills'")
     window.task("Edit class")
     window.page.wait_for_function(f"{shown} === 'hills'")
+
+
+def test_a_mask_is_pale_while_the_task_does_not_use_it(window: Window, photo: Path) -> None:
+    window.open_picture(photo)
+    window.tool("rectangle")
+    drag_box(window, 100, 60, 260, 180)
+    where = window.place(0.5, 0.5)
+    window.page.mouse.move(5, 5)
+
+    def colour() -> np.ndarray:
+        clip = {"x": where[0] - 8, "y": where[1] - 8, "width": 16, "height": 16}
+        png = io.BytesIO(window.page.screenshot(clip=clip))
+        return np.asarray(open_image(png).convert("RGB")).mean(axis=(0, 1))
+
+    alpha = "window.editor.layer_manager.get_layers().every((l) => l.container.alpha === {})"
+    window.page.wait_for_function(alpha.format(1))
+    painted = colour()
+    window.task("Outpaint")
+    window.page.wait_for_function(alpha.format(0.2))
+    assert overlap(window.mask(), box(100, 60, 260, 180)) > 0.98  # it is all there
+    pale = colour()
+    assert np.abs(pale - painted).max() > 20
+    window.task("Inpaint")
+    window.page.wait_for_function(alpha.format(1))
+    assert np.abs(colour() - painted).max() < 5
 
 
 def test_the_theme_is_a_choice_that_stays(window: Window) -> None:
