@@ -11,12 +11,19 @@ from torch import Tensor
 from torch.nn import functional as F
 
 COARSE_COVERAGE = 0.5  # masked share of its area from which a coarse token is regenerated
+HIDING = 0.6  # masked share of the frame's middle from which a thing there is hidden whole
 FINE_COVERAGE = 0.02  # the same at the finest scale, where a kept token would show the old pixels
 
 
 def coverage(mask: Tensor, side: int) -> Tensor:
     """The masked share of each cell of a side x side grid: (S, S) -> (side, side)."""
     return F.adaptive_avg_pool2d(mask[None, None].double(), side)[0, 0]
+
+
+def hides_middle(mask: Tensor) -> bool:
+    """Whether a thing in the frame's middle, where models draw one, may be wholly under (S, S)."""
+    edge = mask.shape[0] // 4
+    return bool(mask[edge : mask.shape[0] - edge, edge : mask.shape[1] - edge].mean() > HIDING)
 
 
 def regenerate_maps(

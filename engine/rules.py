@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from engine.masks import FINE_COVERAGE
+from torch import Tensor
+
+from engine.masks import FINE_COVERAGE, hides_middle
 from engine.request import EditOptions
 
 
@@ -16,6 +18,7 @@ class Rule:
 
     paper: bool
     structure: int
+    extending: int  # the same where the frame's middle is known, see `kept`
     fill: str
     closed_loop: bool
     coverage: float
@@ -33,6 +36,14 @@ class Rule:
     guidance_schedule: str
     top_k: int
     top_p: float
+
+    def kept(self, mask: Tensor) -> int:
+        """How many of the first scales are kept of a frame with this mask, (S, S) in [0, 1].
+
+        Models draw a thing in the frame's middle. Where that is known a label tells what is there,
+        not what is to come, and a class edit extends the picture as outpainting does.
+        """
+        return self.structure if hides_middle(mask) else self.extending
 
 
 TASK_GUIDANCE = {"inpaint": 2.0, "outpaint": 2.0, "edit_class": 4.0, "generate": 4.0}
@@ -62,14 +73,16 @@ def rule_for(
     ``foresight`` says whether the model was trained for that.
 
     Unlabelled edits keep the coarser scales of the filled picture, which carry colour and light
-    across the hole; class edits and new pictures regenerate all of them. Inpainting does not
-    believe the rim of its hole, since a mask may be too tight around what is to go. Extending fills
-    with the picture's edge drawn out sideways, so that a horizon goes on. A class edit has no
-    grain, since what a label asks for has a surface of its own. Of a model with foresight, which
-    has learned to fill holes, it has the inpainted hole as its backdrop: that costs half an edit.
+    across the hole; class edits and new pictures regenerate all of them, but where the middle of a
+    class edit's frame is known. Inpainting does not believe the rim of its hole, since a mask may
+    be too tight around what is to go. Extending fills with the picture's edge drawn out sideways,
+    so that a horizon goes on. A class edit has no grain, since what a label asks for has a surface
+    of its own. Of a model with foresight, which has learned to fill holes, it has the inpainted
+    hole as its backdrop: that costs half an edit.
     """
     paper = options.rule == "paper"
     unlabelled = task not in LABELLED and not paper
+    edits_class = task == "edit_class"
     kept = min(round(KEPT * len(scales)), len(scales) - 2)  # a scale to draw, a soft one
     structure = max(kept, 0) if unlabelled else 0
     fill = "sideways" if task == "outpaint" else "push_pull"
@@ -89,6 +102,7 @@ def rule_for(
     return Rule(
         paper=paper,
         structure=chosen(options.structure, structure),
+        extending=chosen(options.structure, structure if paper or not edits_class else max(kept, 0)),
         fill=chosen(options.fill, "none" if paper else fill),
         closed_loop=chosen(options.closed_loop, not paper),
         coverage=chosen(options.coverage, FINE_COVERAGE),

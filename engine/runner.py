@@ -104,7 +104,7 @@ class Runner:
         mask = torch.from_numpy(frames[0].mask)
         if rule.paper:
             return paper_maps(finest_keep(mask, self.scales), self.scales)
-        return regenerate_maps(mask, self.scales, fine=rule.coverage, structure=rule.structure)
+        return regenerate_maps(mask, self.scales, fine=rule.coverage, structure=rule.kept(mask))
 
     @torch.inference_mode()
     def known(self, job: Job, frames: list[Frame], maps: list[Tensor]) -> Known:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from engine.masks import coverage, finest_keep, paper_maps, regenerate_maps
+from engine.masks import coverage, finest_keep, hides_middle, paper_maps, regenerate_maps
 from engine.spec import SCALES_256
 
 DOUBLING = (1, 2, 4, 8, 16)
@@ -70,3 +70,11 @@ def test_the_finest_map_covers_the_mask() -> None:
     mask = centred_box(256, 0.3)
     finest = regenerate_maps(mask, DOUBLING)[-1].view(16, 16)
     assert bool((finest | (coverage(mask, 16) <= 0.02)).all())
+
+
+def test_a_mask_hides_the_middle_or_does_not() -> None:
+    mask = torch.zeros(16, 16)
+    mask[:, :8] = 1
+    assert not hides_middle(mask)
+    mask[:, :10] = 1
+    assert hides_middle(mask)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from engine.request import EditOptions
 from engine.rules import rule_for
@@ -25,6 +26,19 @@ def test_the_rule_paper_is_the_authors_demo_in_every_lever(task: str) -> None:
 def test_unlabelled_edits_keep_coarse_scales_and_class_edits_do_not() -> None:
     kept = {task: rule_for(task, EditOptions(), SCALES).structure for task in TASKS}
     assert kept == {"inpaint": 3, "outpaint": 3, "edit_class": 0, "generate": 0}
+
+
+def test_a_class_edit_around_a_known_middle_extends_the_picture() -> None:
+    whole, around = torch.ones(32, 32), torch.ones(32, 32)
+    around[8:24, 8:24] = 0
+    rule = rule_for("edit_class", EditOptions(), SCALES)
+    assert (rule.kept(whole), rule.kept(around)) == (0, 3)
+    for options in (EditOptions(structure=1), EditOptions(rule="paper", structure=1)):
+        rule = rule_for("edit_class", options, SCALES)
+        assert rule.kept(whole) == rule.kept(around) == 1
+    for task in ("inpaint", "outpaint", "generate"):
+        rule = rule_for(task, EditOptions(), SCALES)
+        assert rule.kept(whole) == rule.kept(around) == rule.structure
 
 
 def test_foresight_is_the_default_of_models_that_have_it() -> None:

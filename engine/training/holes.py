@@ -19,7 +19,6 @@ Cells = npt.NDArray[np.bool_]
 
 SHARES: dict[Kind, float] = {"everything": 0.3, "middle": 0.3, "any": 0.4}
 FINER = 4  # strokes are drawn so many times finer than the map
-HIDING = 0.6  # a hole over this share of the middle may hide the whole object
 NO_LABEL = 0.6  # share of the pictures with a hole that are trained without their label
 
 
@@ -56,12 +55,6 @@ def draw_hole(kind: Kind, side: int, rng: np.random.Generator) -> Cells:
     if not cells.any():
         cells[tuple(rng.integers(0, side, 2))] = True
     return cells
-
-
-def hides_middle(hole: Cells) -> bool:
-    """Whether an object in the middle may be wholly under the hole."""
-    edge = hole.shape[0] // 4
-    return bool(hole[edge : hole.shape[0] - edge, edge : hole.shape[1] - edge].mean() > HIDING)
 
 
 def _middle(canvas: npt.NDArray[np.uint8], rng: np.random.Generator) -> None:

@@ -23,7 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 from engine.checkpoint import inspect, load_var
 from engine.errors import CheckpointError
 from engine.generation import TransformerPredictor, generate
-from engine.masks import unknown_maps
+from engine.masks import hides_middle, unknown_maps
 from engine.model import VAR, VQVAE
 from engine.model.attention import choose_attention
 from engine.model.blocks import Block, Modulation
@@ -32,7 +32,7 @@ from engine.spec import VARSpec
 from engine.training.code_head import CodeHead
 from engine.training.data import keyed_generator, open_pictures
 from engine.training.export import export
-from engine.training.holes import NO_LABEL, Cells, Kind, choose_kind, draw_hole, hides_middle
+from engine.training.holes import NO_LABEL, Cells, Kind, choose_kind, draw_hole
 from engine.training.run import Budget, Log, Processes, interruptible, processes
 from engine.training.tokens import TokenStore
 from engine.training.trainer import Trainer, TrainOptions
@@ -291,7 +291,8 @@ class VARTrainer(Trainer):
             kind: Kind = choose_kind(rng) if self.options.foresight else "everything"
             cells = draw_hole(kind, side, rng)
             # An unlabelled hole that hides an object whole would teach to put one there.
-            hidden = self.names[label] in self.members and hides_middle(cells)
+            middle = hides_middle(torch.from_numpy(cells).float())
+            hidden = self.names[label] in self.members and middle
             drop = kind != "everything" and not hidden and rng.random() < NO_LABEL
             found.append(Hole(cells, drop))
         return found

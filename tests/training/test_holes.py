@@ -11,7 +11,7 @@ import torch
 
 from engine.masks import unknown_maps
 from engine.training.data import keyed_generator
-from engine.training.holes import Kind, choose_kind, draw_hole, hides_middle
+from engine.training.holes import Kind, choose_kind, draw_hole
 from engine.training.run import Budget, processes
 from engine.training.trainer import Trainer
 from engine.training.var import VAROptions, VARTrainer
@@ -42,14 +42,6 @@ def test_every_kind_comes_and_the_same_key_gives_the_same_hole() -> None:
     assert set(kinds) == {"everything", "middle", "any"}
     one, two = (draw_hole("any", 16, keyed_generator(5)) for _ in range(2))
     assert np.array_equal(one, two)
-
-
-def test_a_hole_hides_the_middle_or_does_not() -> None:
-    hole = np.zeros((16, 16), bool)
-    hole[:, :6] = True
-    assert not hides_middle(hole)
-    hole[:, :10] = True
-    assert hides_middle(hole)
 
 
 def trainer(
