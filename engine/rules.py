@@ -82,9 +82,9 @@ def rule_for(
     """
     paper = options.rule == "paper"
     unlabelled = task not in LABELLED and not paper
-    edits_class = task == "edit_class"
     kept = min(round(KEPT * len(scales)), len(scales) - 2)  # a scale to draw, a soft one
     structure = max(kept, 0) if unlabelled else 0
+    extending = max(kept, 0) if task == "edit_class" and not paper else structure
     fill = "sideways" if task == "outpaint" else "push_pull"
     own = {**SAMPLING, "guidance": TASK_GUIDANCE[task], **(defaults or {})}
     if task not in LABELLED:
@@ -102,7 +102,7 @@ def rule_for(
     return Rule(
         paper=paper,
         structure=chosen(options.structure, structure),
-        extending=chosen(options.structure, structure if paper or not edits_class else max(kept, 0)),
+        extending=chosen(options.structure, extending),
         fill=chosen(options.fill, "none" if paper else fill),
         closed_loop=chosen(options.closed_loop, not paper),
         coverage=chosen(options.coverage, FINE_COVERAGE),
