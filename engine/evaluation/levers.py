@@ -71,7 +71,10 @@ def rows_for(
         for value in values:
             if lever == "structure" and value >= len(scales):
                 continue
-            if value != getattr(chosen, lever):
+            default = {getattr(chosen, lever)}
+            if lever == "structure":
+                default.add(chosen.extending)
+            if default != {value}:
                 rows[row_name(lever, value)] = {lever: value}
     if mode == "labelled":
         rows["context whole"] = {"context": "whole"}
