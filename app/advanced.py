@@ -56,7 +56,7 @@ def draw_experts(add: Add) -> None:
     """What one would not touch without having read about it."""
     gr.HTML("<h4>How it draws</h4>")
     _text(add, "temperature", "Temperature",
-          "Below 1 it draws with care, above 1 boldly.", value="1", placeholder="1")  # fmt: skip
+          "Below 1 it draws with care, above 1 boldly.")  # fmt: skip
     _text(add, "top-k", "Top-k", "Draws among so many of the likeliest tokens; 0 means all.")
     _text(add, "top-p", "Top-p", "Draws among the likeliest of this probability; 1 means all.")
     _choice(add, "guidance-schedule", "Guidance over scales", SCHEDULES,

@@ -55,7 +55,7 @@ NESTED = {"VAR": "var_wo_ddp", "VQVAE": "vae_local"}  # the authors' trainer's n
 EXACT = ("quantize.", "quant_conv.", "encoder.linear.")
 FLOAT32 = (*EXACT, "pos_start", "pos_1LC", "lvl_embed.", "word_embed.", "known_embed")
 # What a file may recommend under "defaults".
-SAMPLING = {"guidance", "guidance_schedule", "top_k", "top_p", "soft_scales"}
+SAMPLING = {"guidance", "guidance_schedule", "top_k", "top_p", "temperature", "soft_scales"}
 FLOAT32_ENDS = ("scale_mul_1H11", "ada_gss")
 
 

@@ -265,7 +265,7 @@ class Editor:
             schedule=rule.guidance_schedule,
             top_k=rule.top_k,
             top_p=rule.top_p,
-            temperature=options.temperature,
+            temperature=rule.temperature,
             soft_scales=rule.soft_scales,
         )
         return self._drawing(Job(resolved, rule, sampling, label, seeds, ()), label)

@@ -141,7 +141,7 @@ class EditOptions(_Schema):
     guidance: Annotated[float, Number, Field(ge=0, le=30)] | None = None
     top_k: Annotated[int, Number, Field(ge=0, le=65536)] | None = None
     top_p: Annotated[float, Number, Field(gt=0, le=1)] | None = None
-    temperature: Annotated[float, Number, Field(gt=0, le=4)] = 1.0
+    temperature: Annotated[float, Number, Field(gt=0, le=4)] | None = None
     context: Annotated[
         Literal["auto", "whole"] | Annotated[int, Field(ge=0, le=65536)],
         BeforeValidator(_parse_context),

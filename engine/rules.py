@@ -36,6 +36,7 @@ class Rule:
     guidance_schedule: str
     top_k: int
     top_p: float
+    temperature: float
 
     def kept(self, mask: Tensor) -> int:
         """How many of the first scales are kept of a frame with this mask, (S, S) in [0, 1].
@@ -48,7 +49,8 @@ class Rule:
 
 TASK_GUIDANCE = {"inpaint": 2.0, "outpaint": 2.0, "edit_class": 4.0, "generate": 4.0}
 LABELLED = ("edit_class", "generate")
-SAMPLING = {"top_k": 600, "top_p": 0.95, "soft_scales": 0, "guidance_schedule": "linear"}
+SAMPLING = {"top_k": 600, "top_p": 0.95, "soft_scales": 0, "guidance_schedule": "linear",
+            "temperature": 1.0}  # fmt: skip
 KEPT = 0.6  # part of the scales that an unlabelled edit keeps
 # How much the known part of a token's area counts, see `half_known`. More of it holds the known
 # area better, and gives a thing that a label asks for less room near the mask's edge.
@@ -67,9 +69,9 @@ def rule_for(
 ) -> Rule:
     """The rule for a request: what the options leave open is filled in.
 
-    ``defaults`` is the model's own sampling, where its file recommends one; guidance and its
-    schedule are for class edits and new pictures, soft scales for unlabelled edits (what a label
-    asks for is to have edges). The rule "paper" takes its filters only.
+    ``defaults`` is the model's own sampling, where its file recommends one; guidance, its schedule
+    and temperature are for class edits and new pictures, soft scales for unlabelled edits (what a
+    label asks for is to have edges). The rule "paper" takes its filters only.
     ``foresight`` says whether the model was trained for that.
 
     Unlabelled edits keep the coarser scales of the filled picture, which carry colour and light
@@ -88,7 +90,7 @@ def rule_for(
     fill = "sideways" if task == "outpaint" else "push_pull"
     own = {**SAMPLING, "guidance": TASK_GUIDANCE[task], **(defaults or {})}
     if task not in LABELLED:
-        own["guidance"] = TASK_GUIDANCE[task]
+        own |= {"guidance": TASK_GUIDANCE[task], "temperature": SAMPLING["temperature"]}
     soft = min(own["soft_scales"], len(scales) - 1 - max(kept, 0))  # a scale is left to draw
     own["soft_scales"] = soft if unlabelled else 0
     half_known = HALF_KNOWN if unlabelled else HALF_KNOWN_LABELLED
@@ -120,4 +122,5 @@ def rule_for(
         guidance_schedule=chosen(options.guidance_schedule, own["guidance_schedule"]),
         top_k=chosen(options.top_k, own["top_k"]),
         top_p=chosen(options.top_p, own["top_p"]),
+        temperature=chosen(options.temperature, own["temperature"]),
     )

@@ -76,6 +76,7 @@ def test_what_a_request_says_is_done(task: str, rule: str) -> None:
         "anchor": rule == "paper", "half_known": 2.5, "foresight": rule == "paper",
         "blend": "multiband", "match_colour": True, "grain": 0.5, "feather": 9, "soft_scales": 2,
         "guidance": 1.5, "guidance_schedule": "cosine", "top_k": 11, "top_p": 0.7,
+        "temperature": 0.5,
     }  # fmt: skip
     found = rule_for(task, EditOptions(rule=rule, **asked), SCALES, {"top_k": 20})
     assert {name: getattr(found, name) for name in asked} == asked
@@ -85,6 +86,8 @@ def test_the_models_own_sampling_comes_before_the_tasks() -> None:
     found = rule_for("edit_class", EditOptions(), SCALES, {"top_k": 20, "guidance": 3.0})
     assert (found.top_k, found.guidance, found.top_p) == (20, 3.0, 0.95)
     assert rule_for("inpaint", EditOptions(), SCALES, {"guidance": 3.0}).guidance == 2.0
+    cold = [rule_for(task, EditOptions(), SCALES, {"temperature": 0.5}) for task in TASKS]
+    assert [rule.temperature for rule in cold] == [1.0, 1.0, 0.5, 0.5]
 
 
 def test_a_models_soft_scales_are_for_unlabelled_edits_and_its_schedule_for_labels() -> None:

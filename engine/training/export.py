@@ -74,14 +74,15 @@ def main(
     ),
     about: Annotated[str, typer.Option(help="A line on the model, saved with it.")] = "",
     top_k: Annotated[int | None, typer.Option(help="The top-k that suits it.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="That of class edits.")] = None,
     soft_scales: Annotated[int | None, typer.Option(help="Last scales to average.")] = None,
     guidance: Annotated[float | None, typer.Option(help="The guidance that suits it.")] = None,
     guidance_schedule: Annotated[str | None, typer.Option(help="How guidance goes.")] = None,
 ) -> None:
     """Write a model folder from training checkpoints, with the sampling that suits it."""
     given = {
-        "top_k": top_k, "soft_scales": soft_scales, "guidance": guidance,
-        "guidance_schedule": guidance_schedule,
+        "top_k": top_k, "temperature": temperature, "soft_scales": soft_scales,
+        "guidance": guidance, "guidance_schedule": guidance_schedule,
     }  # fmt: skip
     sampling: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     EditOptions(**sampling)
