@@ -20,6 +20,7 @@ from engine.evaluation.edits import Case, Edited, reconstruction
 from engine.evaluation.families import make_mask
 from engine.evaluation.flip import Seen, see
 from engine.evaluation.levers import PAPER, TASKS, Changes, Mode
+from engine.evaluation.lpips import Features, Lpips
 from engine.evaluation.metrics import (
     Floats,
     Mask,
@@ -62,21 +63,31 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """The true picture, ready to be compared with many."""
+
+    seen: Seen
+    looked: Features | None
+
+
+@dataclass(frozen=True)
 class Measure:
-    """Measures pictures with one model; ``judge`` and ``scenes`` are there for known domains."""
+    """Measures pictures with one model; ``judge`` and ``scenes`` are there for known domains,
+    ``lpips`` where its weights are."""
 
     editor: Editor
     pictures: Pictures
     plan: Plan
     judge: Judge | None
     scenes: Scenes | None
+    lpips: Lpips | None = None
 
     def line(self, index: int) -> Line:
         """Picture number ``index`` of the validation split, and the scenes of that number."""
         picture, label = self.pictures[index]
         name = self.pictures.classes[label]
         known, ids = reconstruction(self.editor, picture)
-        seen = see(picture)
+        true = Reference(see(picture), self.lpips.look(picture) if self.lpips else None)
         line: Line = {
             "index": index,
             "whole": {
@@ -90,13 +101,13 @@ class Measure:
         for number, family in enumerate(self.plan.families):
             rng = keyed_generator(self.plan.seed, 7, index, number)
             mask = make_mask(family, self.editor.side, rng)
-            line["families"][family] = self._family(picture, seen, known, mask)
+            line["families"][family] = self._family(picture, true, known, mask)
             for mode, rows in self.plan.rows.items():
                 case = Case(
                     self.editor, picture, mask, name if mode == "labelled" else None, TASKS[mode]
                 )
                 line["edits"][mode][family] = {
-                    row: self._edit(case, seen, self.plan.row(changes, index), index)
+                    row: self._edit(case, true, self.plan.row(changes, index), index)
                     for row, changes in rows.items()
                 }
         if self.scenes is not None and self.judge is not None:
@@ -104,7 +115,15 @@ class Measure:
             line["removal"] = self._removal(self.scenes, self.judge, index)
         return line
 
-    def _family(self, picture: RGB, seen: Seen, known: Floats, mask: Mask) -> Line:
+    def _distances(self, true: Reference, picture: Floats, mask: Mask) -> Line:
+        """How far a picture is from the true one in the mask."""
+        learned = None
+        if self.lpips is not None and true.looked is not None:
+            looked = self.lpips.look(picture)
+            learned = float(self.lpips.between(true.looked, looked, mask.shape)[mask].mean())
+        return {"perceptual": perceptual_seen(true.seen, see(picture), mask), "lpips": learned}
+
+    def _family(self, picture: RGB, true: Reference, known: Floats, mask: Mask) -> Line:
         """What does not depend on the edit: the ceiling and the baselines."""
         found: Line = {
             "seam": max(edge_gradient(picture, mask), 1e-6),
@@ -116,17 +135,17 @@ class Measure:
         others["reconstruction"] = np.where(mask[..., None], known, picture)
         for name, other in others.items():
             found["baselines"][name] = {
-                "perceptual": perceptual_seen(seen, see(other), mask),
+                **self._distances(true, other, mask),
                 "features": self._features(other.round().clip(0, 255).astype(np.uint8), mask),
             }
         return found
 
-    def _edit(self, case: Case, seen: Seen, options: EditOptions, index: int) -> Line:
+    def _edit(self, case: Case, true: Reference, options: EditOptions, index: int) -> Line:
         """One edit of one row."""
         edited: Edited = case.edit(options)
         pasted = np.where(case.mask[..., None], edited.raw, case.picture)
         found: Line = {
-            "perceptual": perceptual_seen(seen, see(edited.result), case.mask),
+            **self._distances(true, edited.result, case.mask),
             "known_psnr": psnr(edited.raw, case.picture, ~case.mask),
             "seam_raw": edge_gradient(pasted, case.mask),
             "seam": edge_gradient(edited.result, case.mask),

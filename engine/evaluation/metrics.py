@@ -3,7 +3,7 @@
 The perceptual distance is FLIP (Andersson et al. 2020): it needs no network and no download, is
 kept up by its authors, was fitted to what people see when two pictures are flipped, and gives a
 value a pixel, so that it can be averaged over a mask alone. 0 is the same, 1 is black on white.
-LPIPS, the usual one, needs a network whose weights would have to be downloaded.
+LPIPS (`engine.evaluation.lpips`) stands beside it where `make data` has fetched its weights.
 """
 
 from __future__ import annotations

@@ -78,6 +78,7 @@ def _row(lines: list[Line], mode: Mode, row: str, plan: Plan) -> dict[str, Any]:
         "families": families,
         ALL: {
             "perceptual": float(np.mean([f["perceptual"] for f in families.values()])),
+            "lpips": _mean_of([f["lpips"] for f in families.values()]),
             "known_gap": max(f["known_ceiling"] - f["known_psnr"] for f in families.values()),
             "seam": float(np.mean([f["seam"] for f in families.values()])),
             "seam_before_blending": float(
@@ -104,6 +105,11 @@ def _mean(values: Any) -> float | None:
     return float(np.mean(found)) if found else None
 
 
+def _mean_of(values: list[float | None]) -> float | None:
+    """None where one of them was not measured."""
+    return None if None in values else _mean(values)
+
+
 def _summary(lines: list[Line], mode: Mode, family: str, row: str, seed: int) -> dict[str, Any]:
     """Means of a family; the seam is the gradient across the edge over the real one, minus 1."""
     edits = _edits(lines, mode, family, row)
@@ -114,6 +120,7 @@ def _summary(lines: list[Line], mode: Mode, family: str, row: str, seed: int) ->
         "known_ceiling": _mean(line["families"][family]["ceiling"] for line in lines),
         "perceptual": _mean(errors),
         "perceptual_interval": interval(errors, np.random.default_rng(seed)),
+        "lpips": _mean_of([edit["lpips"] for edit in edits]),
         "frechet": _distance(lines, mode, (family,), row, frechet_distance),
         "kernel": _distance(lines, mode, (family,), row, kernel_distance),
         "seam": float(np.mean([edit["seam"] for edit in edits])) / real - 1,
@@ -172,6 +179,7 @@ def _baseline(lines: list[Line], family: str, method: str) -> dict[str, float | 
     features = [each["features"] for each in found]
     return {
         "perceptual": _mean(each["perceptual"] for each in found),
+        "lpips": _mean_of([each["lpips"] for each in found]),
         "frechet": _of_sets(lines, (family,), features, frechet_distance),
         "kernel": _of_sets(lines, (family,), features, kernel_distance),
     }

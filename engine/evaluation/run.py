@@ -18,6 +18,7 @@ from engine.errors import RequestError
 from engine.evaluation.classifier import CLASSIFIER, Judge
 from engine.evaluation.families import FAMILIES
 from engine.evaluation.levers import DEFAULT, MODES, Mode, rows_for
+from engine.evaluation.lpips import FILE, Lpips
 from engine.evaluation.measure import Measure, Plan
 from engine.evaluation.records import Records
 from engine.evaluation.report import ablation_report, report_of
@@ -141,7 +142,8 @@ def _run(
         part=share.part,
         parts=share.parts,
     )
-    measure = Measure(editor, pictures, plan, judge, scenes)
+    lpips = Lpips.open(data.parent / FILE)  # where `make data` puts it
+    measure = Measure(editor, pictures, plan, judge, scenes, lpips)
     mine = list(records.mine(count))
     for done, index in enumerate(mine, 1):
         began = time.perf_counter()

@@ -9,6 +9,7 @@ from engine.evaluation.levers import DEFAULT, PAPER
 COLUMNS = (
     ("perceptual", "FLIP in the mask", ".4f"),
     ("perceptual_interval", "95 %", ""),
+    ("lpips", "LPIPS", ".3f"),
     ("known_psnr", "known area dB", ".2f"),
     ("known_ceiling", "ceiling dB", ".2f"),
     ("seam_before_blending", "seam, raw", ".2f"),
@@ -27,12 +28,15 @@ OTHERS = (
 def markdown(report: dict[str, Any]) -> str:
     """One row a mask family, the baselines beside it."""
     heads = ["masks", *(title for _, title, _ in COLUMNS)]
-    heads += [f"FLIP, {title}" for _, title in OTHERS] + ["kernel, Telea"]
+    heads += [f"FLIP, {title}" for _, title in OTHERS]
+    heads += ["LPIPS, Telea", "LPIPS, Navier-Stokes", "kernel, Telea"]
     rows = []
     for family, found in report["families"].items():
         cells = [family, *(_cell(found[key], form) for key, _, form in COLUMNS)]
         for method, _ in OTHERS:
             cells.append(_cell(report["baselines"][method][family]["perceptual"], ".4f"))
+        for method in ("telea", "navier_stokes"):
+            cells.append(_cell(report["baselines"][method][family]["lpips"], ".3f"))
         cells.append(_cell(report["baselines"]["telea"][family]["kernel"], ".3f"))
         rows.append(cells)
     rebuilt = report["reconstruction"]
@@ -78,7 +82,7 @@ def ablation_markdown(report: dict[str, Any]) -> str:
         families = next(iter(rows.values()))["families"]
         last = ("asked class seen", "class_edit") if mode == "labelled" else (
             "removed class seen", "removal")  # fmt: skip
-        heads = ["changed", *families, "all", "minus paper", "minus default", "kernel",
+        heads = ["changed", *families, "all", "minus paper", "minus default", "LPIPS", "kernel",
                  "known gap dB", "seam, raw", "seam", last[0]]  # fmt: skip
         table = []
         for name, row in rows.items():
@@ -90,6 +94,7 @@ def ablation_markdown(report: dict[str, Any]) -> str:
                     f"{every['perceptual']:.3f}",
                     _difference(every.get("minus_paper")),
                     _difference(every.get("minus_default")),
+                    _cell(every["lpips"], ".3f"),
                     _cell(every["kernel"], ".3f"),
                     f"{every['known_gap']:.1f}",
                     f"{every['seam_before_blending']:.2f}",
@@ -99,21 +104,30 @@ def ablation_markdown(report: dict[str, Any]) -> str:
             )
         title = "Class edits, with the picture's own class" if mode == "labelled" else "No label"
         parts += [f"### {title}", "", _table(heads, table), "", _verdict(rows), ""]
+        parts += [
+            _by_family(f"LPIPS, {name}", rows[name]["families"], "lpips")
+            for name in (PAPER, DEFAULT)
+            if name in rows
+        ] + [""]
     for method, title in OTHERS:
-        values = ", ".join(
-            f"{family} {found['perceptual']:.3f}"
-            for family, found in report["baselines"][method].items()
-        )
-        parts.append(f"{title}: {values}.")
+        found = report["baselines"][method]
+        parts.append(_by_family(title, found, "perceptual"))
+        parts.append(_by_family(f"LPIPS, {title}", found, "lpips"))
     parts.append(
         f"\n{report['count']} held-out pictures a family, the same masks and seeds in every row. "
-        "FLIP in the mask (less is better); differences are paired, with bootstrap 95 % "
-        "intervals, a star where the interval leaves out 0. Kernel: squared MMD of the "
+        "FLIP in the mask, by family and of all, and LPIPS of all (less is better); differences "
+        "are of FLIP, paired, with bootstrap 95 % intervals, a star where the interval leaves out 0. Kernel: squared MMD of the "
         "classifier's features, all families. Known gap: the family farthest below the VQVAE's "
         "own reconstruction. Without a fill the tokens that are kept were encoded from the very "
         "picture that is to be hidden, so the FLIP of that row is flattered by what leaks."
     )
     return "\n".join(parts)
+
+
+def _by_family(title: str, families: dict[str, Any], key: str) -> str:
+    """A figure of each family in a sentence."""
+    values = ", ".join(f"{name} {_cell(found[key], '.3f')}" for name, found in families.items())
+    return f"{title}: {values}."
 
 
 def _verdict(rows: dict[str, Any]) -> str:
