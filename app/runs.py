@@ -10,8 +10,9 @@ from __future__ import annotations
 import queue
 import secrets
 import threading
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gradio as gr
@@ -27,7 +28,8 @@ from engine.errors import RequestError
 from engine.request import MAX_SEED, EditRequest
 
 GRACE = 20.0  # seconds that a run goes on without a page to show it
-TAKE_OVER = 3.0  # seconds that a page waits for its forerunner to let go of its run
+TAKE_OVER = 10.0  # seconds that a page waits for its forerunner to let go of its run
+GLANCE = 0.05  # seconds between two looks whether it has
 
 
 @dataclass
@@ -38,6 +40,7 @@ class Job:
     begun: threading.Event = field(default_factory=threading.Event)
     cancelled: threading.Event = field(default_factory=threading.Event)
     left: threading.Event = field(default_factory=threading.Event)
+    over: threading.Event = field(default_factory=threading.Event)
     news: queue.Queue[Any] = field(default_factory=queue.Queue)
     base: Moment | None = None
     ending: threading.Timer | None = None
@@ -161,12 +164,22 @@ class Runs:
         )
 
     def resume(self, key: str, session: Session) -> Iterator[Screen]:
-        """A page that was opened again: show the run that it left, if it still goes on."""
+        """A page that was opened again: show the run that it left, or how it ended meanwhile."""
         for ticket, job in list(self._jobs.items()):
             if not key or job.key != key or not job.begun.is_set():
                 continue
-            if not job.left.wait(TAKE_OVER) or job.cancelled.is_set():
-                continue  # shown elsewhere, or over
+            until = time.monotonic() + TAKE_OVER
+            while not (job.left.is_set() or job.over.is_set()) and time.monotonic() < until:
+                time.sleep(GLANCE)
+            if job.over.is_set():  # told to a page that was going, and had no time to show it
+                before = self._store.latest(replace(session, key=key))
+                mine = self._store.latest(session)
+                if before.current is mine.current:  # nothing was done here in the meantime
+                    mine = replace(before, key=mine.key, version=mine.version)
+                    yield screens.of_finished(mine)
+                return
+            if not job.left.is_set() or job.cancelled.is_set():
+                continue  # shown elsewhere
             job.left.clear()
             if job.ending is not None:
                 job.ending.cancel()
@@ -215,8 +228,10 @@ class Runs:
                     yield screens.of_result(self._store.latest(session))
                     raise news
                 if kind == "result":
-                    latest = self._store.latest(session)
-                    yield screens.of_finished(latest.ran(*news, base=job.base))
+                    finished = self._store.latest(session).ran(*news, base=job.base)
+                    self._store.put(finished)
+                    job.over.set()
+                    yield screens.of_finished(finished)
                 return
         except GeneratorExit:
             self._leave(ticket, job)

@@ -58,8 +58,10 @@ def test_it_is_the_definition_written_out(lpips: Lpips) -> None:
             if i in (1, 2):
                 x = torch.nn.MaxPool2d(3, 2)(x)
             kernel = torch.from_numpy(content["AlexNet_0"][f"Conv_{i}"]["kernel"])
-            layer = torch.nn.Conv2d(kernel.shape[2], kernel.shape[3], size,
-                                    stride=4 if i == 0 else 1, padding=(2, 2, 1, 1, 1)[i])  # fmt: skip
+            layer = torch.nn.Conv2d(
+                kernel.shape[2], kernel.shape[3], size,
+                stride=4 if i == 0 else 1, padding=(2, 2, 1, 1, 1)[i],
+            )  # fmt: skip
             layer.weight.data = kernel.permute(3, 2, 0, 1)
             layer.bias.data = torch.from_numpy(content["AlexNet_0"][f"Conv_{i}"]["bias"])
             x = torch.relu(layer(x))

@@ -116,10 +116,11 @@ def ablation_markdown(report: dict[str, Any]) -> str:
     parts.append(
         f"\n{report['count']} held-out pictures a family, the same masks and seeds in every row. "
         "FLIP in the mask, by family and of all, and LPIPS of all (less is better); differences "
-        "are of FLIP, paired, with bootstrap 95 % intervals, a star where the interval leaves out 0. Kernel: squared MMD of the "
-        "classifier's features, all families. Known gap: the family farthest below the VQVAE's "
-        "own reconstruction. Without a fill the tokens that are kept were encoded from the very "
-        "picture that is to be hidden, so the FLIP of that row is flattered by what leaks."
+        "are of FLIP, paired, with bootstrap 95 % intervals, a star where the interval leaves out "
+        "0. Kernel: squared MMD of the classifier's features, all families. Known gap: the family "
+        "farthest below the VQVAE's own reconstruction. Without a fill the tokens that are kept "
+        "were encoded from the very picture that is to be hidden, so the FLIP of that row is "
+        "flattered by what leaks."
     )
     return "\n".join(parts)
 

@@ -57,8 +57,9 @@ def run(handlers: Handlers, session: Session, painted: str, task: str = "inpaint
 
 
 def test_a_run_shows_every_scale_and_ends_with_a_result(
-    handlers: Handlers, photo: str, painted: str
+    handlers: Handlers, photo: str, painted: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(handlers.runs, "_newer", lambda job: {})  # a page that keeps up
     session = opened(handlers, photo)
     screens = run(handlers, session, painted, seed="7", variations=2)
     texts = [str(screen.get("status", "")) for screen in screens]

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -126,6 +127,28 @@ def test_a_run_goes_on_for_the_page_that_is_opened_again(
     assert screens[-1]["session"].result.seed == 5
     assert "Done" in screens[-1]["status"]
     assert any(screen.get("ticket") == ticket for screen in screens)
+
+
+def test_a_run_that_ends_while_its_page_is_going_is_shown_by_the_next(
+    handlers: Handlers, photo: str
+) -> None:
+    """The old page is told the result, but is gone before it can show it."""
+    session = begin(handlers, photo)
+    ticket = last(handlers.runs.prepare("", session))["ticket"]
+    old = handlers.runs.run(ticket, layer(LEFT), session, "inpaint", None, None, seed="5")
+    remembered(handlers, (next(old) for _ in range(1)))
+    new = handlers.opened({"key": session.key})
+    screens = remembered(handlers, (next(new) for _ in range(1)))
+    assert screens[0]["session"].outcome is None
+    told = Thread(target=lambda: list(old))  # nobody remembers what it shows
+    told.start()
+    screens += remembered(handlers, new)
+    told.join()
+    assert screens[-1]["session"].result.seed == 5
+    assert screens[-1]["session"].key == screens[0]["session"].key != session.key
+    assert screens[-1]["version"] == screens[0]["version"]
+    assert "Done" in screens[-1]["status"] and screens[-1]["run"]["interactive"]
+    assert not handlers.runs._jobs
 
 
 def test_a_run_whose_page_does_not_come_back_ends(
