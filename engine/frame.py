@@ -129,7 +129,8 @@ class Frame:
         carrying no colours from the first ``grow`` model pixels around the hole. ``feather`` fades
         the edit in over so many canvas pixels, inward from the edge of ``edge`` (the whole mask,
         where ``mask`` is a part of it). ``grain`` is how much of the known area's texture is laid
-        over it (`engine.grain`). ``behind`` is a canvas that shows where nothing is drawn before
+        over it (`engine.grain`); less as the known area is smaller than the hole, of which it says
+        the less then. ``behind`` is a canvas that shows where nothing is drawn before
         it (`engine.backdrop`).
         """
         height, width = mask.shape
@@ -144,6 +145,7 @@ class Frame:
             picture = picture + correction(self.pixels, picture, known, blend, trusted)
         full = _resize(np.ascontiguousarray(picture, np.float32), self.window.side)
         if grain > 0:
+            grain *= min(float(known.sum()) / max(int((~known).sum()), 1), 1.0)
             full = full + grain * self._grain(_cut(canvas, self.window), full, trusted, ~known)
         if behind is not None and known.any():
             there = _cut(behind, self.window).astype(np.float32)

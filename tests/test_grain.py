@@ -106,3 +106,18 @@ def test_texture_comes_at_the_resolution_of_the_picture(side: int) -> None:
     inner = np.zeros_like(mask)
     inner[side // 3 : -side // 3, side // 3 : -side // 3] = True
     assert soft[inner].std() < 6 and rough[inner].std() > 7
+
+
+def test_a_small_known_area_lends_less_of_its_texture() -> None:
+    rng = np.random.default_rng(0)
+    canvas = np.clip(rng.normal(120, 12, (64, 64, 3)), 0, 255).astype(np.uint8)
+
+    def roughness(edge: int) -> float:
+        """Of a hole that leaves a square of ``64 - 2 edge`` pixels known, deep inside."""
+        mask = np.ones((64, 64), bool)
+        mask[edge:-edge, edge:-edge] = False
+        frame, painted = Frame.cut(canvas, mask, Window(0, 0, 64), 64), canvas.copy()
+        frame.composite(painted, mask, flat(120, 64), grain=1.0)
+        return float(painted[: edge // 2].std())
+
+    assert roughness(20) < 0.5 * roughness(8)
