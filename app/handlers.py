@@ -107,20 +107,24 @@ class Handlers:
             "more-scales": more,
         }
 
-    def _label_update(self, task: str, label: int | str | None, labels: Named) -> Any:
+    def _label_update(
+        self, task: str, label: int | str | None, labels: Named, *, keep: bool = False
+    ) -> Any:
         none = classes.CHOOSE if task in NEED_LABEL else classes.NO_CLASS
         title = "Class" if task in NEED_LABEL else "Class (optional)"
         choices = [(none, ""), *classes.listed(labels)]
-        return gr.update(choices=choices, value=classes.known(labels, label), label=title)
+        value = {} if keep else {"value": classes.known(labels, label)}
+        return gr.update(choices=choices, label=title, **value)
 
     def task_changed(
-        self, task: str, label: str | None, model: str | None, session: Session
+        self, task: str, label: str | None, how: str, model: str | None, session: Session
     ) -> Iterator[Screen]:
-        """Show what the task needs."""
+        """Show what the task needs. The class is set where ``how`` is "set"; else the list keeps
+        what is chosen on the page, for that may be newer than this event."""
         screen = {**self._task_screen(task), "status": markup.status(hint(session, task))}
         if self.models.ready():
             labels = self.models.editor(model).label_names
-            screen["label"] = self._label_update(task, label, labels)
+            screen["label"] = self._label_update(task, label, labels, keep=how != "set")
         yield screen
 
     def _task_screen(self, task: str) -> Screen:

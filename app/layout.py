@@ -156,7 +156,7 @@ class Page:
                       file_types=list(PICTURES), type="filepath")  # fmt: skip
             self._add("export-mask", gr.Button, "Export", size="sm", min_width=0)
         gr.HTML(rail(), elem_id="hand")
-        for name in ("pick", "stroke-back", "painted"):  # what assets/tools.js has to say
+        for name in ("pick", "stroke-back", "painted", "label-how"):  # from the scripts
             self._add(name, gr.Textbox, "", visible="hidden", show_label=False, max_lines=1)
         parts = self.parts
         parts["shape"] = gr.HTML("", elem_id="shape-box", visible="hidden")
@@ -209,8 +209,8 @@ class Page:
         )
         self.on(parts["model"].input, do.model_changed, ["model", "task", "label"])
         self.on(
-            parts["task"].change, do.task_changed, ["task", "label", "model", "session"],
-            js="varpaint.taskChanged",
+            parts["task"].change, do.task_changed,
+            ["task", "label", "label-how", "model", "session"], js="varpaint.taskChanged",
         )  # fmt: skip
         self.on(parts["open"].upload, do.open_picture, ["open", "task", "session"])
         self.on(parts["import-mask"].upload, do.import_mask, ["import-mask", "session"])

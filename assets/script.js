@@ -110,16 +110,18 @@
   window.addEventListener("click", (event) => {
     if (event.target.closest?.("#task")) chosen.at = performance.now();
   }, true);
-  varpaint.taskChanged = (task, label, ...rest) => {
+  varpaint.taskChanged = (task, label, _, ...rest) => {
     const byHand = performance.now() - chosen.at < 1000, before = chosen.task;
     chosen.task = task;
+    let taken = label;
     if (byHand && needsClass(before) && !needsClass(task)) {
       chosen.left = label;
-      label = "";
+      taken = "";
     } else if (byHand && needsClass(task) && !label) {
-      label = chosen.left;
+      taken = chosen.left;
     }
-    return [task, label, ...rest];
+    // Unless it is to be set, what is chosen before the server answers stays.
+    return [task, taken, taken === label ? "" : "set", ...rest];
   };
 
   // ---- keys ---------------------------------------------------------------------------------

@@ -254,14 +254,16 @@ def test_files_that_are_no_pictures_are_told_by_name(handlers: Handlers, tmp_pat
 
 
 def test_tasks_show_what_they_need(handlers: Handlers) -> None:
-    screen = last(handlers.task_changed("outpaint", "bird", None, Session()))
+    screen = last(handlers.task_changed("outpaint", "bird", "set", None, Session()))
     assert screen["sides"]["visible"]
     assert screen["label"]["value"] == "bird"
     assert screen["label"]["choices"][0][1] == ""
-    screen = last(handlers.task_changed("generate", "", None, Session()))
+    screen = last(handlers.task_changed("generate", "", "set", None, Session()))
     assert not screen["sides"]["visible"]
     assert screen["label"]["choices"][0] == ("Choose a class …", "")
     assert screen["label"]["value"] == ""
+    screen = last(handlers.task_changed("generate", "", "", None, Session()))
+    assert "value" not in screen["label"]  # somebody may have chosen one by now
 
 
 def test_a_thing_is_listed_with_its_kind_and_asked_for_by_its_name(
@@ -270,7 +272,7 @@ def test_a_thing_is_listed_with_its_kind_and_asked_for_by_its_name(
     models = Models("tiny")
     models._editors["tiny"] = tiny_editor({"bird": ["boat"]})
     handlers = Handlers(models)
-    screen = last(handlers.task_changed("edit_class", "boat", None, Session()))
+    screen = last(handlers.task_changed("edit_class", "boat", "set", None, Session()))
     assert ("boat (bird)", "boat") in screen["label"]["choices"]
     assert screen["label"]["choices"][1] == ("bird", "bird")
     assert screen["label"]["value"] == "boat"

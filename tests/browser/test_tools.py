@@ -19,7 +19,7 @@ from tests.browser.conftest import SIZE
 from tests.browser.window import PATIENCE, Window
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Route
 
 pytestmark = pytest.mark.browser
 
@@ -291,6 +291,7 @@ def test_a_class_stays_with_the_tasks_that_need_one(window: Window, photo: Path)
     window.open_picture(photo)
     shown = "document.querySelector('#label input').value"
     window.task("Edit class")
+    window.page.wait_for_function(f"{shown}.startsWith('Choose')")
     window.choose_label("hills")
     window.task("Outpaint")
     window.page.wait_for_function(f"{shown}.startsWith('No class')")
@@ -300,6 +301,22 @@ def test_a_class_stays_with_the_tasks_that_need_one(window: Window, photo: Path)
     window.page.wait_for_function(f"{shown} === 'hills'")
     window.task("Edit class")
     window.page.wait_for_function(f"{shown} === 'hills'")
+
+
+def test_a_class_chosen_before_the_server_has_answered_stays(window: Window, photo: Path) -> None:
+    window.open_picture(photo)
+    page = window.page
+    answers: list[Route] = []
+    page.route("**/queue/join*", lambda route: answers.append(route))  # events are held back
+    page.locator("#task label", has_text="Edit class").click()
+    page.wait_for_function("document.querySelector('#task input[value=edit_class]').checked")
+    page.wait_for_timeout(300)
+    window.choose_label("hills")
+    assert answers
+    while answers:
+        answers.pop(0).continue_()
+    page.wait_for_selector("#label :text-is('Class')")  # it has come: no longer "optional"
+    assert page.locator("#label input").input_value() == "hills"
 
 
 def test_a_mask_is_pale_while_the_task_does_not_use_it(window: Window, photo: Path) -> None:
