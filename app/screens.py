@@ -25,6 +25,7 @@ Screen = dict[str, Any]
 RESULT_SIDE = 1280  # pixels of the pictures in the before/after slider
 THUMB_SIDE = 192
 TINT = 0.45  # how much of a region's colour lies over the picture
+BESIDE = 3.0  # percent of the width between what was painted and where before and after meet
 SHORT_SEED = 1000  # below it a seed fits on a thumbnail
 LADDER_SIDE = 96  # pixels of the small pictures of each scale
 HINTS = {
@@ -108,7 +109,9 @@ def of_result(session: Session, *, gallery: bool = True) -> Screen:
         screen["compare"] = gr.update(value=None, visible=False)
     else:
         screen["preview"] = gr.update(value=ladder, visible=True)
-        screen["compare"] = gr.update(value=(before, after), visible=True)
+        screen["compare"] = gr.update(
+            value=(before, after), visible=True, slider_position=divide(outcome)
+        )
     if gallery:
         items = [
             (thumb(v.held), caption(v, number, kept=v in session.kept))
@@ -118,6 +121,19 @@ def of_result(session: Session, *, gallery: bool = True) -> Screen:
             value=items, selected_index=session.shown.index(outcome), visible=True
         )
     return screen
+
+
+def divide(outcome: Variation) -> float:
+    """Where before and after meet, in percent of the width: left of all that was painted, so that
+    the edit is seen whole; in the middle of a picture that was extended."""
+    base = outcome.base
+    if base is None or any(outcome.extension):
+        return 50.0
+    masks = [region.mask for region in base.regions]
+    masks += [base.mask] if base.mask is not None else []
+    columns = [np.flatnonzero((np.asarray(mask) >= 128).any(axis=0)) / mask.width for mask in masks]
+    edges = [float(found[0]) for found in columns if found.size]
+    return float(np.clip(100 * min(edges, default=0.5) - BESIDE, BESIDE, 50.0))
 
 
 def caption(variation: Variation, number: int, *, kept: bool) -> str:

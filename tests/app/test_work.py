@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from app import runs as runs_module
+from app import screens
 from app.handlers import Handlers
 from app.layout import FIELDS
 from app.models import Models
@@ -250,6 +251,16 @@ def test_more_like_this_keeps_the_first_scales_and_nests(
     assert changed[LEFT[1] : LEFT[3], LEFT[0] : LEFT[2]].any() and not changed[:, 25:].any()
     twice = more(once.chose(1), 3)
     assert twice.result.request.options.coarse_seeds == (7, 7, once.results[1].seed)
+
+
+def test_the_edit_is_on_the_after_side_of_the_slider(handlers: Handlers, photo: str) -> None:
+    session = begin(handlers, photo)
+    for painted, place in ((LEFT, 100 * 5 / 60 - 3), (RIGHT, 50.0), ((0, 0, 60, 40), 3.0)):
+        session = run(handlers, session, layer(painted), seed="1")
+        assert screens.divide(session.result) == pytest.approx(place)
+        assert screens.of_result(session)["compare"]["slider_position"] == pytest.approx(place)
+    wide = run(handlers, session, "", "outpaint", **{"extend-left": "50%"})
+    assert screens.divide(wide.result) == 50
 
 
 def test_a_kept_variation_is_marked_and_downloaded_without_being_used(

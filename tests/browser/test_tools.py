@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -225,6 +226,8 @@ def test_before_while_held_pan_zoom_and_fit(window: Window, photo: Path) -> None
     clip = "getComputedStyle(document.querySelectorAll('#compare img')[1]).clipPath"
     page.wait_for_selector("#compare img >> nth=1")
     assert page.evaluate(clip) != "none"
+    # before ends left of what was painted, so that the edit is seen whole
+    assert abs(float(re.findall(r"([\d.]+)%", page.evaluate(clip))[0]) - 34) < 8
     page.keyboard.down("c")
     assert page.evaluate(clip) == "none"
     page.keyboard.up("c")
