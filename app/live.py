@@ -1,4 +1,4 @@
-"""The live preview: pictures of a run under way, which may not cost more than the run can bear."""
+"""The live preview: pictures of a run under way, as many as the run can bear."""
 
 from __future__ import annotations
 

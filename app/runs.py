@@ -40,7 +40,6 @@ class Job:
     begun: threading.Event = field(default_factory=threading.Event)
     cancelled: threading.Event = field(default_factory=threading.Event)
     left: threading.Event = field(default_factory=threading.Event)
-    over: threading.Event = field(default_factory=threading.Event)
     news: queue.Queue[Any] = field(default_factory=queue.Queue)
     base: Moment | None = None
     ending: threading.Timer | None = None
@@ -169,17 +168,10 @@ class Runs:
             if not key or job.key != key or not job.begun.is_set():
                 continue
             until = time.monotonic() + TAKE_OVER
-            while not (job.left.is_set() or job.over.is_set()) and time.monotonic() < until:
+            while ticket in self._jobs and not job.left.is_set() and time.monotonic() < until:
                 time.sleep(GLANCE)
-            if job.over.is_set():  # told to a page that was going, and had no time to show it
-                before = self._store.latest(replace(session, key=key))
-                mine = self._store.latest(session)
-                if before.current is mine.current:  # nothing was done here in the meantime
-                    mine = replace(before, key=mine.key, version=mine.version)
-                    yield screens.of_finished(mine)
-                return
             if not job.left.is_set() or job.cancelled.is_set():
-                continue  # shown elsewhere
+                continue  # shown elsewhere, or over
             job.left.clear()
             if job.ending is not None:
                 job.ending.cancel()
@@ -191,6 +183,12 @@ class Runs:
                 "cancel": gr.update(interactive=True),
             }
             yield from self._listen(ticket, job, session)
+            return
+        before, mine = (self._store.latest(replace(session, key=k)) for k in (key, session.key))
+        if before.results is not session.results and mine.results is session.results:
+            # a run ended meanwhile, and its page was going
+            mine = replace(mine, results=before.results, chosen=before.chosen)
+            yield screens.of_finished(mine)
 
     def _show(
         self,
@@ -223,14 +221,15 @@ class Runs:
                 if kind == "step":
                     yield news | self._newer(job)
                     continue
+                finished = self._store.latest(session)
+                if kind == "result":  # remembered first: the page may have gone
+                    finished = finished.ran(*news, base=job.base)
+                    self._store.put(finished)
                 self._jobs.pop(ticket, None)
                 if kind == "error":
-                    yield screens.of_result(self._store.latest(session))
+                    yield screens.of_result(finished)
                     raise news
                 if kind == "result":
-                    finished = self._store.latest(session).ran(*news, base=job.base)
-                    self._store.put(finished)
-                    job.over.set()
                     yield screens.of_finished(finished)
                 return
         except GeneratorExit:

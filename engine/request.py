@@ -108,9 +108,9 @@ class EditOptions(_Schema):
 
     ``seed`` draws a fresh one if None; variation i uses ``seed + i``, so any variation can be made
     again alone. ``guidance`` is the classifier-free guidance at the last scale, ``top_k`` 0 and
-    ``top_p`` 1 switch the filter off. ``context`` is what the model sees around the mask: "auto",
-    the "whole" picture, or so many pixels. ``feather`` is the width in source pixels over which an
-    edit fades in, inward from the mask's edge.
+    ``top_p`` 1 switch the filter off, ``temperature`` below 1 draws likelier tokens. ``context`` is
+    what the model sees around the mask: "auto", the "whole" picture, or so many pixels. ``feather`` is
+    the width in source pixels over which an edit fades in, inward from the mask's edge.
 
     ``rule`` "paper" is the editing rule of the VAR authors' demo. The levers after it belong to
     the default rule: ``structure`` keeps the first so many scales of the surroundings (0 makes
@@ -125,9 +125,9 @@ class EditOptions(_Schema):
     class edit has drawn; it is the default of models with foresight.
     ``blend`` is how the result meets its surroundings, ``match_colour`` takes the VQVAE's shift of
     colour on the known rim out of the edit, ``grain`` is how much of the texture around the hole is
-    laid over it (1 as much as there), ``soft_scales`` is how many of the last scales take
-    the expected code vector instead of a drawn
-    one, ``guidance_schedule`` how guidance grows over the scales.
+    laid over it (1 as much as there; less where less is known than is to be made), ``soft_scales``
+    is how many of the last scales take the expected code vector instead of a drawn one,
+    ``guidance_schedule`` how guidance grows over the scales.
 
     ``candidates`` draws so many and returns the best ``variations`` of them by score, best first.
     ``coarse_seeds`` has one seed for each of the first scales: all variations draw those scales

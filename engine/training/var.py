@@ -291,8 +291,8 @@ class VARTrainer(Trainer):
             kind: Kind = choose_kind(rng) if self.options.foresight else "everything"
             cells = draw_hole(kind, side, rng)
             # An unlabelled hole that hides an object whole would teach to put one there.
-            middle = hides_middle(torch.from_numpy(cells).float())
-            hidden = self.names[label] in self.members and middle
+            thing = self.names[label] in self.members
+            hidden = thing and hides_middle(torch.from_numpy(cells).float())
             drop = kind != "everything" and not hidden and rng.random() < NO_LABEL
             found.append(Hole(cells, drop))
         return found

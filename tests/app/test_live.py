@@ -1,4 +1,4 @@
-"""The live preview costs a share of a run at most, and always shows the first variation."""
+"""The live preview always shows the first variation, and the others while they cost little."""
 
 from __future__ import annotations
 

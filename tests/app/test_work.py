@@ -138,7 +138,9 @@ def test_a_run_that_ends_while_its_page_is_going_is_shown_by_the_next(
     ticket = last(handlers.runs.prepare("", session))["ticket"]
     old = handlers.runs.run(ticket, layer(LEFT), session, "inpaint", None, None, seed="5")
     remembered(handlers, (next(old) for _ in range(1)))
-    new = handlers.opened({"key": session.key})
+    # with a mask that it recalls, as a refreshed page does
+    painted = {"mask": layer(RIGHT), "version": session.version}
+    new = handlers.opened({"key": session.key, **painted})
     screens = remembered(handlers, (next(new) for _ in range(1)))
     assert screens[0]["session"].outcome is None
     told = Thread(target=lambda: list(old))  # nobody remembers what it shows
