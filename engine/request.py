@@ -109,8 +109,9 @@ class EditOptions(_Schema):
     ``seed`` draws a fresh one if None; variation i uses ``seed + i``, so any variation can be made
     again alone. ``guidance`` is the classifier-free guidance at the last scale, ``top_k`` 0 and
     ``top_p`` 1 switch the filter off, ``temperature`` below 1 draws likelier tokens. ``context`` is
-    what the model sees around the mask: "auto", the "whole" picture, or so many pixels. ``feather`` is
-    the width in source pixels over which an edit fades in, inward from the mask's edge.
+    what the model sees around the mask: "auto", the "whole" picture, or so many pixels.
+    ``feather`` is the width in source pixels over which an edit fades in, inward from the mask's
+    edge.
 
     ``rule`` "paper" is the editing rule of the VAR authors' demo. The levers after it belong to
     the default rule: ``structure`` keeps the first so many scales of the surroundings (0 makes
