@@ -6,12 +6,15 @@ a map is (s * s,) bool, True = regenerate.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 COARSE_COVERAGE = 0.5  # masked share of its area from which a coarse token is regenerated
 HIDING = 0.6  # masked share of the frame's middle from which a thing there is hidden whole
+SURROUNDING = 0.75  # masked share of the frame's border from which the hole lies all around
 FINE_COVERAGE = 0.02  # the same at the finest scale, where a kept token would show the old pixels
 
 
@@ -24,6 +27,12 @@ def hides_middle(mask: Tensor) -> bool:
     """Whether a thing in the frame's middle, where models draw one, may be wholly under (S, S)."""
     edge = mask.shape[0] // 4
     return bool(mask[edge : mask.shape[0] - edge, edge : mask.shape[1] - edge].mean() > HIDING)
+
+
+def surrounds(hole: NDArray[np.bool_]) -> bool:
+    """Whether the known area is an island in the hole, (S, S) bool, at the square's edge."""
+    border = np.concatenate([hole[0], hole[-1], hole[1:-1, 0], hole[1:-1, -1]])
+    return bool(border.mean() > SURROUNDING)
 
 
 def regenerate_maps(

@@ -124,7 +124,7 @@ class Painting:
                 blend=rule.blend,
                 match_colour=rule.match_colour,
                 grain=rule.grain,
-                grow=rule.grow,
+                grow=rule.rim(frame.hole),
                 feather=rule.feather,
                 edge=self.part,
                 behind=self._behind(index * len(self.before) // len(pictures)),

@@ -8,7 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from engine.masks import FINE_COVERAGE, hides_middle
+from engine.masks import FINE_COVERAGE, hides_middle, surrounds
+from engine.pixels import Mask
 from engine.request import EditOptions
 
 
@@ -23,6 +24,7 @@ class Rule:
     closed_loop: bool
     coverage: float
     grow: int
+    grow_around: int  # the same where the hole surrounds the known area, see `rim`
     anchor: bool
     half_known: float
     foresight: bool
@@ -45,6 +47,14 @@ class Rule:
         not what is to come, and a class edit extends the picture as outpainting does.
         """
         return self.structure if hides_middle(mask) else self.extending
+
+    def rim(self, hole: Mask) -> int:
+        """How wide a rim around a hole (S, S) is not believed, in model pixels.
+
+        It is there for the edge and the shadow of a thing in the hole. A hole that surrounds the
+        known area holds no thing: the picture is to be extended, from its very edge.
+        """
+        return self.grow_around if surrounds(hole) else self.grow
 
 
 TASK_GUIDANCE = {"inpaint": 2.0, "outpaint": 2.0, "edit_class": 4.0, "generate": 4.0}
@@ -76,10 +86,10 @@ def rule_for(
 
     Unlabelled edits keep the coarser scales of the filled picture, which carry colour and light
     across the hole; class edits and new pictures regenerate all of them, but where the middle of a
-    class edit's frame is known. Inpainting does not believe the rim of its hole, since a mask may
-    be too tight around what is to go. Extending fills with the picture's edge drawn out sideways,
-    so that a horizon goes on. A class edit has no grain, since what a label asks for has a surface
-    of its own. Of a model with foresight, which has learned to fill holes, it has the inpainted
+    class edit's frame is known. Unlabelled edits fill by Telea's method, which draws edges out into
+    the hole. Inpainting does not believe the rim of its hole, since a mask may be too tight around
+    what is to go; unless the hole surrounds the known area. A class edit has no grain, since what a
+    label asks for has a surface of its own. Of a model with foresight, which has learned to fill holes, it has the inpainted
     hole as its backdrop: that costs half an edit.
     """
     paper = options.rule == "paper"
@@ -87,7 +97,8 @@ def rule_for(
     kept = min(round(KEPT * len(scales)), len(scales) - 2)  # a scale to draw, a soft one
     structure = max(kept, 0) if unlabelled else 0
     extending = max(kept, 0) if task == "edit_class" and not paper else structure
-    fill = "sideways" if task == "outpaint" else "push_pull"
+    fill = "push_pull" if task in LABELLED else "telea"
+    grow = UNBELIEVED if task == "inpaint" and not paper else 0
     own = {**SAMPLING, "guidance": TASK_GUIDANCE[task], **(defaults or {})}
     if task not in LABELLED:
         own |= {"guidance": TASK_GUIDANCE[task], "temperature": SAMPLING["temperature"]}
@@ -108,7 +119,8 @@ def rule_for(
         fill=chosen(options.fill, "none" if paper else fill),
         closed_loop=chosen(options.closed_loop, not paper),
         coverage=chosen(options.coverage, FINE_COVERAGE),
-        grow=chosen(options.grow, UNBELIEVED if task == "inpaint" and not paper else 0),
+        grow=chosen(options.grow, grow),
+        grow_around=chosen(options.grow, 0),
         anchor=chosen(options.anchor, not paper),
         half_known=chosen(options.half_known, 0.0 if paper else half_known),
         foresight=chosen(options.foresight, foresight and not paper),

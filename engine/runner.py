@@ -110,7 +110,7 @@ class Runner:
     def known(self, job: Job, frames: list[Frame], maps: list[Tensor]) -> Known:
         """Encode the frames, their holes filled; each picture once."""
         rule = job.rule
-        pixels = np.stack([f.grown(rule.grow).filled(rule.fill).pixels for f in frames])
+        pixels = np.stack([f.grown(rule.rim(f.hole)).filled(rule.fill).pixels for f in frames])
         name = fingerprint(pixels)
         positions = None
         if job.request.options.speed == "fast" and job.request.task != "outpaint":
@@ -279,7 +279,8 @@ class Run:
             if job.rule.anchor:
                 anchor = features
             if job.rule.half_known > 0:
-                hole = self.frames[0].grown(job.rule.grow).hole
+                frame = self.frames[0]
+                hole = frame.grown(job.rule.rim(frame.hole)).hole
                 mask = torch.from_numpy(hole.astype(np.float32))
                 hint = half_known(
                     runner.vqvae.quantize, features, mask, job.rule.half_known

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
 import engine.frame
 from engine import EditOptions, EditRequest
-from engine.backdrop import shares
+from engine.backdrop import shares, whole_of
 from engine.frame import Frame
 from engine.windows import Window
 from tests.pictures import noisy_rgb
@@ -41,6 +42,52 @@ def test_a_thing_hides_the_backdrop_and_what_is_around_it_does_not() -> None:
     assert (share[22:30, 18:78] > 0.99).all()
     assert (share[38:58, 38:58] == 0).all()
     assert share.min() >= 0 and share.max() <= 1
+
+
+def haze(thing: tuple[int, int, int]) -> Any:
+    """A thing before sky and land, the land around it hidden by a haze as bright as the sky."""
+    rng = np.random.default_rng(0)
+    behind = flat(150, 170, 200)
+    behind[SIDE // 2 :] = (40, 60, 90)
+    behind += rng.normal(0, 12, (SIDE, SIDE, 1)).astype(np.float32)
+    drawn = behind.copy()
+    drawn[26:70, 22:74] = flat(145, 165, 195)[26:70, 22:74] + rng.normal(0, 12, (44, 52, 1))
+    drawn[38:58, 38:58] = thing
+    return drawn, behind
+
+
+def test_haze_around_a_thing_goes_with_it() -> None:
+    drawn, behind = haze((230, 60, 30))
+    share = shares(drawn, behind, HOLE)
+    assert (share[42:54, 42:54] == 0).all()
+    assert (share[64:68, 26:70] > 0.99).all(), "the land"
+    assert (share[28:32, 26:70] > 0.99).all(), "the sky"
+
+
+def test_what_is_cut_out_does_not_depend_on_chance() -> None:
+    drawn, behind = haze((230, 60, 30))
+    found = []
+    for seed in (1, 2, 3):
+        cv2.setRNGSeed(seed)
+        found.append(shares(drawn, behind, HOLE))
+    assert all(np.array_equal(found[0], each) for each in found)
+
+
+def test_what_is_cut_out_is_one_thing_or_none() -> None:
+    cut = np.zeros((64, 64), np.uint8)
+    cut[20:40, 20:40] = 1
+    cut[28:32, 28:32] = 0  # its eye
+    cut[50, 50] = 1  # a speck
+    cut[24:34, 44:48] = 1  # an arm that a strap cuts off
+    whole = whole_of(cut)
+    assert whole is not None
+    expected = np.zeros((64, 64), bool)
+    expected[19:41, 19:41] = expected[23:35, 43:49] = True
+    assert np.array_equal(whole, expected)
+    cut[44:56, 8:20] = 1  # the eye and the leaf of a flower whose petals were taken for fog
+    assert whole_of(cut) is None
+    assert whole_of(np.zeros((64, 64), np.uint8)) is None
+    assert whole_of(np.eye(8, 64, dtype=np.uint8)) is None, "too small"
 
 
 def test_a_hole_full_of_something_else_shows_no_backdrop() -> None:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from engine.masks import coverage, finest_keep, hides_middle, paper_maps, regenerate_maps
+from engine.masks import (
+    coverage,
+    finest_keep,
+    hides_middle,
+    paper_maps,
+    regenerate_maps,
+    surrounds,
+)
 from engine.spec import SCALES_256
 
 DOUBLING = (1, 2, 4, 8, 16)
@@ -78,3 +86,14 @@ def test_a_mask_hides_the_middle_or_does_not() -> None:
     assert not hides_middle(mask)
     mask[:, :10] = 1
     assert hides_middle(mask)
+
+
+def test_a_hole_surrounds_the_known_area_or_does_not() -> None:
+    hole = np.zeros((16, 16), bool)
+    hole[4:, :] = True  # three sides, and the corners of the fourth
+    assert not surrounds(hole)
+    hole[:4, 2:14] = hole[:4, 14:] = True
+    assert surrounds(hole)
+    hole[:] = False
+    hole[:, 1:-1] = True  # all of it but two sides
+    assert not surrounds(hole)

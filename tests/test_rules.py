@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -39,6 +40,33 @@ def test_a_class_edit_around_a_known_middle_extends_the_picture() -> None:
     for task in ("inpaint", "outpaint", "generate"):
         rule = rule_for(task, EditOptions(), SCALES)
         assert rule.kept(whole) == rule.kept(around) == rule.structure
+
+
+def test_a_rim_is_not_believed_around_a_hole_but_of_what_the_hole_surrounds() -> None:
+    inside, around = np.zeros((2, 32, 32), bool)
+    inside[8:24, 8:24] = True
+    around[:] = ~inside
+    rims = {
+        task: (rule.rim(inside), rule.rim(around))
+        for task in TASKS
+        for rule in [rule_for(task, EditOptions(), SCALES)]
+    }
+    assert rims == {
+        "inpaint": (4, 0), "outpaint": (0, 0), "edit_class": (0, 0), "generate": (0, 0)
+    }  # fmt: skip
+    asked = rule_for("inpaint", EditOptions(grow=6), SCALES)
+    assert asked.rim(inside) == asked.rim(around) == 6
+    paper = rule_for("inpaint", EditOptions(rule="paper"), SCALES)
+    assert paper.rim(inside) == paper.rim(around) == 0
+
+
+def test_what_a_hole_is_filled_with_by_task() -> None:
+    fills = {task: rule_for(task, EditOptions(), SCALES).fill for task in TASKS}
+    assert fills == {
+        "inpaint": "telea", "outpaint": "telea", "edit_class": "push_pull",
+        "generate": "push_pull",
+    }  # fmt: skip
+    assert rule_for("inpaint", EditOptions(fill="mean"), SCALES).fill == "mean"
 
 
 def test_foresight_is_the_default_of_models_that_have_it() -> None:

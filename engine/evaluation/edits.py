@@ -109,7 +109,7 @@ class Case:
             blend=job.rule.blend,
             match_colour=job.rule.match_colour,
             grain=job.rule.grain,
-            grow=job.rule.grow,
+            grow=job.rule.rim(frame.hole),
             feather=job.rule.feather,
             behind=self.behind(job) if job.rule.backdrop else None,
         )
