@@ -89,8 +89,8 @@ def rule_for(
     class edit's frame is known. Unlabelled edits fill by Telea's method, which draws edges out into
     the hole. Inpainting does not believe the rim of its hole, since a mask may be too tight around
     what is to go; unless the hole surrounds the known area. A class edit has no grain, since what a
-    label asks for has a surface of its own. Of a model with foresight, which has learned to fill holes, it has the inpainted
-    hole as its backdrop: that costs half an edit.
+    label asks for has a surface of its own. Of a model with foresight, which has learned to fill
+    holes, it has the inpainted hole as its backdrop: that costs half an edit.
     """
     paper = options.rule == "paper"
     unlabelled = task not in LABELLED and not paper
