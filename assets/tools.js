@@ -123,6 +123,8 @@
         renderer.render({ container: this._alone(new Sprite(texture)), target: this.before, clear: true });
       }
       const sprite = new Sprite(Texture.from(this.shape));
+      // A layer has the screen's pixels: smoothed edges would be erased by half, and half of a half stay.
+      sprite.texture.source.scaleMode = "nearest";
       sprite.width = texture.width;
       sprite.height = texture.height;
       sprite.blendMode = "erase"; // first, or what overlaps would get twice the colour

@@ -97,6 +97,23 @@ def test_rectangle_and_lasso_add_and_take_away(window: Window, photo: Path) -> N
     window.run("mask is empty")
 
 
+def test_a_shape_leaves_nothing_behind_on_a_screen_with_more_pixels(
+    chromium: Browser, address: str, photo: Path
+) -> None:
+    """The editor's layers have the screen's pixels, a mask has the picture's."""
+    with Window.open(chromium, address, scale=1.5) as window:
+        window.open_picture(photo)
+        window.tool("rectangle")
+        drag_box(window, 100, 80, 200, 160)
+        window.page.wait_for_selector("#over .frame")
+        assert np.array_equal(window.mask(), box(100, 80, 200, 160))
+        window.page.keyboard.down("Alt")
+        drag_box(window, 100, 80, 200, 160)
+        window.page.keyboard.up("Alt")
+        window.page.wait_for_selector("#over .frame", state="detached")
+        window.expect_no_errors()
+
+
 def test_a_thing_is_picked_by_a_click_or_a_box_and_edited(window: Window, thing: Path) -> None:
     window.open_picture(thing)
     disc = np.zeros((HEIGHT, WIDTH), bool)

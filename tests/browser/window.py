@@ -41,12 +41,13 @@ class Window:
         size: tuple[int, int] = (1120, 620),
         *,
         touch: bool = False,
+        scale: float = 1,
     ) -> Iterator[Window]:
         """A new window with cookies and storage of its own; small, for without a GPU every pixel
-        of the canvas costs."""
+        of the canvas costs. ``scale`` is the screen's pixels a CSS pixel."""
         context = browser.new_context(
             viewport={"width": size[0], "height": size[1]}, reduced_motion="reduce",
-            has_touch=touch,
+            has_touch=touch, device_scale_factor=scale,
         )
         context.set_default_timeout(PATIENCE)
         page = context.new_page()
