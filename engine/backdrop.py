@@ -27,6 +27,7 @@ AROUND = 12  # pixels around the hole, at that side, whose colours say what a ba
 LEAST = 16  # pixels of a thing, at that side
 SPECK = 0.02  # part of all that was cut out up to which a piece is none
 WHOLE = 0.7  # part of it that the largest piece has, unless the thing fell to pieces
+CONFIDENT = 0.55  # part of what is unlike that is cut out, unless some of the thing was lost
 
 
 def shares(picture: Floats, backdrop: Floats, hole: Mask) -> Floats:
@@ -62,7 +63,7 @@ def _alike(unlike: Floats, hole: Mask) -> Floats:
 
 
 def _thing(picture: Floats, backdrop: Floats, hole: Mask, unlike: Mask) -> Mask | None:
-    """The thing drawn in a hole, (CUTTING, CUTTING) bool; None if nothing holds together.
+    """The thing drawn in a hole, (CUTTING, CUTTING) bool; None if none is cut out with confidence.
 
     GrabCut (Rother et al. 2004): what is ``unlike`` may be the thing or the haze around it; the
     hole's surroundings and the backdrop, which is laid beside the drawn picture for that, tell
@@ -90,7 +91,11 @@ def _thing(picture: Floats, backdrop: Floats, hole: Mask, unlike: Mask) -> Mask 
     cv2.grabCut(both, labels, (0, 0, 1, 1), *colours, 1, cv2.GC_INIT_WITH_MASK)  # no rectangle
     cut = np.zeros(within.shape, np.uint8)
     cut[rows, columns] = labels[:, : near[2]] == cv2.GC_PR_FGD
-    return whole_of(cut)
+    thing = whole_of(cut)
+    foreign = (seen > 0) & (within > 0)
+    if thing is None or (thing & foreign).sum() < CONFIDENT * foreign.sum():
+        return None
+    return thing
 
 
 def whole_of(cut: NDArray[np.uint8]) -> Mask | None:
