@@ -21,6 +21,7 @@ class Rule:
     structure: int
     extending: int  # the same where the frame's middle is known, see `kept`
     fill: str
+    fill_beside: str  # the same where every row shows something known, see `filling`
     closed_loop: bool
     coverage: float
     grow: int
@@ -56,6 +57,14 @@ class Rule:
         """
         return self.grow_around if surrounds(hole) else self.grow
 
+    def filling(self, hole: Mask) -> str:
+        """What a hole (S, S) is filled with before encoding.
+
+        Telea's method goes on with a horizon beside the picture. Above and below it, where there is
+        sky or ground, it draws streaks.
+        """
+        return self.fill if hole.all(axis=1).any() else self.fill_beside
+
 
 TASK_GUIDANCE = {"inpaint": 2.0, "outpaint": 2.0, "edit_class": 4.0, "generate": 4.0}
 LABELLED = ("edit_class", "generate")
@@ -87,17 +96,19 @@ def rule_for(
     Unlabelled edits keep the coarser scales of the filled picture, which carry colour and light
     across the hole; class edits and new pictures regenerate all of them, but where the middle of a
     class edit's frame is known. Unlabelled edits fill by Telea's method, which draws edges out into
-    the hole. Inpainting does not believe the rim of its hole, since a mask may be too tight around
-    what is to go; unless the hole surrounds the known area. A class edit has no grain, since what a
-    label asks for has a surface of its own. Of a model with foresight, which has learned to fill
-    holes, it has the inpainted hole as its backdrop: that costs half an edit.
+    the hole; extending does so beside the picture, and elsewhere draws its edge out sideways.
+    Inpainting does not believe the rim of its hole, since a mask may be too tight around what is to
+    go; unless the hole surrounds the known area. A class edit has no grain, since what a label asks
+    for has a surface of its own. Of a model with foresight, which has learned to fill holes, it has
+    the inpainted hole as its backdrop: that costs half an edit.
     """
     paper = options.rule == "paper"
     unlabelled = task not in LABELLED and not paper
     kept = min(round(KEPT * len(scales)), len(scales) - 2)  # a scale to draw, a soft one
     structure = max(kept, 0) if unlabelled else 0
     extending = max(kept, 0) if task == "edit_class" and not paper else structure
-    fill = "push_pull" if task in LABELLED else "telea"
+    beside = "push_pull" if task in LABELLED else "telea"
+    fill = "sideways" if task == "outpaint" else beside
     grow = UNBELIEVED if task == "inpaint" and not paper else 0
     own = {**SAMPLING, "guidance": TASK_GUIDANCE[task], **(defaults or {})}
     if task not in LABELLED:
@@ -117,6 +128,7 @@ def rule_for(
         structure=chosen(options.structure, structure),
         extending=chosen(options.structure, extending),
         fill=chosen(options.fill, "none" if paper else fill),
+        fill_beside=chosen(options.fill, "none" if paper else beside),
         closed_loop=chosen(options.closed_loop, not paper),
         coverage=chosen(options.coverage, FINE_COVERAGE),
         grow=chosen(options.grow, grow),

@@ -110,7 +110,9 @@ class Runner:
     def known(self, job: Job, frames: list[Frame], maps: list[Tensor]) -> Known:
         """Encode the frames, their holes filled; each picture once."""
         rule = job.rule
-        pixels = np.stack([f.grown(rule.rim(f.hole)).filled(rule.fill).pixels for f in frames])
+        pixels = np.stack([
+            f.grown(rule.rim(f.hole)).filled(rule.filling(f.hole)).pixels for f in frames
+        ])  # fmt: skip
         name = fingerprint(pixels)
         positions = None
         if job.request.options.speed == "fast" and job.request.task != "outpaint":

@@ -63,9 +63,21 @@ def test_a_rim_is_not_believed_around_a_hole_but_of_what_the_hole_surrounds() ->
 def test_what_a_hole_is_filled_with_by_task() -> None:
     fills = {task: rule_for(task, EditOptions(), SCALES).fill for task in TASKS}
     assert fills == {
-        "inpaint": "telea", "outpaint": "telea", "edit_class": "push_pull",
+        "inpaint": "telea", "outpaint": "sideways", "edit_class": "push_pull",
         "generate": "push_pull",
     }  # fmt: skip
+    beside, above = np.zeros((2, 32, 32), bool)
+    beside[:, 20:] = above[:9] = True
+    rule = rule_for("outpaint", EditOptions(), SCALES)
+    assert (rule.filling(beside), rule.filling(above)) == ("telea", "sideways")
+    for options in (EditOptions(fill="mirror"), EditOptions(rule="paper", fill="mirror")):
+        rule = rule_for("outpaint", options, SCALES)
+        assert rule.filling(beside) == rule.filling(above) == "mirror"
+    for task, fill in fills.items():
+        if task != "outpaint":
+            rule = rule_for(task, EditOptions(), SCALES)
+            assert rule.filling(beside) == rule.filling(above) == fill
+    assert rule_for("outpaint", EditOptions(rule="paper"), SCALES).filling(beside) == "none"
     assert rule_for("inpaint", EditOptions(fill="mean"), SCALES).fill == "mean"
 
 
