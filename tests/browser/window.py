@@ -18,7 +18,9 @@ PATIENCE = 60_000  # milliseconds
 HARMLESS = (
     "Failed to load resource",
 )
-LEFT = ("signal is aborted without reason", "Connection errored out")
+LEFT = (
+    "signal is aborted without reason", "BodyStreamBuffer was aborted", "Connection errored out",
+)  # fmt: skip
 
 
 class Window:
