@@ -72,8 +72,9 @@ def _thing(picture: Floats, backdrop: Floats, hole: Mask, unlike: Mask) -> Mask 
     size = (CUTTING, CUTTING)
     within = cv2.resize(hole.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
     seen = cv2.resize(unlike.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    foreign = (seen > 0) & (within > 0)
     guess = np.where(within > 0, cv2.GC_PR_BGD, cv2.GC_BGD).astype(np.uint8)
-    guess[(seen > 0) & (cv2.erode(within, np.ones((3, 3), np.uint8)) > 0)] = cv2.GC_PR_FGD
+    guess[foreign & (cv2.erode(within, np.ones((3, 3), np.uint8)) > 0)] = cv2.GC_PR_FGD
     if (guess == cv2.GC_PR_FGD).sum() < LEAST:
         return None
     drawn, behind = (
@@ -92,7 +93,6 @@ def _thing(picture: Floats, backdrop: Floats, hole: Mask, unlike: Mask) -> Mask 
     cut = np.zeros(within.shape, np.uint8)
     cut[rows, columns] = labels[:, : near[2]] == cv2.GC_PR_FGD
     thing = whole_of(cut)
-    foreign = (seen > 0) & (within > 0)
     if thing is None or (thing & foreign).sum() < CONFIDENT * foreign.sum():
         return None
     return thing

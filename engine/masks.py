@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 COARSE_COVERAGE = 0.5  # masked share of its area from which a coarse token is regenerated
+FINE_COVERAGE = 0.02  # the same at the finest scale, where a kept token would show the old pixels
 HIDING = 0.6  # masked share of the frame's middle from which a thing there is hidden whole
 SURROUNDING = 0.75  # masked share of the frame's border from which the hole lies all around
-FINE_COVERAGE = 0.02  # the same at the finest scale, where a kept token would show the old pixels
 
 
 def coverage(mask: Tensor, side: int) -> Tensor:

@@ -44,7 +44,7 @@ def test_a_thing_hides_the_backdrop_and_what_is_around_it_does_not() -> None:
     assert share.min() >= 0 and share.max() <= 1
 
 
-def haze(thing: tuple[int, int, int]) -> Any:
+def haze(thing: tuple[int, int, int], place: slice = slice(30, 62)) -> Any:
     """A thing before sky and land, the land around it hidden by a haze as bright as the sky."""
     rng = np.random.default_rng(0)
     behind = flat(150, 170, 200)
@@ -52,7 +52,7 @@ def haze(thing: tuple[int, int, int]) -> Any:
     behind += rng.normal(0, 12, (SIDE, SIDE, 1)).astype(np.float32)
     drawn = behind.copy()
     drawn[26:70, 22:74] = flat(145, 165, 195)[26:70, 22:74] + rng.normal(0, 12, (44, 52, 1))
-    drawn[30:62, 34:66] = thing
+    drawn[place, 34:66] = thing
     return drawn, behind
 
 
@@ -62,6 +62,12 @@ def test_haze_around_a_thing_goes_with_it() -> None:
     assert (share[34:58, 38:62] == 0).all()
     assert (share[67:69, 26:70] > 0.99).all() and (share[52:68, 24:28] > 0.99).all(), "the land"
     assert (share[28:44, 24:28] > 0.99).all(), "the sky"
+
+
+def test_a_cut_that_leaves_most_of_what_is_unlike_is_not_believed() -> None:
+    """It may be the thing that was lost, and not its haze."""
+    drawn, behind = haze((230, 60, 30), slice(30, 46))
+    assert (shares(drawn, behind, HOLE)[58:66, 40:60] < 0.5).all()
 
 
 def test_what_is_cut_out_does_not_depend_on_chance() -> None:
