@@ -1,11 +1,11 @@
 """The masking canvas: the one file that knows the ImageEditor's value and its traps.
 
 The editor is given a proxy of at most ``PROXY_SIDE`` pixels (a WebGL texture limit turns larger
-pictures transparent without an error), opaque sRGB (it comes back bit-exact, and the browser has
-no say in colours). Only what is painted is read back, never the background or the composite: the
-original stays on the server. The page sends it as a data URL, once for each event that needs it
-(``varpaint.mask`` in memory.js); the editor's own value, which Gradio asks for at every change of
-the page, three pictures each time, stays empty (script.js). What is painted is the layer's alpha.
+pictures transparent without an error), opaque sRGB (the browser has no say in colours). Only what
+is painted is read back, never the background or the composite: the original stays on the server.
+The page sends it as a data URL, once for each event that needs it (``varpaint.mask`` in
+memory.js); the editor's own value, which Gradio asks for at every change of the page, three
+pictures each time, stays empty (script.js). What is painted is the layer's alpha.
 
 An editor that is given a new value loads its picture and its layers up to twice, and what is
 painted in between is lost. So a new picture is put on by ``gr.render`` (layout.py) with a new
@@ -23,12 +23,15 @@ from typing import Any
 import cv2
 import gradio as gr
 import numpy as np
+from gradio.processing_utils import save_bytes_to_cache
+from gradio.utils import get_upload_folder
 from numpy.typing import NDArray
 from PIL import Image
 
 from engine.errors import MaskError
 
 PROXY_SIDE = 2048
+LOSSLESS = 1 << 19  # pixels up to which a picture is shown as it is
 MASK_COLOUR = (255, 45, 120)  # as the brush in layout.py and the overlays in style.css
 MASK_OPACITY = 0.55
 PNG_URL = "data:image/png;base64"
@@ -88,7 +91,17 @@ def editor_value(shown: Image.Image, mask: Image.Image | None) -> dict[str, Any]
     """A value for a freshly mounted editor. The composite stays None: one that is given becomes
     the new background, with the mask burnt in."""
     layers = [painted(mask)] if mask is not None and mask.getbbox() is not None else []
-    return {"background": shown, "layers": layers, "composite": None}
+    return {"background": packed(shown), "layers": layers, "composite": None}
+
+
+def packed(shown: Image.Image) -> Image.Image | str:
+    """A picture for the page: a large one as the path of a JPEG, which is packed, sent and
+    unpacked far sooner than the PNG that Gradio makes of a small one."""
+    if shown.width * shown.height <= LOSSLESS:
+        return shown
+    packed = io.BytesIO()
+    shown.save(packed, "JPEG", quality=95, subsampling=0)
+    return save_bytes_to_cache(packed.getvalue(), "canvas.jpg", get_upload_folder())
 
 
 def painted(mask: Image.Image) -> Image.Image:

@@ -110,7 +110,9 @@ def of_result(session: Session, *, gallery: bool = True) -> Screen:
     else:
         screen["preview"] = gr.update(value=ladder, visible=True)
         screen["compare"] = gr.update(
-            value=(before, after), visible=True, slider_position=divide(outcome)
+            value=(canvas.packed(before), canvas.packed(after)),
+            visible=True,
+            slider_position=divide(outcome),
         )
     if gallery:
         items = [

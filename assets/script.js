@@ -292,9 +292,16 @@
       await new Promise((done) => setTimeout(done, 16));
     }
   }
-  /* At every change of the page Gradio asks the editor for its value: three pictures, drawn, packed
-     and sent to the server each time. Nobody reads them; what is painted goes its own way. */
+  /* At every change of the page, many times a run, Gradio asks the editor for its value: pictures
+     that are drawn and packed, or while nothing is painted fetched from the server, and sent to it.
+     Nobody reads them; what is painted goes its own way. */
   const nothing = async () => ({ background: null, layers: [], composite: null });
+  const given = new Set(); // where the editor's pictures came from; it draws them by another way
+  const fetched = window.fetch;
+  window.fetch = function (what, ...options) {
+    if (given.has(what)) return Promise.reject(new TypeError("nobody reads the canvas's value"));
+    return fetched.call(this, what, ...options);
+  };
   let editor_ = window.editor;
   Object.defineProperty(window, "editor", {
     configurable: true,
@@ -307,6 +314,7 @@
         const load = editor?.[name]?.bind(editor);
         if (!load) continue;
         editor[name] = (what) => {
+          [what].flat().forEach((url) => given.add(url));
           const key = name + JSON.stringify(what);
           loads.last = performance.now();
           if (!loads.once.has(key)) {
@@ -375,17 +383,38 @@
   }
   /* Where the processor draws the page too, every frame of the canvas is taken from the model. */
   const SOFTWARE = /swiftshader|llvmpipe|softpipe|software|basic render/i;
-  const FEW = 15; // frames a second
+  const FEW = 30; // frames a second
+  let drawn = null;
+  function drawnBySoftware() {
+    if (drawn === null) {
+      const gl = document.createElement("canvas").getContext("webgl");
+      const names = gl?.getExtension("WEBGL_debug_renderer_info");
+      drawn = SOFTWARE.test(names ? gl.getParameter(names.UNMASKED_RENDERER_WEBGL) : "");
+      gl?.getExtension("WEBGL_lose_context")?.loseContext();
+    }
+    return drawn;
+  }
+  /* The editor's shader looks into as many textures as it may at each pixel, and each pixel is drawn
+     four times to smooth edges. A graphics card has that for nothing, a processor has not. */
+  const context = HTMLCanvasElement.prototype.getContext;
+  HTMLCanvasElement.prototype.getContext = function (kind, wanted) {
+    const smooth = kind === "webgl2" && wanted?.antialias && drawnBySoftware();
+    return context.call(this, kind, smooth ? { ...wanted, antialias: false } : wanted);
+  };
+  for (const kind of [window.WebGLRenderingContext, window.WebGL2RenderingContext]) {
+    const parameter = kind?.prototype.getParameter;
+    if (!parameter) continue;
+    kind.prototype.getParameter = function (name) {
+      return name === this.MAX_TEXTURE_IMAGE_UNITS && drawnBySoftware() ? 1 : parameter.call(this, name);
+    };
+  }
   let eased = null;
   function ease() {
     const editor = window.editor, app = editor?.app;
     if (editor === eased || !app?.renderer || !editor.outline_graphics) return;
     eased = editor;
     editor.outline_graphics.filters = []; // a blurred shadow, drawn anew in every frame
-    const gl = app.renderer.gl;
-    const names = gl?.getExtension("WEBGL_debug_renderer_info");
-    const by = names ? gl.getParameter(names.UNMASKED_RENDERER_WEBGL) : "";
-    if (SOFTWARE.test(by)) app.ticker.maxFPS = FEW;
+    if (drawnBySoftware()) app.ticker.maxFPS = FEW;
   }
   function tick() {
     ease();

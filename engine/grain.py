@@ -49,35 +49,61 @@ def grain(pixels: Floats, picture: Floats, known: Mask, hole: Mask) -> Floats:
     targets = targets[_average(hole.astype(np.float32), targets, size) > 0]
     if len(sources) < FEWEST:
         return nothing
-    rough, drawn = _rough(pixels, known, cell), _rough(picture, known | hole, cell)
-    has = _average((rough**2).mean(2), sources, size).astype(np.float32)
-    already = _average((drawn**2).mean(2), targets, size).astype(np.float32)
-    even = np.clip((_evenness(rough, sources, size) - LINES) / (TEXTURE - LINES), 0, 1)
+    rough = _rough(pixels, known, cell)
+    power = _power(rough)
+    has = _average(power, sources, size).astype(np.float32)
+    already = _average(_power(_rough(picture, known | hole, cell)), targets, size)
+    even = np.clip((_evenness(power, sources, size) - LINES) / (TEXTURE - LINES), 0, 1)
     chosen, weight = _match(_looks(picture, sources, cell), _looks(picture, targets, cell),
                             sources / side, targets / side, has)  # fmt: skip
-    weight *= even[chosen] * np.sqrt(np.clip(1 - already / np.maximum(has[chosen], 1e-6), 0, 1))
+    lacking = 1 - already.astype(np.float32) / np.maximum(has[chosen], 1e-6)
+    weight *= even[chosen] * np.sqrt(np.clip(lacking, 0, 1))
+    return _laid(rough, hole, targets, sources[chosen], weight, cell)
+
+
+def _laid(
+    rough: Floats,
+    hole: Mask,
+    targets: NDArray[np.int64],
+    sources: NDArray[np.int64],
+    weight: Floats,
+    cell: int,
+) -> Floats:
+    """Patches of ``rough`` from ``sources`` laid over ``targets``, faded out towards their edges;
+    as rough as the patches are where they overlap too. Zero outside the hole."""
+    side, size = rough.shape[0], 2 * cell
     window = np.hanning(size + 2)[1:-1].astype(np.float32)
-    window = np.outer(window, window)[..., None]
+    window = np.outer(window, window)
+    squared = window * window
     room = side + 3 * cell + 1  # patches begin from a cell before the picture to its last pixel
-    laid, power = np.zeros((room, room, 3), np.float32), np.zeros((room, room, 1), np.float32)
-    for (top, left), source, share in zip(targets, sources[chosen], weight, strict=True):
-        patch = rough[source[0] : source[0] + size, source[1] : source[1] + size]
+    laid, power = np.zeros((room, room, 3), np.float32), np.zeros((room, room), np.float32)
+    for (top, left), (y, x), share in zip(targets, sources, weight, strict=True):
         here = (slice(top + cell, top + 3 * cell), slice(left + cell, left + 3 * cell))
-        laid[here] += patch * window * share
-        power[here] += window * window
+        power[here] += squared
+        if share > 0:
+            laid[here] += rough[y : y + size, x : x + size] * (window * share)[..., None]
     inner = (slice(cell, cell + side), slice(cell, cell + side))
-    whole = laid[inner] / np.sqrt(np.maximum(power[inner], 1e-3))  # as rough as the patches are
-    return np.where(hole[..., None], whole, 0).astype(np.float32)
+    scale = np.where(hole, 1 / np.sqrt(np.maximum(power[inner], 1e-3)), 0).astype(np.float32)
+    whole: Floats = laid[inner] * scale[..., None]
+    return whole
 
 
 def _rough(picture: Floats, valid: Mask, cell: int) -> Floats:
     """Without what is smooth over a cell: colours and light are the model's business."""
     width = 2 * (cell // 2) + 1
-    there = valid[..., None].astype(np.float32)
-    share = cv2.blur(there, (width, width))[..., None]
-    smooth = cv2.blur(picture * there, (width, width)) / np.maximum(share, 1e-6)
-    rough: Floats = ((picture - smooth) * there).astype(np.float32)
+    there = valid.astype(np.float32)
+    share = there / np.maximum(cv2.blur(there, (width, width)), 1e-6)
+    rough: Floats = picture * there[..., None]
+    smooth = cv2.blur(rough, (width, width))
+    smooth *= share[..., None]
+    rough -= smooth
     return rough
+
+
+def _power(rough: Floats) -> Floats:
+    """The mean square of the channels, (W, W)."""
+    power: Floats = np.einsum("yxc,yxc->yx", rough, rough) / np.float32(rough.shape[2])
+    return power
 
 
 def _places(side: int, cell: int, *, step: int, inside: bool) -> NDArray[np.int64]:
@@ -96,10 +122,10 @@ def _average(values: Floats, places: NDArray[np.int64], size: int) -> Floats:
     return np.asarray(total / np.maximum((bottom - top) * (right - left), 1))
 
 
-def _evenness(rough: Floats, places: NDArray[np.int64], size: int) -> Floats:
-    """How evenly rough each patch is, (N,): the mean roughness of its parts, root mean square, over
-    that of the whole. 1 is the same everywhere, a line across a flat patch has about a half."""
-    power = (rough**2).mean(2)
+def _evenness(power: Floats, places: NDArray[np.int64], size: int) -> Floats:
+    """How evenly rough each patch of a ``power`` (W, W) is, (N,): the mean roughness of its parts,
+    root mean square, over that of the whole. 1 is the same everywhere, a line across a flat patch
+    has about a half."""
     parts = np.stack(
         [cv2.resize(power[y : y + size, x : x + size], (PARTS, PARTS),
                     interpolation=cv2.INTER_AREA).ravel()

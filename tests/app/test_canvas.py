@@ -58,6 +58,17 @@ def test_the_composite_is_never_sent_back() -> None:
     assert canvas.editor_value(shown, Image.new("L", (40, 30)))["layers"] == []
 
 
+def test_a_small_picture_is_shown_as_it_is_and_a_large_one_hardly_changed() -> None:
+    small = Image.effect_noise((400, 300), 60).convert("RGB")
+    assert canvas.editor_value(small, None)["background"] is small
+    y, x = np.mgrid[:800, :900]
+    waves = np.stack([x % 256, y % 256, (x + y) % 256], -1).astype(np.uint8)
+    path = canvas.editor_value(Image.fromarray(waves), None)["background"]
+    with Image.open(path) as shown:
+        assert (shown.format, shown.size) == ("JPEG", (900, 800))
+        assert np.abs(np.asarray(shown).astype(int) - waves).mean() < 2
+
+
 def test_a_mask_put_on_the_canvas_is_read_back_the_same() -> None:
     mask = Image.new("L", SIZE, 0)
     mask.paste(255, (3, 4, 20, 21))

@@ -132,6 +132,8 @@ def test_invert_grow_shrink_clear_and_import(window: Window, photo: Path, tmp_pa
     assert inverted == SIZE[0] * SIZE[1] - grown
     window.press_and_wait("#mask-clear")
     window.run("mask is empty")
+    window.page.wait_for_selector(".toast-body")
+    assert window.is_in_reach("#import-mask"), "an error covers no button"
 
     mask = Image.new("L", SIZE, 0)
     mask.paste(255, (30, 40, 130, 90))

@@ -208,6 +208,20 @@ def test_a_project_and_a_saved_png_bring_their_settings(
         other.expect_no_errors()
 
 
+def test_the_canvas_is_not_sent_back_at_every_change(window: Window, photo: Path) -> None:
+    """Gradio asks its editor for its value again and again, which would be a picture each time."""
+    window.open_picture(photo)
+    window.stroke((0.3, 0.3), (0.6, 0.5))
+    window.run()
+    sent: list[str] = []
+    window.page.on("request", lambda asked: sent.append(asked.url.partition("?")[0]))
+    window.press_and_wait("#use-result")
+    window.press_and_wait("#undo")
+    window.press_and_wait("#redo")
+    assert any(url.endswith("/queue/join") for url in sent)
+    assert sum(url.endswith("/upload") for url in sent) <= 6  # there were fifty
+
+
 def test_the_models_are_told_with_what_they_are_good_for(window: Window) -> None:
     window.page.set_viewport_size({"width": 1280, "height": 720})
     window.page.click("#model-note button.note")

@@ -150,6 +150,19 @@ class Window:
     def status(self) -> str:
         return self.page.inner_text("#status .line")
 
+    def is_in_reach(self, selector: str) -> bool:
+        """Whether nothing covers the middle of it."""
+        return bool(
+            self.page.evaluate(
+                """(selector) => {
+                    const aim = document.querySelector(selector), box = aim.getBoundingClientRect();
+                    return aim.contains(document.elementFromPoint(
+                        box.left + box.width / 2, box.top + box.height / 2));
+                }""",
+                selector,
+            )
+        )
+
     # ---- acting -----------------------------------------------------------------------------
 
     def open_picture(self, path: Path) -> None:
