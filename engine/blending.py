@@ -41,19 +41,33 @@ def correction(
     else:
         solve = harmonic if blend == "poisson" else multiband
         smooth = solve(across(pixels, picture, clean), clean)
-    smooth = np.where(known[..., None], 0, smooth)
+    smooth = np.where(known[..., None], 0, smooth).astype(np.float32)
     if blend == "membrane" or partly:
-        smooth = smooth + stitch(pixels, picture + smooth, known, STITCH)
+        _stitch(smooth, pixels, picture, known, STITCH)
     if partly:  # a rim that was not believed is further off: what is left, once more
-        smooth = smooth + stitch(pixels, picture + smooth, known, STITCH / 4)
-    return np.where(known[..., None], 0, smooth).astype(np.float32)
+        _stitch(smooth, pixels, picture, known, STITCH / 4)
+    return np.where(known[..., None], 0, smooth)
 
 
-def stitch(pixels: Floats, picture: Floats, known: Mask, reach: float) -> Floats:
-    """Take the step at the hole's edge out, by what has faded to 1/e ``reach`` pixels inside."""
-    fade = np.exp(-_inward(known) / reach)[..., None]
-    narrow: Floats = harmonic(across(pixels, picture, known), known) * fade
-    return narrow
+def _stitch(smooth: Floats, pixels: Floats, picture: Floats, known: Mask, reach: float) -> None:
+    """Add to ``smooth`` what takes out the step that is left at the hole's edge, faded to 1/e
+    ``reach`` pixels inside."""
+    near = around(known)
+    there, part = known[near], smooth[near]
+    fade = np.exp(-_inward(there) / reach)[..., None]
+    left = across(pixels[near], picture[near] + part, there)
+    part += harmonic(left, there) * fade
+
+
+def around(known: Mask) -> tuple[slice, slice]:
+    """The rows and columns of the hole and of the known pixels that touch it; of all if none is."""
+    rows, columns = (np.flatnonzero((~known).any(axis=axis)) for axis in (1, 0))
+    if not rows.size:
+        return slice(None), slice(None)
+    return (
+        slice(max(int(rows[0]) - 1, 0), int(rows[-1]) + 2),
+        slice(max(int(columns[0]) - 1, 0), int(columns[-1]) + 2),
+    )
 
 
 def across(pixels: Floats, picture: Floats, known: Mask) -> Floats:
@@ -115,12 +129,8 @@ def harmonic(values: Floats, known: Mask) -> Floats:
     border the correction runs flat. Only the hole's surroundings are worked on.
     """
     solution = values.astype(np.float32)
-    rows, columns = (np.flatnonzero((~known).any(axis=axis)) for axis in (1, 0))
-    if rows.size:
-        near = (
-            slice(max(rows[0] - 1, 0), rows[-1] + 2),
-            slice(max(columns[0] - 1, 0), columns[-1] + 2),
-        )
+    if not known.all():
+        near = around(known)
         solution[near] = _solve(solution[near], known[near])
     return solution
 

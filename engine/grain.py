@@ -94,7 +94,7 @@ def _rough(picture: Floats, valid: Mask, cell: int) -> Floats:
     there = valid.astype(np.float32)
     share = there / np.maximum(cv2.blur(there, (width, width)), 1e-6)
     rough: Floats = picture * there[..., None]
-    smooth = cv2.blur(rough, (width, width))
+    smooth: Floats = cv2.blur(rough, (width, width))
     smooth *= share[..., None]
     rough -= smooth
     return rough
