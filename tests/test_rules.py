@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from engine.request import EditOptions
+from engine.frame import Frame
+from engine.pixels import to_tensor
+from engine.request import EditOptions, EditRequest
 from engine.rules import rule_for
+from engine.windows import Window
+from tests.pictures import noisy_rgb
+from tests.tiny import tiny_editor
 
 SCALES = (1, 2, 4, 8, 16)
 TASKS = ("inpaint", "outpaint", "edit_class", "generate")
@@ -79,6 +84,43 @@ def test_what_a_hole_is_filled_with_by_task() -> None:
             assert rule.filling(beside) == rule.filling(above) == fill
     assert rule_for("outpaint", EditOptions(rule="paper"), SCALES).filling(beside) == "none"
     assert rule_for("inpaint", EditOptions(fill="mean"), SCALES).fill == "mean"
+
+
+HOLES = {
+    "inside": (slice(8, 24), slice(8, 24)),
+    "beside": (slice(None), slice(20, None)),
+    "above": (slice(0, 9), slice(None)),
+}
+
+
+@pytest.mark.parametrize(
+    ("task", "where", "rim", "fill", "other"),
+    [
+        ("inpaint", "inside", 4, "telea", "push_pull"),
+        ("inpaint", "around", 0, "telea", "push_pull"),
+        ("outpaint", "beside", 0, "telea", "sideways"),
+        ("outpaint", "above", 0, "sideways", "telea"),
+    ],
+)
+def test_the_model_is_shown_the_hole_as_the_rule_has_it(
+    task: str, where: str, rim: int, fill: str, other: str
+) -> None:
+    editor, picture = tiny_editor(), noisy_rgb(32, 32)
+    mask = np.zeros((32, 32), bool)
+    mask[HOLES.get(where, HOLES["inside"])] = True
+    mask = ~mask if where == "around" else mask
+    given = {"right": 8} if task == "outpaint" else {"mask": mask}
+    job = editor.prepare(EditRequest(task=task, image=picture, **given))
+    frame = Frame.cut(np.asarray(picture), mask, Window(0, 0, 32), 32)
+    known = editor.runner.known(job, [frame], editor.runner.maps(job.rule, [frame]))
+
+    @torch.inference_mode()
+    def apart(rim: int, fill: str) -> float:
+        pixels = frame.grown(rim).filled(fill).pixels[None]
+        return float((known.features - editor.vqvae.features(to_tensor(pixels))).abs().max())
+
+    assert apart(rim, fill) < 1e-4
+    assert apart(4 - rim, fill) > 0.01 and apart(rim, other) > 0.01
 
 
 def test_foresight_is_the_default_of_models_that_have_it() -> None:
