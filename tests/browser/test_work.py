@@ -26,6 +26,24 @@ def field(window: Window, name: str) -> str:
     return window.page.locator(f"#{name} input, #{name} textarea").first.input_value()
 
 
+def wait_for_field(window: Window, name: str, value: str) -> None:
+    """A field that a fold hides is put on the page when that is opened, and filled after that."""
+    window.page.wait_for_function(
+        "([name, value]) => document.querySelector(`#${name} input, #${name} textarea`)?.value"
+        " === value",
+        arg=[name, value],
+    )
+
+
+def field_is_kept(window: Window, name: str, value: str) -> None:
+    """The page keeps its fields when Gradio tells it of a change."""
+    window.page.wait_for_function(
+        "([name, value]) => String(JSON.parse(sessionStorage.getItem('varpaint-fields') ?? '{}')"
+        "[name]) === value",
+        arg=[name, value],
+    )
+
+
 def painted_is_kept(window: Window) -> None:
     """The page keeps what is painted a moment after the stroke."""
     window.page.wait_for_function(
@@ -60,12 +78,14 @@ def test_a_refresh_loses_nothing(window: Window, photo: Path) -> None:
     shown = window.wait_for_results(2)
     window.page.locator("#advanced > button").click()
     window.fill("feather", "3")
+    field_is_kept(window, "feather", "3")
     painted_is_kept(window)
 
     window.reload()
     assert np.array_equal(np.asarray(open_image(window.download("#export-mask"))), before)
     window.page.locator("#advanced > button").click()
-    assert (field(window, "seed"), field(window, "feather")) == ("17", "3")
+    wait_for_field(window, "feather", "3")
+    assert field(window, "seed") == "17"
     assert window.wait_for_results(2) == shown
     window.wait_for_count("#compare img", 2)
     window.wait_for_count("#history button", 2)
