@@ -24,7 +24,7 @@ from engine.masks import coverage
 from engine.model.var import VAR
 from engine.model.vqvae import VQVAE
 from engine.painting import Painting
-from engine.pixels import RGB, Mask, Source, extend, to_bytes
+from engine.pixels import RGB, Mask, Source, check_size, extend, to_bytes
 from engine.preview import rough_pictures
 from engine.ranking import best_first, score, seam
 from engine.regions import painting_order
@@ -358,6 +358,7 @@ class Editor:
         if not left + right + top + bottom:
             raise RequestError('outpaint needs an amount; give a side such as right=256 or "25%"')
         size = (source.width + left + right, source.height + top + bottom)
+        check_size(size, "the extended picture")
         known = (left, top, left + source.width, top + source.height)
         return (left, top, right, bottom), march(known, size, side=self.side)
 

@@ -242,10 +242,12 @@ def thumbnail(image: Image.Image, side: int) -> Image.Image:
 
 
 def extend(source: Source, margins: tuple[int, int, int, int]) -> Source:
-    """The source on a canvas larger by (left, top, right, bottom), its edge pixels repeated."""
+    """The source on a canvas larger by (left, top, right, bottom), its edge pixels repeated.
+
+    Whether it may be so large is for `check_size` to say, before.
+    """
     left, top, right, bottom = margins
     width, height = source.width + left + right, source.height + top + bottom
-    check_size((width, height), "the extended picture")
     raw = np.asarray(source.image)
     pad = [(top, bottom), (left, right)] + [(0, 0)] * (raw.ndim - 2)
     wide = np.pad(raw, pad, mode="edge")
