@@ -105,8 +105,13 @@ def test_a_run_goes_on_over_a_refresh(window: Window, photo: Path) -> None:
     window.task("Outpaint")
     window.fill("extend-right", "200%")
     window.set_variations(4)
-    window.run("Frame")
-    window.page.reload()
+    window.page.evaluate(  # at once: a moment later it may have ended
+        """() => new MutationObserver(() => {
+            if (document.querySelector("#status")?.innerText.includes("Frame")) location.reload();
+        }).observe(document.body, {subtree: true, childList: true, characterData: true})"""
+    )
+    with window.page.expect_event("domcontentloaded"):
+        window.page.click("#run")
     window.wait_for_status("Done")
     window.forget_the_page_left()
     window.wait_for_results(4)
