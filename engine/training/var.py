@@ -439,7 +439,7 @@ def train_var(
 
 def main(
     data: Annotated[Path, typer.Argument(help="The sticker set, or pictures by class.")],
-    vqvae: Annotated[Path, typer.Option(help="A checkpoint of train-vqvae.")] = Path(
+    vqvae: Annotated[Path, typer.Option(help="A run of train-vqvae, or its checkpoint.")] = Path(
         "runs/vqvae/checkpoint.pt"
     ),
     out: Annotated[Path, typer.Option(help="The run's folder; resumed if it exists.")] = Path(

@@ -499,7 +499,15 @@ def saved_spec(state: Mapping[str, Any], path: Path) -> VQVAESpec:
 
 
 def load_trained_vqvae(path: Path, device: torch.device | None = None) -> VQVAE:
-    """The VQVAE of a training checkpoint, with averaged weights, or of a model file; frozen."""
+    """The VQVAE of a training checkpoint, with averaged weights, or of a model file; frozen.
+
+    A folder stands for the checkpoint in it. CheckpointError says what to do where there is none.
+    """
+    path = path / "checkpoint.pt" if path.is_dir() else path
+    if not path.exists():
+        raise CheckpointError(
+            f"there is no VQVAE at {path}; train one with train-vqvae, or give the path of another"
+        )
     if path.suffix == ".safetensors":
         exported = load_vqvae(path, device=device or "cpu")
         channels_last(exported)

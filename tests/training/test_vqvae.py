@@ -102,7 +102,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     resumed = train_vqvae(picture_folder, out, spec=TINY, budget=six, options=options)
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name]), name
-    loaded = load_trained_vqvae(out / "checkpoint.pt")
+    loaded = load_trained_vqvae(out)  # the folder stands for its checkpoint
     pictures, _ = next(islice(batches(open_pictures(picture_folder, side=32, split="val"), 2), 1))
     assert all(
         torch.equal(mine, its)
@@ -178,3 +178,5 @@ def test_a_run_needs_a_budget_and_refuses_another_models_checkpoint(
     (tmp_path / "checkpoint.pt").write_bytes(b"not a checkpoint")
     with pytest.raises(CheckpointError, match="cannot resume from"):
         train_vqvae(picture_folder, tmp_path, spec=TINY, budget=Budget(steps=1), options=OPTIONS)
+    with pytest.raises(CheckpointError, match=r"no VQVAE at .*; train one with train-vqvae"):
+        load_trained_vqvae(tmp_path / "nowhere")
