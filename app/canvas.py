@@ -99,9 +99,9 @@ def packed(shown: Image.Image) -> Image.Image | str:
     unpacked far sooner than the PNG that Gradio makes of a small one."""
     if shown.width * shown.height <= LOSSLESS:
         return shown
-    packed = io.BytesIO()
-    shown.save(packed, "JPEG", quality=95, subsampling=0)
-    return save_bytes_to_cache(packed.getvalue(), "canvas.jpg", get_upload_folder())
+    jpeg = io.BytesIO()
+    shown.save(jpeg, "JPEG", quality=95, subsampling=0)
+    return save_bytes_to_cache(jpeg.getvalue(), "canvas.jpg", get_upload_folder())
 
 
 def painted(mask: Image.Image) -> Image.Image:

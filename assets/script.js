@@ -398,8 +398,8 @@
      four times to smooth edges. A graphics card has that for nothing, a processor has not. */
   const context = HTMLCanvasElement.prototype.getContext;
   HTMLCanvasElement.prototype.getContext = function (kind, wanted) {
-    const smooth = kind === "webgl2" && wanted?.antialias && drawnBySoftware();
-    return context.call(this, kind, smooth ? { ...wanted, antialias: false } : wanted);
+    const ragged = kind === "webgl2" && wanted?.antialias && drawnBySoftware();
+    return context.call(this, kind, ragged ? { ...wanted, antialias: false } : wanted);
   };
   for (const kind of [window.WebGLRenderingContext, window.WebGL2RenderingContext]) {
     const parameter = kind?.prototype.getParameter;

@@ -60,10 +60,8 @@ def _stitch(smooth: Floats, pixels: Floats, picture: Floats, known: Mask, reach:
 
 
 def around(known: Mask) -> tuple[slice, slice]:
-    """The rows and columns of the hole and of the known pixels that touch it; of all if none is."""
+    """The rows and columns of the hole, of which there is some, and of the pixels that touch it."""
     rows, columns = (np.flatnonzero((~known).any(axis=axis)) for axis in (1, 0))
-    if not rows.size:
-        return slice(None), slice(None)
     return (
         slice(max(int(rows[0]) - 1, 0), int(rows[-1]) + 2),
         slice(max(int(columns[0]) - 1, 0), int(columns[-1]) + 2),

@@ -116,7 +116,7 @@ def test_more_like_this_keeps_the_thing_that_was_drawn() -> None:
         assert np.array_equal(raw(first), raw(second))
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data(), mode=st.sampled_from(MODES))
 def test_extending_keeps_every_byte_of_the_source(data: st.DataObject, mode: str) -> None:
     width, height = data.draw(st.integers(1, 80)), data.draw(st.integers(1, 80))
