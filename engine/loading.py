@@ -16,6 +16,7 @@ from engine.model.compiled import compile_blocks
 from engine.model.packed import pack
 from engine.registry import WEIGHTS, free_memory, resolve
 
+SELDOM = 32_000_000  # bytes of weights read once a label from which a CPU holds them in a file
 TIGHT = 2_000_000_000  # bytes left on a GPU after loading below which every third weight moves out
 
 
@@ -43,6 +44,7 @@ def load_editor(
     pack(loaded.var)
     if where.type == "cuda" and free_memory(where.type) < TIGHT:
         loaded.var.move_modulation(torch.device("cpu"))
+    loaded.var.shelve_modulation(SELDOM)
     if where.type == "cpu":
         keep_freed_memory()
     if compiled:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import sys
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +17,7 @@ import torch
 from engine import EditOptions
 from engine.editor import Editor
 from engine.memory import Memory, fingerprint
+from engine.model import VAR
 from tests.pictures import noisy_rgb
 from tests.tiny import SCALES, tiny_editor, tiny_var
 
@@ -186,3 +191,65 @@ def test_a_modulation_held_on_the_cpu_gives_the_same_condition(shared: bool, dev
     torch.testing.assert_close(after.blocks[1].gamma1, before.blocks[1].gamma1)
     assert var.blocks[0].ffn.fc1.weight.device.type == device
     assert before.nbytes > 0 and after.nbytes == before.nbytes
+
+
+def resident(var: VAR) -> int:
+    """Bytes of the files that hold a network's weights which are in memory now."""
+    assert var.shelf is not None
+    begins = [parameter.data_ptr() for parameter in modulation(var)]
+    total, inside = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        found = re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line)
+        if found:
+            first, last = (int(edge, 16) for edge in found.groups())
+            inside = any(first <= begin < last for begin in begins)
+        elif inside and line.startswith("Rss:"):
+            total += int(line.split()[1]) * 1024
+    return total
+
+
+def modulation(var: VAR) -> list[torch.nn.Parameter]:
+    names = ("ada_lin.1.weight", "class_emb.weight")
+    return [parameter for name, parameter in var.named_parameters() if name.endswith(names)]
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_shelved_modulation_gives_the_same_condition_and_leaves_memory(
+    shared: bool, dtype: torch.dtype
+) -> None:
+    var = tiny_var(shared=shared).to(dtype)
+    labels = torch.tensor([1, 5])
+    state = {name: value.clone() for name, value in var.state_dict().items()}
+    before = var.condition(labels)
+    assert var.shelve_modulation()
+    assert var.shelf is not None and len(var.shelf.maps) == len(modulation(var)) > 1
+    for _ in range(2):
+        after = var.condition(labels)
+        assert torch.equal(after.start, before.start)
+        assert torch.equal(after.head_shift, before.head_shift)
+        assert torch.equal(after.blocks[1].gamma1, before.blocks[1].gamma1)
+        if sys.platform == "linux":
+            assert resident(var) == 0
+    assert all(torch.equal(value, state[name]) for name, value in var.state_dict().items())
+    assert sys.platform != "linux" or resident(var) > 0, "reading them brings them back"
+
+
+def test_a_modulation_without_room_on_the_disk_stays_in_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    var = tiny_var()
+    before = var.condition(torch.tensor([1]))
+
+    def full(**_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    assert not var.shelve_modulation()
+    after = var.condition(torch.tensor([1]))
+    assert torch.equal(after.blocks[0].shift2, before.blocks[0].shift2)
+
+
+def test_little_is_not_shelved() -> None:
+    var = tiny_var()
+    assert not var.shelve_modulation(10**9) and var.shelf is None

@@ -29,6 +29,7 @@ from engine.checkpoint import FLOAT32, FLOAT32_ENDS, load_pair
 from engine.device import choose_precision
 from engine.editor import Editor
 from engine.labels import Labels
+from engine.loading import SELDOM
 from engine.masks import finest_keep
 from engine.model import VAR, VQVAE
 from engine.model.attention import choose_attention
@@ -90,6 +91,7 @@ def networks(case: Case) -> tuple[VQVAE, VAR]:
     if case.implementation == OURS:
         channels_last(vqvae)
         pack(var)
+        var.shelve_modulation(SELDOM)
         if device.type == "cpu":
             keep_freed_memory()
     return vqvae, var

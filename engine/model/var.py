@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from engine.model.attention import Attention, sdpa
 from engine.model.blocks import Block, Modulation, modulated_norm
+from engine.model.shelf import Shelf
 from engine.spec import HEAD_SIZE, VARSpec
 
 
@@ -135,6 +136,7 @@ class VAR(nn.Module):
             [torch.full((side * side,), k) for k, side in enumerate(spec.scales)]
         )
         self.register_buffer("lvl_1L", level.view(1, tokens))
+        self.shelf: Shelf | None = None
 
     @property
     def dtype(self) -> torch.dtype:
@@ -146,10 +148,31 @@ class VAR(nn.Module):
         home = self.class_emb.weight.device  # the CPU, where the modulation was moved out
         label = self.class_emb(labels.to(home))  # (B, C)
         shared = None if self.shared_ada_lin is None else self.shared_ada_lin(label)
-        blocks = tuple(cast(Block, b).modulation(label, shared) for b in self.blocks)
+        blocks = tuple(self._modulation(cast(Block, b), label, shared) for b in self.blocks)
         scale, shift = self.head_nm.ada_lin(label).float().unflatten(1, (1, 2, -1)).unbind(2)
         start = (label[:, None] + self.pos_start.to(home)).float()
+        if self.shelf is not None:
+            self.shelf.let_go()
         return Condition(start, blocks, scale, shift).to(self.pos_start.device)
+
+    def _modulation(self, block: Block, label: Tensor, shared: Tensor | None) -> Modulation:
+        modulation = block.modulation(label, shared)
+        if self.shelf is not None:  # block by block, so that no two are in memory at once
+            self.shelf.let_go()
+        return modulation
+
+    def shelve_modulation(self, least: int = 0) -> bool:
+        """Hold what only `condition` reads in a file, if it is on the CPU and of ``least`` bytes.
+
+        Memory holds it while a label is looked up, and block by block (`engine.model.shelf`).
+        """
+        names = ("ada_lin.1.weight", "class_emb.weight")
+        held = [weight for name, weight in self.named_parameters() if name.endswith(names)]
+        size = sum(weight.nbytes for weight in held)
+        if size < least or held[0].device.type != "cpu":
+            return False
+        self.shelf = Shelf()
+        return all(self.shelf.hold(weight) for weight in held)
 
     def move_modulation(self, device: torch.device) -> None:
         """Hold what only `condition` reads, a third of a block's weights, on another device.
