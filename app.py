@@ -11,6 +11,7 @@ import importlib.util
 import ipaddress
 import os
 import secrets
+import signal
 import sys
 from typing import Any
 
@@ -100,6 +101,7 @@ def main(arguments: list[str] | None = None) -> None:
         mcp_server=flags.mcp,
         **launch_options(),
     )
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that temporary files go
     models.start()
     window.block_thread()
 

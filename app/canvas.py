@@ -28,7 +28,7 @@ from gradio.utils import get_upload_folder
 from numpy.typing import NDArray
 from PIL import Image
 
-from engine.errors import MaskError
+from engine.errors import ImageError, MaskError
 
 PROXY_SIDE = 2048
 LOSSLESS = 1 << 19  # pixels up to which a picture is shown as it is
@@ -191,7 +191,10 @@ def imported(path: str | Path, size: tuple[int, int], shown: tuple[int, int]) ->
     from engine.pixels import open_image  # imports torch
     from engine.request import mask_array
 
-    image = open_image(path)
+    try:
+        image = open_image(path)
+    except ImageError as error:
+        raise MaskError(str(error).replace(str(path), Path(path).name)) from None
     if image.size not in (size, shown):
         raise MaskError(
             f"the mask is {image.width}x{image.height} pixels, the picture {size[0]}x{size[1]}; "

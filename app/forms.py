@@ -64,12 +64,27 @@ def edit_request(
 
 
 def read_painted(painted: str, session: Session, *, required: bool) -> Image.Image | None:
-    """The mask on the canvas; MaskError if there must be one and is none."""
-    size = canvas.proxy_size(session.picture.size)
-    mask = canvas.read_mask(painted, size)
+    """The mask on the canvas; MaskError if there must be one and is none.
+
+    ``painted`` is the canvas's version and, after a space, its layer. Where the canvas is to change
+    and the page has not heard of it, the mask is what will be on it.
+    """
+    version, _, layer = (painted or "").rpartition(" ")
+    if version and version != str(session.version):
+        mask = session.picture.mask
+    else:
+        mask = canvas.read_mask(layer, canvas.proxy_size(session.picture.size))
     if mask is None and required:
         raise MaskError("the mask is empty; paint over the part that should change")
     return mask
+
+
+def remembered(painted: str, session: Session) -> Session:
+    """The session with what is painted now, for when the canvas turns to another picture; as it is
+    where there is no canvas, or it could not say."""
+    if session.current is None or not painted:
+        return session
+    return session.masked(read_painted(painted, session, required=False))
 
 
 def recalled_mask(session: Session, data: Any, version: Any) -> Session:

@@ -135,7 +135,9 @@ class Handlers:
 
     # ---- pictures come in -------------------------------------------------------------------
 
-    def open_picture(self, file: str | None, task: str, session: Session) -> Iterator[Screen]:
+    def open_picture(
+        self, file: str | None, painted: str, task: str, session: Session
+    ) -> Iterator[Screen]:
         """A file from the button, a drop, a paste or an example becomes the picture. A project
         brings its history, a PNG saved by varpaint its settings."""
         if file is None:
@@ -145,9 +147,11 @@ class Handlers:
             yield from self._open_project(path, session)
             return
         image, data = _open(file)
-        session = session.opened(image, path.name, data)
+        session = forms.remembered(painted, session).opened(image, path.name, data)
         width, height = image.size
         fields, text = self._settings_of(image)
+        if task == "generate":  # its class was for a new picture
+            fields = {"label": "", **fields}
         task = fields.pop("task", "inpaint" if task == "generate" else task)
         yield {
             **screens.of_session(session),
@@ -210,18 +214,13 @@ class Handlers:
         **fields: Any,
     ) -> Iterator[Screen]:
         """History, masks, requests and results in one file, to go on with another day."""
-        if session.current is not None:
-            session = session.masked(read_painted(painted, session, required=False))
+        session = forms.remembered(painted, session)
         fields |= {"task": task, "label": label, "model": model}
-        yield {"status": markup.status("Writing the project …", "busy")}
+        yield {"session": session, "status": markup.status("Writing the project …", "busy")}
         path = new_folder() / f"{session.name}{project.SUFFIX}"
         project.save(path, session, fields)
         detail = f"{path.stat().st_size / 1e6:.1f} MB"
-        yield {
-            "session": session,
-            "file": str(path),
-            "status": markup.status("The project is saved.", "done", detail),
-        }
+        yield {"file": str(path), "status": markup.status("The project is saved.", "done", detail)}
 
     # ---- the mask ---------------------------------------------------------------------------
 
@@ -229,7 +228,7 @@ class Handlers:
         """Clear, invert, grow or shrink what is painted."""
         moment = session.picture
         size = canvas.proxy_size(moment.image.size)
-        mask = None if how == "clear" else canvas.read_mask(painted, size)
+        mask = None if how == "clear" else read_painted(painted, session, required=False)
         after = canvas.changed(mask, size, how)
         yield self._mask_screen(session.masked(after).remounted(), f"Mask: {how}.")
 
@@ -309,31 +308,30 @@ class Handlers:
             "status": markup.status(text, "done"),
         }
 
-    def use(self, task: str, session: Session) -> Iterator[Screen]:
+    def use(self, task: str, painted: str, session: Session) -> Iterator[Screen]:
         """The chosen variation becomes the picture."""
-        session = session.used()
-        if task == "generate":
-            task = "inpaint"
+        session = forms.remembered(painted, session).used()
         sides = {f"extend-{side}": "" for side in SIDES}
+        new = {"task": "inpaint", "label": ""} if task == "generate" else {"task": task}
         yield {
             **screens.of_session(session),
             **sides,
-            "task": task,
+            **new,
             "status": markup.status("Used. Go on editing, or undo.", "done"),
         }
 
-    def undo(self, session: Session) -> Iterator[Screen]:
-        session = session.undone()
+    def undo(self, painted: str, session: Session) -> Iterator[Screen]:
+        session = forms.remembered(painted, session).undone()
         yield {**screens.of_session(session), "status": markup.status("Undone.")}
 
-    def redo(self, session: Session) -> Iterator[Screen]:
-        session = session.redone()
+    def redo(self, painted: str, session: Session) -> Iterator[Screen]:
+        session = forms.remembered(painted, session).redone()
         yield {**screens.of_session(session), "status": markup.status("Redone.")}
 
-    def jump(self, index: int, session: Session) -> Iterator[Screen]:
+    def jump(self, index: int, painted: str, session: Session) -> Iterator[Screen]:
         """A click on the history."""
         if index != session.at:
-            session = session.jumped(index)
+            session = forms.remembered(painted, session).jumped(index)
             caption = session.moments[index].caption
             yield {**screens.of_session(session), "status": markup.status(f"Back at: {caption}.")}
 

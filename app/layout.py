@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 SCRIPTS = ("script.js", "overlay.js", "tools.js", "memory.js")  # in this order
 DAY = 86400
 RUNS = 24  # runs that wait in our own line, which tells them their place; the rest in Gradio's
+THREADS = 256  # more than all that may wait there, of the window and of the endpoints
 KEYWORDS = frozenset((*MARGINS, *OPTIONS))
 FORM = ("session", "task", "label", "model", *MARGINS, *OPTIONS)
 FIELDS = ("task", "label", "model", *MARGINS, *OPTIONS)  # what a page keeps for its return
@@ -210,47 +212,60 @@ class Page:
         self.on(parts["model"].input, do.model_changed, ["model", "task", "label"])
         self.on(
             parts["task"].change, do.task_changed,
-            ["task", "label", "label-how", "model", "session"], js="varpaint.taskChanged",
+            ["task", "label", "label-how", "model", "session"], alone=False,
+            js="varpaint.taskChanged",
         )  # fmt: skip
-        self.on(parts["open"].upload, do.open_picture, ["open", "task", "session"])
+        self.on(parts["open"].upload, do.open_picture, ["open", "mask", "task", "session"])
         self.on(parts["import-mask"].upload, do.import_mask, ["import-mask", "session"])
         self.on(parts["mask-last"].click, do.last_mask, ["session"])
-        started = self.on(parts["run"].click, do.runs.prepare, ["ticket", "session"], queue=False)
-        self.on(started.then, do.runs.run, ["ticket", "mask", *FORM], concurrency_limit=RUNS)
+        started = self.on(
+            parts["run"].click, do.runs.prepare, ["ticket", "session"], queue=False, alone=False
+        )
+        self.on(
+            started.then, do.runs.run, ["ticket", "mask", *FORM], alone=False,
+            concurrency_limit=RUNS,
+        )  # fmt: skip
         for how in ("clear", "invert", "grow", "shrink"):
             self.on(parts[f"mask-{how}"].click, _fixed(do.change_mask, how), ["mask", "session"])
         self.on(parts["region-add"].click, do.add_region, ["mask", "label", "session"])
         self.pick(parts["regions"].click, do.remove_region, ["mask", "session"])
         written = self.on(
-            parts["save-project"].click, do.save_project, ["mask", "session", *FIELDS]
+            parts["save-project"].click, do.save_project, ["mask", "session", *FIELDS], alone=False
         )
         written.success(None, parts["file"], None, js="varpaint.save")
-        asked = self.on(parts["export-mask"].click, do.export_mask, ["mask", "session"])
+        asked = self.on(
+            parts["export-mask"].click, do.export_mask, ["mask", "session"], alone=False
+        )
         asked.success(None, parts["file"], None, js="varpaint.save")
         self.on(
             parts["stroke-back"].change, self.tools.paint_back, ["stroke-back", "mask", "session"],
             trigger_mode="multiple",
         )  # fmt: skip
-        self.on(parts["cancel"].click, do.runs.cancel, ["ticket", "session"], queue=False)
-        self.on(parts["use-result"].click, do.use, ["task", "session"])
-        self.on(parts["undo"].click, do.undo, ["session"])
-        self.on(parts["redo"].click, do.redo, ["session"])
+        self.on(parts["cancel"].click, do.runs.cancel, ["ticket", "session"], queue=False,
+                alone=False)  # fmt: skip
+        self.on(parts["use-result"].click, do.use, ["task", "mask", "session"])
+        self.on(parts["undo"].click, do.undo, ["mask", "session"])
+        self.on(parts["redo"].click, do.redo, ["mask", "session"])
         self.on(parts["last-seed"].click, do.again, ["session"])
         self.pick(parts["results"].select, do.choose, ["session"])
-        self.pick(parts["history"].select, do.jump, ["session"])
-        saved = self.on(parts["download"].click, do.download, ["format", "session"])
+        self.pick(parts["history"].select, do.jump, ["mask", "session"])
+        saved = self.on(
+            parts["download"].click, do.download, ["format", "session"], alone=False
+        )
         saved.success(None, parts["file"], None, js="varpaint.save")
         self.on(parts["keep"].click, do.keep, ["session"])
-        again = self.on(parts["more"].click, do.runs.prepare, ["ticket", "session"], queue=False)
+        again = self.on(
+            parts["more"].click, do.runs.prepare, ["ticket", "session"], queue=False, alone=False
+        )
         self.on(
             again.then, do.runs.more,
             ["ticket", "more-scales", "session", "model", "variations", "candidates"],
-            concurrency_limit=RUNS,
+            concurrency_limit=RUNS, alone=False,
         )  # fmt: skip
         for ratio in ASPECTS:
             button = parts[f"aspect-{ratio.replace(':', '-')}"]
             self.on(button.click, _fixed(do.aspect, ratio), ["session"])
-        self.pick(parts["examples"].select, self._open_example, ["task", "session"])
+        self.pick(parts["examples"].select, self._open_example, ["mask", "task", "session"])
         self.on(parts["pick"].change, self.tools.pick, ["pick", "session"], trigger_mode="multiple")
         self.on(
             partial(gr.on, [
@@ -258,7 +273,7 @@ class Page:
                 parts["context"].change, *(parts[name].change for name in MARGINS),
             ]),
             self.tools.sight, ["painted", "session", "task", "model", "context", *MARGINS],
-            trigger_mode="always_last",
+            trigger_mode="always_last", alone=False,
         )  # fmt: skip
         parts["theme"].click(None, js="varpaint.theme")
         parts["help"].click(None, js="varpaint.help")
@@ -302,27 +317,33 @@ class Page:
         )
         self.on(editor.clear, _fixed(self.handlers.change_mask, "clear"), ["mask", "session"])
 
-    def _open_example(self, index: int, task: str, session: Session) -> Iterator[Screen]:
-        return self.handlers.open_picture(str(example_pictures()[index]), task, session)
+    def _open_example(
+        self, index: int, painted: str, task: str, session: Session
+    ) -> Iterator[Screen]:
+        return self.handlers.open_picture(str(example_pictures()[index]), painted, task, session)
 
     def on(
         self,
         event: Callable[..., Any],
         handler: Callable[..., Iterator[Screen]],
         inputs: Sequence[str],
+        *,
+        alone: bool = True,
         **options: Any,
     ) -> Any:
         """Call ``handler`` with the named elements' values; show the screens that it yields.
 
-        Where ``mask`` is among them, the page puts what is painted in its place.
+        Where ``mask`` is among them, the page puts what is painted in its place. The ``session`` is
+        the newest of this window; only one that is ``alone`` with it may change it at its end.
         """
         safe = in_words(handler)
 
         def call(*values: Any) -> Iterator[list[Any]]:
             given = dict(zip(inputs, values, strict=True))
             keywords = {name: given.pop(name) for name in inputs if name in KEYWORDS}
-            for screen in safe(*given.values(), **keywords):
-                yield self._in_order(screen)
+            with self._turn(given, alone=alone):
+                for screen in safe(*given.values(), **keywords):
+                    yield self._in_order(screen)
 
         return self._listen(event, call, inputs, **options)
 
@@ -337,11 +358,26 @@ class Page:
         safe = in_words(handler)
 
         def call(event: gr.SelectData, *values: Any) -> Iterator[list[Any]]:
-            for screen in safe(int(event.index), *values):
-                yield self._in_order(screen)
+            given = dict(zip(inputs, values, strict=True))
+            with self._turn(given):
+                for screen in safe(int(event.index), *given.values()):
+                    yield self._in_order(screen)
 
         call.__annotations__["event"] = gr.SelectData
         self._listen(event, call, inputs)
+
+    @contextmanager
+    def _turn(self, given: dict[str, Any], *, alone: bool = True) -> Iterator[None]:
+        """Put the window's newest session in the place of the one that the page sent."""
+        session, store = given.get("session"), self.handlers.store
+        if session is None:
+            yield
+        elif not alone:
+            given["session"] = store.latest(session)
+            yield
+        else:
+            with store.turn(session) as given["session"]:
+                yield
 
     def _listen(
         self,
@@ -407,6 +443,7 @@ def launch_options() -> dict[str, Any]:
         "css_paths": [ASSETS / "style.css", ASSETS / "work.css"],
         "head": "".join(f"<script>{script}</script>" for script in scripts),
         "footer_links": [],
+        "max_threads": THREADS,
         "run_history": False,
         "enable_monitoring": False,
         "strict_cors": True,

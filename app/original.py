@@ -45,12 +45,17 @@ def original_of(session: Session) -> tuple[Moment, tuple[int, int]]:
     raise ImageError("the original is of another size than this picture; undo to get back to it")
 
 
+def strokes(session: Session) -> int:
+    """How many strokes of the original the current picture has had since anything else."""
+    count = 0
+    while count < session.at and session.moments[session.at - count].caption == CAPTION:
+        count += 1
+    return count
+
+
 def before_strokes(session: Session) -> Moment | None:
     """The picture that the original was painted back into; the current one if it was not."""
-    at = session.at
-    while at > 0 and session.moments[at].caption == CAPTION:
-        at -= 1
-    return session.moments[at] if at >= 0 else None
+    return session.moments[session.at - strokes(session)] if session.at >= 0 else None
 
 
 def stroke(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.session import MAX_REGIONS, Marked, Moment, Run, Session, Variation, stem
-from app.vault import Held
+from app.vault import Held, HeldBytes
 from engine.errors import EngineError
 from engine.request import MAX_VARIATIONS, EditRequest
 
@@ -27,6 +28,7 @@ VERSION = 1
 INDEX = "project.json"
 MAX_ENTRIES = 20_000
 MAX_ENTRY = 1 << 30  # bytes of one file inside, unpacked
+MAX_BYTES = 8 << 30  # of all together
 MAX_INDEX = 64 << 20
 TIFF_MODES = ("CMYK", "I", "F", "RGBX")
 
@@ -78,9 +80,9 @@ class _Project(_Schema):
     name: str = "picture"
     at: int = -1
     chosen: int = 0
-    moments: list[_Moment] = []
-    runs: list[_Run] = []
-    variations: list[_Variation] = []
+    moments: list[_Moment] = Field(default=[], max_length=MAX_ENTRIES)
+    runs: list[_Run] = Field(default=[], max_length=MAX_ENTRIES)
+    variations: list[_Variation] = Field(default=[], max_length=MAX_ENTRIES)
     fields: dict[str, Any] = {}
 
 
@@ -213,7 +215,9 @@ def load(path: Path, session: Session) -> tuple[Session, dict[str, Any]]:
         raise ProjectError(
             f"{path.name}: is damaged ({where}: {first['msg'].lower()}); use another copy"
         ) from None
-    except (zipfile.BadZipFile, OSError, KeyError, ValueError, EngineError) as error:
+    except (
+        zipfile.BadZipFile, zlib.error, OSError, KeyError, ValueError, RuntimeError, EngineError
+    ) as error:  # RuntimeError: a zip with a password, or packed in a way that Python does not know
         reason = str(error).strip("'").splitlines() or [type(error).__name__]
         raise ProjectError(
             f"{path.name}: is damaged or no varpaint project ({reason[0]}); use another copy"
@@ -227,12 +231,15 @@ class _Reader:
         self._file = file
         self._session = session
         self._held: dict[str, Held] = {}
+        self._sources: dict[str, HeldBytes] = {}
 
     def read(self) -> tuple[Session, dict[str, Any]]:
         if INDEX not in self._file.namelist():
             raise ProjectError(f"is a zip, but no varpaint project; open a {SUFFIX} file")
         if len(self._file.namelist()) > MAX_ENTRIES:
             raise ProjectError(f"holds more than {MAX_ENTRIES} files; use another copy")
+        if sum(entry.file_size for entry in self._file.infolist()) > MAX_BYTES:
+            raise ProjectError(f"holds more than {MAX_BYTES >> 30} GB; use another copy")
         project = self._project()
         if not -1 <= project.at < len(project.moments) or (project.at < 0) == bool(project.moments):
             raise ProjectError(f"is damaged (no step {project.at}); use another copy")
@@ -257,7 +264,7 @@ class _Reader:
             at=project.at,
             results=tuple(results),
             kept=tuple(kept),
-            chosen=max(0, project.chosen),
+            chosen=max(-1, project.chosen),
         )
         return session.remounted(), project.fields
 
@@ -281,15 +288,20 @@ class _Reader:
 
     def _moment(self, one: _Moment) -> Moment:
         held = self._picture(one.picture)
-        vault = self._session.vault
         return Moment(
             held,
             one.caption,
             self._mask(one.mask, held) if one.mask is not None else None,
             EditRequest(**one.request) if one.request is not None else None,
             tuple(Marked(self._mask(r.mask, held), r.label, r.colour) for r in one.regions),
-            vault.hold_bytes(self._bytes(one.picture)) if one.opened else None,
+            self._source(one.picture) if one.opened else None,
         )
+
+    def _source(self, name: str) -> HeldBytes:
+        """The opened file's own bytes; kept once, as pictures are."""
+        if name not in self._sources:
+            self._sources[name] = self._session.vault.hold_bytes(self._bytes(name))
+        return self._sources[name]
 
     def _run(self, one: _Run) -> Run:
         base = self._moment(one.base) if one.base is not None else None

@@ -29,6 +29,7 @@ from engine.request import MAX_SEED, EditRequest
 
 GRACE = 20.0  # seconds that a run goes on without a page to show it
 TAKE_OVER = 10.0  # seconds that a page waits for its forerunner to let go of its run
+NOTHING_NEW = 2.0  # seconds without news after which a page is told so; less than it waits
 GLANCE = 0.05  # seconds between two looks whether it has
 
 
@@ -82,14 +83,7 @@ class Runs:
         way to the page. One that still waits in the queue will never say anything.
         """
         job = self._stop(ticket)
-        if job is None:
-            return
-        if job.begun.is_set():
-            yield {
-                "cancel": gr.update(interactive=False),
-                "status": markup.status("Cancelling …", "busy"),
-            }
-        else:
+        if job is not None and not job.begun.is_set():
             yield self._cancelled(session)
 
     def _cancelled(self, session: Session) -> Screen:
@@ -213,7 +207,11 @@ class Runs:
         """Pass a run's news on to the page. Left half-way, the run goes on for a while."""
         try:
             while True:
-                kind, news = job.news.get()
+                try:
+                    kind, news = job.news.get(timeout=NOTHING_NEW)
+                except queue.Empty:  # a page that has gone is noticed when something is sent
+                    yield {}
+                    continue
                 if job.cancelled.is_set():
                     self._jobs.pop(ticket, None)
                     yield self._cancelled(session)
@@ -221,10 +219,10 @@ class Runs:
                 if kind == "step":
                     yield news | self._newer(job)
                     continue
-                finished = self._store.latest(session)
-                if kind == "result":  # remembered first: the page may have gone
-                    finished = finished.ran(*news, base=job.base)
-                    self._store.put(finished)
+                with self._store.turn(session) as finished:
+                    if kind == "result":  # remembered first: the page may have gone
+                        finished = finished.ran(*news, base=job.base)
+                        self._store.put(finished)
                 self._jobs.pop(ticket, None)
                 if kind == "error":
                     yield screens.of_result(finished)

@@ -88,7 +88,7 @@ def of_result(session: Session, *, gallery: bool = True) -> Screen:
         return {
             "preview": gr.update(value=markup.empty(), visible=True),
             "compare": gr.update(value=None, visible=False),
-            "results": gr.update(value=None, visible=False),
+            "results": _gallery(session),
             "result-row": gr.update(visible=False),
             "result-note": "",
             "use-result": gr.update(interactive=False),
@@ -115,14 +115,19 @@ def of_result(session: Session, *, gallery: bool = True) -> Screen:
             slider_position=divide(outcome),
         )
     if gallery:
-        items = [
-            (thumb(v.held), caption(v, number, kept=v in session.kept))
-            for number, v in enumerate(session.shown, 1)
-        ]
-        screen["results"] = gr.update(
-            value=items, selected_index=session.shown.index(outcome), visible=True
-        )
+        screen["results"] = _gallery(session)
     return screen
+
+
+def _gallery(session: Session) -> Any:
+    """The variations to choose from, if there are any."""
+    shown, outcome = session.shown, session.outcome
+    items = [
+        (thumb(v.held), caption(v, number, kept=v in session.kept))
+        for number, v in enumerate(shown, 1)
+    ]
+    at = None if outcome is None else shown.index(outcome)
+    return gr.update(value=items or None, selected_index=at, visible=bool(items))
 
 
 def divide(outcome: Variation) -> float:

@@ -142,7 +142,8 @@ class Session:
 
     ``version`` counts how often the canvas had to change; it changes with every new picture on
     the canvas and with nothing else. ``kept`` are variations that stay when the next run replaces
-    the others. ``key`` is the secret by which the window's page finds it again.
+    the others; ``chosen`` is the number of one of them all, -1 for none. ``key`` is the secret by
+    which the window's page finds it again.
     """
 
     name: str = "picture"
@@ -183,9 +184,9 @@ class Session:
 
     @property
     def outcome(self) -> Variation | None:
-        """The variation that is chosen, None before the first run."""
+        """The variation that is chosen, None before the first run and for a picture just opened."""
         shown = self.shown
-        return shown[min(self.chosen, len(shown) - 1)] if shown else None
+        return shown[min(self.chosen, len(shown) - 1)] if shown and self.chosen >= 0 else None
 
     @property
     def result(self) -> Variation:
@@ -200,7 +201,7 @@ class Session:
         """With a newly opened picture. It goes on the history, so opening can be undone."""
         held_bytes = self.vault.hold_bytes(source) if source is not None else None
         moment = Moment(self.vault.hold(image), f"Opened {name}", source=held_bytes)
-        return replace(self._push(self.at, moment), name=stem(name), results=(), chosen=0)
+        return replace(self._push(self.at, moment), name=stem(name), results=(), chosen=-1)
 
     def edited(self, image: Image.Image, caption: str) -> Session:
         """With the picture changed by hand, as a step of the history.
@@ -294,7 +295,7 @@ class Session:
         """The chosen variation becomes the picture; what was redoable is gone.
 
         The results stay, so another variation of the same run can be used instead: it replaces
-        the first one. A kept one from another picture goes on top of what there is now.
+        the first one. Where something else was done since, it goes on top of that.
         """
         variation = self.result
         task = TASK_TITLES[variation.request.task]
@@ -304,15 +305,12 @@ class Session:
         moment = Moment(
             variation.held, f"{task}{label}, seed {variation.seed}", request=variation.request
         )
-        at = self.at
         siblings = [v.held for v in self.shown if v.run is variation.run]
-        if at > 0 and self.moments[at].held in siblings:
-            before = self.moments[at - 1]
-            at -= before.same(variation.base)
-        elif variation.base is not None and variation in self.results:
-            found = [i for i, m in enumerate(self.moments) if m.same(variation.base)]
-            at = found[0] if found else at
-        return self._push(at, moment)
+        at = self.at
+        while at > 0 and self.moments[at].held in siblings:
+            at -= 1
+        instead = at >= 0 and self.moments[at].same(variation.base)
+        return self._push(at if instead else self.at, moment)
 
     # ---- the history ------------------------------------------------------------------------
 

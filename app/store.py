@@ -10,9 +10,11 @@ from __future__ import annotations
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from threading import Lock
+from weakref import WeakValueDictionary
 
 from app.session import Session
 
@@ -29,6 +31,7 @@ class Store:
         self._kept, self._age, self._now = kept, age, now
         self._sessions: OrderedDict[str, tuple[Session, float]] = OrderedDict()
         self._lock = Lock()
+        self._turns: WeakValueDictionary[str, Lock] = WeakValueDictionary()
 
     def put(self, session: Session) -> None:
         """Remember a session as it is now; one without a key is not remembered."""
@@ -44,6 +47,15 @@ class Store:
                 if self._now() - then <= self._age:
                     break
                 del self._sessions[key]
+
+    @contextmanager
+    def turn(self, session: Session) -> Iterator[Session]:
+        """The window's session as it is now, for whoever is to change it: one after the other, so
+        that nobody's work is written over."""
+        with self._lock:
+            lock = self._turns.setdefault(session.key, Lock())
+        with lock:
+            yield self.latest(session)
 
     def latest(self, session: Session) -> Session:
         """A window's session as it is now, which may be newer than the one given."""

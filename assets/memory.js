@@ -53,8 +53,8 @@
     return { version, png: canvas.toDataURL("image/png") };
   };
 
-  /* The values of an event with what is painted put in at that place: when the canvas can be
-     painted on, for a picture may just be coming. */
+  /* The values of an event with what is painted put in at that place, after the canvas's version:
+     when the canvas can be painted on, for a picture may just be coming. */
   const PATIENCE = 10000; // milliseconds
   varpaint.withMask = async (values, at) => {
     const until = performance.now() + PATIENCE;
@@ -63,7 +63,7 @@
       await new Promise((done) => setTimeout(done, 30));
       mask = varpaint.mask();
     }
-    return values.map((value, index) => (index === at ? mask?.png ?? "" : value));
+    return values.map((value, index) => (index === at ? (mask ? `${mask.version} ${mask.png}` : "") : value));
   };
 
   let hooked = null;

@@ -10,8 +10,10 @@
     const text = (field?.value ?? "").trim();
     const number = parseFloat(text);
     if (!(number > 0) || !field.offsetParent) return 0;
-    return text.endsWith("%") ? Math.round((number / 100) * side) : number;
+    return text.endsWith("%") ? rounded((number / 100) * side) : number;
   };
+  /* As Python rounds: a half to the even number. */
+  const rounded = (value) => (Math.abs(value % 1) === 0.5 ? 2 * Math.round(value / 2) : Math.round(value));
 
   /* Where the picture lies now; unit is CSS pixels per pixel of the canvas's proxy. */
   varpaint.pictureBox = () => {

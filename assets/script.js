@@ -11,7 +11,7 @@
     node?.closest?.("input:not([type=radio]):not([type=checkbox]):not([type=range]), textarea, select, [contenteditable]");
 
   // ---- pictures in --------------------------------------------------------------------------
-  const isPicture = (file) => file && file.type.startsWith("image/");
+  const isPicture = (file) => file && (file.type.startsWith("image/") || /\.varpaint$/i.test(file.name));
 
   function open(file, button = "#open") {
     const input = inputOf(button);
@@ -68,16 +68,18 @@
     if (!event.relatedTarget) dropping(false);
   }, true);
   window.addEventListener("drop", (event) => {
-    const file = [...(event.dataTransfer?.files ?? [])].find(isPicture);
+    const files = [...(event.dataTransfer?.files ?? [])];
     const button = asMask(event) ? "#import-mask" : "#open";
     dropping(false);
-    if (!file) return;
-    stop(event);
-    open(file, button);
+    if (!files.length) return;
+    stop(event); // or the browser leaves the page for the file
+    open(files.find(isPicture) ?? files[0], button); // the server says what it cannot open
   }, true);
   window.addEventListener("paste", (event) => {
-    const file = [...(event.clipboardData?.files ?? [])].find(isPicture);
-    if (!file) return;
+    const data = event.clipboardData;
+    const file = [...(data?.files ?? [])].find(isPicture);
+    const text = data?.types.includes("text/plain") && typing(event.target); // as of a spreadsheet's cells
+    if (!file || text) return;
     stop(event);
     open(file);
   }, true);
@@ -235,6 +237,10 @@
     if (event.key.toLowerCase() === "c") $("#compare")?.classList.remove("before");
     if (event.key === " ") pan(false);
   }, true);
+  window.addEventListener("blur", () => { // a key that is let go elsewhere says nothing
+    $("#compare")?.classList.remove("before");
+    pan(false);
+  });
   window.addEventListener("keydown", (event) => {
     if ($("dialog[open]")) return;
     const control = event.ctrlKey || event.metaKey;
@@ -417,6 +423,14 @@
     if (drawnBySoftware()) app.ticker.maxFPS = FEW;
   }
   function tick() {
+    try {
+      look();
+    } finally { // whatever goes wrong once, the canvas is looked after
+      if (performance.now() < lively) requestAnimationFrame(tick);
+      else setTimeout(tick, CALM);
+    }
+  }
+  function look() {
     ease();
     ready();
     paintGround();
@@ -426,8 +440,6 @@
     if (wanted && document.body.classList.contains("dark") !== (wanted === "dark")) {
       document.body.classList.toggle("dark", wanted === "dark");
     }
-    if (performance.now() < lively) requestAnimationFrame(tick);
-    else setTimeout(tick, CALM);
   }
   const CALM = 60; // milliseconds between ticks while no hand moves; every frame costs a laptop
   let lively = 0;

@@ -30,6 +30,10 @@ PLAIN_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"
 DEEP_MODES = ("I", "I;16", "I;16L", "I;16B", "F")
 ALPHA_MODES = ("LA", "PA", "RGBA")
 PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
+AS_THEY_ARE = {  # modes that a format keeps, or that Pillow brings into it without loss of range
+    "JPEG": ("1", "L", "RGB", "CMYK"),
+    "WEBP": ("1", "L", "LA", "P", "PA", "RGB", "RGBA"),
+}
 
 
 def open_image(source: str | Path | bytes | BinaryIO) -> Image.Image:
@@ -327,7 +331,7 @@ def encode_image(image: Image.Image, suffix: str, request: str | None = None) ->
         options["icc_profile"] = image.info["icc_profile"]
     if kind in ("JPEG", "WEBP"):
         options["quality"] = 95
-    if kind == "JPEG" and image.mode not in ("1", "L", "RGB", "CMYK"):
+    if kind in AS_THEY_ARE and image.mode not in AS_THEY_ARE[kind]:
         image = Image.fromarray(Source(image).view())
         options.pop("icc_profile", None)
     stream = io.BytesIO()

@@ -24,7 +24,7 @@ from engine.pixels import (
     to_floats,
     to_tensor,
 )
-from tests.pictures import MODES, noisy_rgb, picture, png_bytes
+from tests.pictures import MODES, lab_free_profile, noisy_rgb, picture, png_bytes
 
 
 def bomb(width: int, height: int) -> bytes:
@@ -117,6 +117,26 @@ def test_other_formats_are_saved_and_an_unknown_one_is_told() -> None:
         assert open_image(data).size == (12, 9)
     with pytest.raises(ImageError, match=r"cannot save as \.xyz; use \.png"):
         encode_image(noisy_rgb(3, 3), ".xyz")
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".jpg"])
+@pytest.mark.parametrize("mode", ["I;16", "I", "F", "CMYK"])
+def test_deep_and_print_pictures_keep_their_look_in_formats_that_have_no_such_mode(
+    suffix: str, mode: str
+) -> None:
+    ramp = np.tile(np.linspace(0, 255, 64), (64, 1))
+    image = {
+        "I;16": lambda: Image.fromarray((ramp * 257).astype(np.uint16)),
+        "I": lambda: Image.fromarray((ramp * 257).astype(np.int32)),
+        "F": lambda: Image.fromarray(ramp.astype(np.float32)),
+        "CMYK": lambda: Image.fromarray(ramp.astype(np.uint8)).convert("CMYK"),
+    }[mode]()
+    image.info["icc_profile"] = lab_free_profile()
+    back = open_image(encode_image(image, suffix))
+    wanted = Source(image).view().astype(int)
+    assert np.abs(Source(back).view().astype(int) - wanted).max() < 12
+    if suffix == ".webp":
+        assert "icc_profile" not in back.info
 
 
 def test_network_pictures_and_bytes_are_inverse() -> None:

@@ -63,7 +63,7 @@ def by_window(model: Path, photo: Path, painted: list[str], labels: list[str],
 
 def _begin(handlers: Handlers, photo: Path) -> Any:
     session = next(iter(handlers.opened()))["session"]
-    return last(handlers.open_picture(str(photo), "inpaint", session))["session"]
+    return last(handlers.open_picture(str(photo), "", "inpaint", session))["session"]
 
 
 def _files(handlers: Handlers, session: Any) -> list[bytes]:

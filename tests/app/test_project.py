@@ -162,6 +162,44 @@ def test_damaged_and_foreign_files_are_told(tmp_path: Path) -> None:
         project.load(path, Session())
 
 
+def test_a_project_packed_otherwise_is_told_when_it_is_damaged_or_locked(tmp_path: Path) -> None:
+    path = saved(worked()[0], tmp_path / "a.varpaint")
+    with zipfile.ZipFile(path) as file:
+        parts = {name: file.read(name) for name in file.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, data in parts.items():
+            file.writestr(name, data)
+    project.load(path, Session())
+    data = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as file:
+        at = file.getinfo(project.INDEX).header_offset + 30 + len(project.INDEX)
+    locked = data.copy()
+    data[at] = 0xFF  # a block of a kind that there is not
+    path.write_bytes(data)
+    with pytest.raises(ProjectError, match=r"^a\.varpaint: is damaged"):
+        project.load(path, Session())
+    for start in (b"PK\x03\x04", b"PK\x01\x02"):
+        flags = 6 if start[2] == 3 else 8
+        found = locked.find(start)
+        while found >= 0:
+            locked[found + flags] |= 1  # says that it has a password
+            found = locked.find(start, found + 4)
+    path.write_bytes(locked)
+    with pytest.raises(ProjectError, match=r"^a\.varpaint: is damaged.*encrypted"):
+        project.load(path, Session())
+
+
+def test_an_opened_file_that_many_steps_name_is_kept_once(tmp_path: Path) -> None:
+    session, _ = worked()
+    path = saved(session, tmp_path / "a.varpaint")
+    with zipfile.ZipFile(path) as file:
+        first = json.loads(file.read(project.INDEX))["moments"][0]
+    assert first["opened"]
+    after, _ = project.load(changed(path, moments=[first] * 50, at=0, runs=[], variations=[]),
+                            Session())  # fmt: skip
+    assert len({id(moment.source) for moment in after.moments}) == 1
+
+
 def test_a_project_is_known_by_its_name_or_its_content(tmp_path: Path) -> None:
     path = saved(Session(), tmp_path / "a.zip")
     assert project.is_project(path)

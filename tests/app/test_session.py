@@ -71,6 +71,17 @@ def test_another_variation_can_be_used_instead_of_the_first() -> None:
     assert [m.image.getpixel((0, 0)) for m in session.moments] == [RED, BLUE]
 
 
+def test_what_was_done_since_a_variation_was_used_stays_when_another_is() -> None:
+    session = Session().opened(picture("red"), "a.jpg").ran(result("green", "blue")).used()
+    session = session.edited(picture("white"), "by hand").chose(1).used()
+    assert [m.image.getpixel((0, 0)) for m in session.moments] == [RED, GREEN, (255,) * 3, BLUE]
+    base = session.moments[0]
+    session = Session().opened(picture("red"), "a.jpg")
+    base = session.current
+    session = session.opened(picture("white"), "b.jpg").ran(result("blue"), base=base).used()
+    assert [m.image.getpixel((0, 0)) for m in session.moments] == [RED, (255,) * 3, BLUE]
+
+
 def test_choosing_a_variation_that_is_not_there_is_told() -> None:
     session = Session().opened(picture("red"), "a.jpg").ran(result("green"))
     with pytest.raises(RequestError, match="no variation 3"):

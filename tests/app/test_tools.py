@@ -105,6 +105,24 @@ def test_painting_back_is_a_step_of_the_history(models: Models, session: Session
     assert np.array_equal(np.asarray(session.undone().picture.image), np.asarray(after))
 
 
+def test_quick_strokes_of_the_original_all_count(models: Models, session: Session) -> None:
+    """The second is drawn before the page has heard of the first."""
+    source = np.asarray(session.picture.image)
+    after = Image.effect_noise(SIZE, 80).convert("RGB")
+    request = EditRequest(task="inpaint")
+    session = session._push(0, Moment(session.vault.hold(after), "Edit", request=request))
+    sent = [gesture(session, points=[[x, 0.5]], radius=6) for x in (0.1, 0.5, 0.9)]
+    for each in sent:
+        [screen] = Tools(models).paint_back(each, "", session)
+        session = screen["session"]
+    back = np.asarray(session.picture.image)
+    for x in (0.1, 0.5, 0.9):
+        mask = original.stroke([(x, 0.5)], 6, SIZE)
+        assert np.array_equal(back[mask], source[mask])
+    undone = session.undone()  # another canvas: what was drawn for the one before is too old
+    assert not list(Tools(models).paint_back(sent[0], "", undone))
+
+
 def test_painting_back_keeps_the_mask_and_the_regions(
     models: Models, session: Session, tmp_path: Path
 ) -> None:

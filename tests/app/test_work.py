@@ -70,7 +70,7 @@ def remembered(handlers: Handlers, screens: Iterator[Screen]) -> list[Screen]:
 def begin(handlers: Handlers, photo: str | None = None, recalled: Any = None) -> Session:
     session = remembered(handlers, handlers.opened(recalled))[0]["session"]
     if photo is not None:
-        session = remembered(handlers, handlers.open_picture(photo, "inpaint", session))[-1][
+        session = remembered(handlers, handlers.open_picture(photo, "", "inpaint", session))[-1][
             "session"
         ]
     return session
@@ -91,7 +91,7 @@ def test_a_page_that_is_opened_again_finds_picture_mask_history_settings_and_res
 ) -> None:
     session = begin(handlers, photo)
     session = run(handlers, session, layer(LEFT), seed="3", variations=2)
-    session = remembered(handlers, handlers.use("inpaint", session))[-1]["session"]
+    session = remembered(handlers, handlers.use("inpaint", "", session))[-1]["session"]
     fields = {"task": "edit_class", "label": "bird", "seed": "12", "variations": 4}
     screens = remembered(handlers, handlers.opened({"key": session.key, "fields": fields}))
     first, back = screens[0], screens[0]["session"]
@@ -187,11 +187,11 @@ def test_what_happens_during_a_run_is_not_undone_by_its_end(
 ) -> None:
     session = begin(handlers, photo)
     session = run(handlers, session, layer(LEFT), seed="1")
-    session = remembered(handlers, handlers.use("inpaint", session))[-1]["session"]
+    session = remembered(handlers, handlers.use("inpaint", "", session))[-1]["session"]
     ticket = last(handlers.runs.prepare("", session))["ticket"]
     under_way = handlers.runs.run(ticket, layer(RIGHT), session, "inpaint", None, None)
     started = remembered(handlers, (next(under_way) for _ in range(1)))[0]["session"]
-    remembered(handlers, handlers.undo(started))
+    remembered(handlers, handlers.undo("", started))
     after = remembered(handlers, under_way)[-1]["session"]
     assert after.at == 0 and len(after.moments) == 2
     assert after.result.base.same(started.moments[1])
@@ -220,7 +220,7 @@ def test_a_run_in_line_says_how_many_are_before_it(
     with handlers.models.alone():
         texts = [str(next(waiting)["status"]) for _ in range(2)]
         assert "1 run is before yours" in texts[1]
-        last(handlers.runs.cancel(ticket, session))
+        list(handlers.runs.cancel(ticket, session))
         assert "Cancelled" in next(waiting)["status"]  # at once, not when the other has ended
     end = time.monotonic() + 10
     while len(handlers.models.line) and time.monotonic() < end:
@@ -360,14 +360,14 @@ def test_a_saved_project_opens_in_the_same_window_and_in_another(
     handlers: Handlers, photo: str, tmp_path: Path
 ) -> None:
     session = run(handlers, begin(handlers, photo), layer(LEFT), seed="7")
-    session = last(handlers.use("inpaint", session))["session"]
+    session = last(handlers.use("inpaint", "", session))["session"]
     screens = handlers.save_project(
         layer(RIGHT), session, "outpaint", "bird", None, **{"extend-left": "9"}
     )
     file = last(screens)["file"]
     assert Path(file).name == "photo.varpaint"
     other = begin(handlers)
-    screen = last(handlers.open_picture(file, "inpaint", other))
+    screen = last(handlers.open_picture(file, "", "inpaint", other))
     assert screen["task"] == "outpaint" and screen["extend-left"] == "9"
     assert screen["label"]["value"] == "bird" and screen["sides"]["visible"]
     opened = screen["session"]
@@ -384,7 +384,7 @@ def test_opening_a_picture_that_varpaint_saved_restores_its_settings(
     session = run(handlers, begin(handlers, photo), layer(LEFT), "edit_class", "bird",
                   **given)  # fmt: skip
     file = last(handlers.download("PNG", session))["file"]
-    screen = last(handlers.open_picture(file, "inpaint", begin(handlers)))
+    screen = last(handlers.open_picture(file, "", "inpaint", begin(handlers)))
     assert screen["task"] == "edit_class" and screen["label"]["value"] == "bird"
     assert (screen["seed"], screen["variations"]) == ("7", 1)
     assert (screen["temperature"], screen["structure"]) == ("1.5", "2")
@@ -401,7 +401,7 @@ def test_a_picture_with_somebody_elses_words_is_just_a_picture(
     words = PngInfo()
     words.add_itxt("varpaint", '{"task": "format the disk"}')
     noisy_rgb(20, 20).save(tmp_path / "odd.png", pnginfo=words)
-    screen = last(handlers.open_picture(str(tmp_path / "odd.png"), "inpaint", begin(handlers)))
+    screen = last(handlers.open_picture(str(tmp_path / "odd.png"), "", "inpaint", begin(handlers)))
     assert "Paint over" in screen["status"] and screen["task"] == "inpaint"
 
 
@@ -409,9 +409,9 @@ def test_a_damaged_project_changes_nothing(handlers: Handlers, tmp_path: Path) -
     path = tmp_path / "a.varpaint"
     path.write_bytes(b"PK nonsense")
     with pytest.raises(Exception, match=r"^a\.varpaint: is damaged"):
-        last(handlers.open_picture(str(path), "inpaint", begin(handlers)))
+        last(handlers.open_picture(str(path), "", "inpaint", begin(handlers)))
     with pytest.raises(ImageError):
-        last(handlers.open_picture(None, "inpaint", Session()))
+        last(handlers.open_picture(None, "", "inpaint", Session()))
 
 
 def test_every_option_of_the_schema_is_in_the_form() -> None:

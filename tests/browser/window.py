@@ -17,7 +17,17 @@ if TYPE_CHECKING:
 PATIENCE = 60_000  # milliseconds
 HARMLESS = (
     "Failed to load resource",
+    "ResizeObserver loop",  # the browser puts off to the next frame what this one had no time for
 )
+TRIES = 5
+LOOK = 150  # milliseconds between two looks at a field
+STAYS = """([name, value]) => {
+  const field = document.querySelector(`#${name} input, #${name} textarea`);
+  if (field?.value !== value) return "gone";
+  const kept = JSON.parse(sessionStorage.getItem("varpaint-fields") ?? "{}")[name];
+  field.looks = String(kept) === value ? (field.looks ?? 0) + 1 : 0;
+  return field.looks > 1 && "stays";
+}"""
 LEFT = (
     "signal is aborted without reason", "BodyStreamBuffer was aborted", "Connection errored out",
 )  # fmt: skip
@@ -231,9 +241,16 @@ class Window:
         self.page.get_by_role("option", name=name, exact=True).click()
 
     def fill(self, name: str, value: str) -> None:
+        """Type into one of the form's fields. To one that a fold has just brought, Gradio gives its
+        first value a moment later: what that takes away is typed again, as a hand would."""
         field = self.page.locator(f"#{name} input, #{name} textarea").first
-        field.fill(value)
-        field.press("Tab")
+        for _ in range(TRIES):
+            field.fill(value)
+            field.press("Tab")
+            seen = self.page.wait_for_function(STAYS, arg=[name, value], polling=LOOK)
+            if seen.json_value() == "stays":
+                return
+        raise AssertionError(f"{name} does not take {value!r}")
 
     def set_variations(self, count: int) -> None:
         field = self.page.locator("#variations input[type=number]")

@@ -1,0 +1,147 @@
+"""Two handlers at the same time, and what is painted while the canvas turns to another picture."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from app.handlers import Handlers
+from app.layout import SHOWN, Page
+from app.models import Models
+from tests.app.layers import layer
+from tests.app.test_work import LEFT, begin, last, run
+from tests.pictures import noisy_rgb
+from tests.tiny import tiny_editor
+
+
+@pytest.fixture
+def handlers() -> Handlers:
+    models = Models("tiny")
+    models._editors["tiny"] = tiny_editor()
+    return Handlers(models)
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> str:
+    noisy_rgb(60, 40).save(tmp_path / "photo.png")
+    return str(tmp_path / "photo.png")
+
+
+def test_what_one_handler_did_is_not_written_over_by_another(
+    handlers: Handlers, photo: str
+) -> None:
+    session = begin(handlers, photo)
+    order = []
+    entered = threading.Event()
+
+    def slow() -> None:
+        with handlers.store.turn(session) as mine:
+            entered.set()
+            time.sleep(0.2)
+            handlers.store.put(mine.edited(mine.picture.image, "first"))
+            order.append("first")
+
+    thread = threading.Thread(target=slow)
+    thread.start()
+    entered.wait()
+    with handlers.store.turn(session) as mine:
+        order.append("second")
+        handlers.store.put(mine.edited(mine.picture.image, "second"))
+    thread.join()
+    captions = [moment.caption for moment in handlers.store.latest(session).moments]
+    assert order == ["first", "second"] and captions[-2:] == ["first", "second"]
+
+
+def test_handlers_work_on_the_newest_session_of_their_window(
+    handlers: Handlers, photo: str
+) -> None:
+    session = begin(handlers, photo)
+    handlers.store.put(session.edited(session.picture.image, "meanwhile"))
+    page = Page(handlers)
+    page.parts = defaultdict(object)
+
+    def event(call: Any, *_: Any, **__: Any) -> Any:
+        return call
+
+    for alone in (True, False):
+        undo = page.on(event, handlers.undo, ["mask", "session"], alone=alone)
+        (values,) = undo("", session)
+        after = values[SHOWN.index("session")]
+        assert [moment.caption for moment in after.moments][1:] == ["meanwhile"]
+        handlers.store.put(handlers.store.latest(session).redone())
+
+
+def test_unsent_strokes_stay_with_their_picture(handlers: Handlers, photo: str) -> None:
+    session = begin(handlers, photo)
+    session = last(handlers.open_picture(photo, "", "inpaint", session))["session"]
+    painted = f"{session.version} {layer(LEFT)}"
+    session = last(handlers.undo(painted, session))["session"]
+    assert session.moments[1].mask is not None and session.picture.mask is None
+    late = f"{session.version - 1} {layer(LEFT)}"  # the page has not heard of it yet
+    session = last(handlers.redo(late, session))["session"]
+    assert session.moments[0].mask is None and session.picture.mask is not None
+    blank = last(handlers.undo("", session))["session"]  # the canvas could not say
+    assert blank.moments[1].mask is not None
+
+
+def test_a_run_on_a_canvas_that_is_about_to_change_takes_what_will_be_on_it(
+    handlers: Handlers, photo: str
+) -> None:
+    session = begin(handlers, photo)
+    inverted = last(handlers.change_mask("invert", layer(LEFT), session))["session"]
+    ticket = last(handlers.runs.prepare("", inverted))["ticket"]
+    painted = f"{session.version} {layer(LEFT)}"
+    *_, end = handlers.runs.run(ticket, painted, inverted, "inpaint", None, None)
+    base = end["session"].result.base
+    assert base is not None and base.mask is not None
+    assert np.array_equal(np.asarray(base.mask), np.asarray(inverted.picture.mask))
+
+
+def test_the_class_of_a_generated_picture_is_not_for_its_next_edit(
+    handlers: Handlers, photo: str
+) -> None:
+    session = begin(handlers, photo)
+    session = run(handlers, session, "", "generate", "1")
+    used = last(handlers.use("generate", "", session))
+    assert (used["task"], used["label"]) == ("inpaint", "")
+    assert "label" not in last(handlers.use("edit_class", "", session))
+    assert last(handlers.open_picture(photo, "", "generate", session))["label"] == ""
+
+
+def test_another_picture_opened_is_what_is_downloaded_though_a_variation_is_kept(
+    handlers: Handlers, photo: str, tmp_path: Path
+) -> None:
+    session = run(handlers, begin(handlers, photo), layer(LEFT))
+    session = last(handlers.keep(session))["session"]
+    other = tmp_path / "other.png"
+    Image.new("RGB", (50, 40), "red").save(other)
+    screen = last(handlers.open_picture(str(other), "", "inpaint", session))
+    session = screen["session"]
+    assert screen["results"]["visible"] and session.outcome is None and len(session.shown) == 1
+    with Image.open(last(handlers.download("PNG", session))["file"]) as saved:
+        assert saved.size == (50, 40)
+    session = last(handlers.choose(0, session))["session"]
+    assert session.outcome in session.kept
+
+
+def test_a_page_that_has_gone_is_noticed_before_there_is_news(
+    handlers: Handlers, photo: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.runs.NOTHING_NEW", 0.02)
+    session = begin(handlers, photo)
+    ticket = last(handlers.runs.prepare("", session))["ticket"]
+    waiting = handlers.runs.run(ticket, layer(LEFT), session, "inpaint", None, None)
+    with handlers.models.alone():
+        screens = [next(waiting) for _ in range(4)]
+        assert screens[-1] == {}
+        waiting.close()
+        resumed = handlers.runs.resume(session.key, session)
+        assert next(resumed)["ticket"] == ticket, "taken up at once"
+    assert any("Done" in str(screen.get("status")) for screen in resumed)
