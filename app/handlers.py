@@ -226,13 +226,16 @@ class Handlers:
 
     def change_mask(self, how: str, painted: str, session: Session) -> Iterator[Screen]:
         """Clear, invert, grow or shrink what is painted."""
-        moment = session.picture
-        size = canvas.proxy_size(moment.image.size)
-        mask = None if how == "clear" else read_painted(painted, session, required=False)
-        after = canvas.changed(mask, size, how)
-        yield self._mask_screen(session.masked(after).remounted(), f"Mask: {how}.")
+        size = canvas.proxy_size(session.picture.size)
+        try:
+            session = forms.remembered(painted, session)
+        except MaskError:
+            if how != "clear":  # which helps where the canvas went wrong
+                raise
+        after = canvas.changed(session.picture.mask, size, how)
+        yield self._mask_screen(session.remasked(after), f"Mask: {how}.")
 
-    def last_mask(self, session: Session) -> Iterator[Screen]:
+    def last_mask(self, painted: str, session: Session) -> Iterator[Screen]:
         """Paint the mask of the last run again."""
         outcome = session.outcome
         moment = session.picture
@@ -244,16 +247,18 @@ class Handlers:
             raise MaskError("the last run had no mask")
         if mask.size != size:
             raise MaskError("the last mask is of another size than this picture")
-        yield self._mask_screen(session.masked(mask).remounted(), "The last mask is back.")
+        session = forms.remembered(painted, session)
+        yield self._mask_screen(session.remasked(mask), "The last mask is back.")
 
-    def import_mask(self, file: str | None, session: Session) -> Iterator[Screen]:
+    def import_mask(self, file: str | None, painted: str, session: Session) -> Iterator[Screen]:
         """A mask from a file."""
         moment = session.picture
         if file is None:
             raise MaskError("no file arrived; use a black and white picture")
         size = canvas.proxy_size(moment.image.size)
         mask = canvas.imported(file, moment.image.size, size)
-        screen = self._mask_screen(session.masked(mask).remounted(), "Mask taken from the file.")
+        session = forms.remembered(painted, session)
+        screen = self._mask_screen(session.remasked(mask), "Mask taken from the file.")
         yield {**screen, "import-mask": None}
 
     def export_mask(self, painted: str, session: Session) -> Iterator[Screen]:

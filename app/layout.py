@@ -216,8 +216,8 @@ class Page:
             js="varpaint.taskChanged",
         )  # fmt: skip
         self.on(parts["open"].upload, do.open_picture, ["open", "mask", "task", "session"])
-        self.on(parts["import-mask"].upload, do.import_mask, ["import-mask", "session"])
-        self.on(parts["mask-last"].click, do.last_mask, ["session"])
+        self.on(parts["import-mask"].upload, do.import_mask, ["import-mask", "mask", "session"])
+        self.on(parts["mask-last"].click, do.last_mask, ["mask", "session"])
         started = self.on(
             parts["run"].click, do.runs.prepare, ["ticket", "session"], queue=False, alone=False
         )

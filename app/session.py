@@ -57,12 +57,21 @@ class Marked:
 
 
 @dataclass(frozen=True, eq=False)
+class Marks:
+    """What was painted over a picture, and the regions on it."""
+
+    held_mask: Held | None = None
+    regions: tuple[Marked, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
 class Moment:
     """The picture at one point of the history, at full resolution and in its own mode.
 
     ``mask`` is what was last painted over it, (H, W) of the canvas's proxy, mode L. ``request``
     made the picture out of the moment before; None if it was opened, and then ``source`` is the
-    opened file's bytes where they are known.
+    opened file's bytes where they are known. ``earlier`` and ``later`` are what undo and redo bring
+    back of what was marked, before they turn to another picture.
     """
 
     held: Held
@@ -71,10 +80,16 @@ class Moment:
     request: EditRequest | None = None
     regions: tuple[Marked, ...] = ()
     source: HeldBytes | None = None
+    earlier: tuple[Marks, ...] = ()
+    later: tuple[Marks, ...] = ()
 
     @property
     def image(self) -> Image.Image:
         return self.held.image
+
+    @property
+    def marks(self) -> Marks:
+        return Marks(self.held_mask, self.regions)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -171,11 +186,12 @@ class Session:
 
     @property
     def can_undo(self) -> bool:
-        return self.at > 0
+        return self.at > 0 or (self.current is not None and bool(self.current.earlier))
 
     @property
     def can_redo(self) -> bool:
-        return self.at + 1 < len(self.moments)
+        more = self.current is not None and bool(self.current.later)
+        return more or self.at + 1 < len(self.moments)
 
     @property
     def shown(self) -> tuple[Variation, ...]:
@@ -209,7 +225,8 @@ class Session:
         It is the same scene at the same size: what is painted and marked on it stays.
         """
         return self._push(self.at, replace(self.picture, held=self.vault.hold(image),
-                                           caption=caption, request=None, source=None))  # fmt: skip
+                                           caption=caption, request=None, source=None,
+                                           earlier=(), later=()))  # fmt: skip
 
     def masked(self, mask: Image.Image | None) -> Session:
         """Remember what is painted over the current picture."""
@@ -219,6 +236,24 @@ class Session:
         if mask is None:
             return self._changed(replace(current, held_mask=None))
         return self._changed(replace(current, held_mask=self.vault.hold(mask)))
+
+    def remasked(self, mask: Image.Image | None) -> Session:
+        """With another mask in the place of the one that is remembered, which undo brings back."""
+        held = self.vault.hold(mask) if mask is not None else None
+        return self._marked(Marks(held, self.picture.regions))
+
+    def _marked(self, marks: Marks) -> Session:
+        current = self.picture
+        return self._with_marks(marks, (*current.earlier, current.marks), ())
+
+    def _with_marks(
+        self, marks: Marks, earlier: tuple[Marks, ...], later: tuple[Marks, ...]
+    ) -> Session:
+        moment = replace(
+            self.picture, held_mask=marks.held_mask, regions=marks.regions, earlier=earlier,
+            later=later,
+        )  # fmt: skip
+        return self._changed(moment).remounted()
 
     def _changed(self, moment: Moment) -> Session:
         moments = list(self.moments)
@@ -232,14 +267,16 @@ class Session:
     # ---- regions ----------------------------------------------------------------------------
 
     def marked(self, mask: Image.Image, label: str) -> Session:
-        """With a region for a class; the mask is free for the next one."""
+        """With a region for a class; the mask, which is that of the region, is free for the next
+        one."""
         current = self.picture
         if len(current.regions) >= MAX_REGIONS:
             raise MaskError(f"{MAX_REGIONS} regions are the most; press Run, then go on")
         taken = {region.colour for region in current.regions}
         colour = next(index for index in range(MAX_REGIONS) if index not in taken)
-        regions = (*current.regions, Marked(self.vault.hold(mask), label, colour))
-        return self._changed(replace(current, regions=regions, held_mask=None)).remounted()
+        region = Marked(self.vault.hold(mask), label, colour)
+        before = self.masked(mask)
+        return before._marked(Marks(None, (*current.regions, region)))
 
     def unmarked(self, index: int) -> Session:
         """Without that region."""
@@ -247,7 +284,7 @@ class Session:
         if not 0 <= index < len(regions):
             raise MaskError(f"no region {index + 1}; there are {len(regions)}")
         left = (*regions[:index], *regions[index + 1 :])
-        return self._changed(replace(self.picture, regions=left)).remounted()
+        return self._marked(Marks(self.picture.held_mask, left))
 
     # ---- results ----------------------------------------------------------------------------
 
@@ -317,11 +354,19 @@ class Session:
     def undone(self) -> Session:
         if not self.can_undo:
             raise RequestError("nothing to undo")
+        current = self.picture
+        if current.earlier:
+            later = (current.marks, *current.later)
+            return self._with_marks(current.earlier[-1], current.earlier[:-1], later)
         return self.jumped(self.at - 1)
 
     def redone(self) -> Session:
         if not self.can_redo:
             raise RequestError("nothing to redo")
+        current = self.picture
+        if current.later:
+            earlier = (*current.earlier, current.marks)
+            return self._with_marks(current.later[0], earlier, current.later[1:])
         return self.jumped(self.at + 1)
 
     def jumped(self, index: int) -> Session:

@@ -212,7 +212,7 @@ def test_use_undo_redo_and_jump(handlers: Handlers, photo: str, painted: str) ->
 def test_the_last_mask_comes_back(handlers: Handlers, photo: str, painted: str) -> None:
     session = run(handlers, opened(handlers, photo), painted)[-1]["session"]
     session = last(handlers.use("inpaint", "", session))["session"]
-    back = last(handlers.last_mask(session))["session"]
+    back = last(handlers.last_mask("", session))["session"]
     assert back.current.mask.getbbox() == (20, 10, 40, 30)
 
 
@@ -222,7 +222,7 @@ def test_a_mask_goes_out_and_comes_back_in(
     session = opened(handlers, photo)
     file = last(handlers.export_mask(painted, session))["file"]
     assert open_image(file).size == (60, 40)
-    back = last(handlers.import_mask(file, session))["session"]
+    back = last(handlers.import_mask(file, "", session))["session"]
     assert back.current.mask.getbbox() == (20, 10, 40, 30)
 
 

@@ -183,6 +183,32 @@ def test_regions_belong_to_their_picture_and_come_back_with_undo() -> None:
         session.unmarked(2)
 
 
+def test_undo_brings_back_what_was_painted_and_marked_before_it_turns_to_another_picture() -> None:
+    first = Session().opened(picture("red"), "a.jpg").ran(result("green")).used()
+    painted, inverted = Image.new("L", (8, 6), 255), Image.new("L", (8, 6), 0)
+    session = first.masked(painted).remasked(inverted).marked(inverted, "bird").remasked(None)
+
+    def state(session: Session) -> tuple[int, list[str], int | None]:
+        moment = session.picture
+        value = None if moment.mask is None else int(moment.mask.getpixel((0, 0)))
+        return session.at, [region.label for region in moment.regions], value
+
+    states = [state(session)]
+    while session.can_undo:
+        version = session.version
+        session = session.undone()
+        assert session.version == version + 1, "the canvas is to show it"
+        states.append(state(session))
+    assert states == [(1, ["bird"], None)] * 2 + [(1, [], 0), (1, [], 255), (0, [], None)]
+    while session.can_redo:
+        session = session.redone()
+        states.pop()
+        assert state(session) == states[-1]
+    assert len(states) == 1
+    again = session.undone().undone().remasked(painted)
+    assert not again.can_redo, "what is new takes the place of what was undone"
+
+
 @pytest.mark.parametrize(
     ("name", "stem"),
     [

@@ -135,6 +135,12 @@ def test_invert_grow_shrink_clear_and_import(window: Window, photo: Path, tmp_pa
     window.page.wait_for_selector(".toast-body")
     assert window.is_in_reach("#import-mask"), "an error covers no button"
 
+    before = window.version
+    window.page.keyboard.press("Control+z")  # brings the mask back, not another picture
+    window.wait_for_canvas(before + 1)
+    back = (np.asarray(open_image(window.download("#export-mask"))) > 0).sum()
+    assert back == inverted
+
     mask = Image.new("L", SIZE, 0)
     mask.paste(255, (30, 40, 130, 90))
     mask.save(tmp_path / "mask.png")
