@@ -90,6 +90,25 @@ def test_the_cuda_path_runs_the_whole_model_through_xformers(xformers: StandIn) 
     assert xformers.calls == len(SCALES) * len(var.blocks)
 
 
+def test_training_under_autocast_gives_xformers_one_precision(xformers: StandIn) -> None:
+    from engine.training.var import Objective, VAROptions
+    from tests.tiny import tiny_var
+
+    inputs = torch.randn(2, 20, 8, generator=torch.Generator().manual_seed(0))
+    ids, labels = torch.arange(42).view(2, 21), torch.tensor([0, 3])
+    losses = []
+    for kernel in (sdpa, xformers_attention):
+        var = tiny_var().requires_grad_(True)
+        for block in var.blocks:
+            block.attn.attention = kernel
+        loss = Objective(var, VAROptions(), bf16=True).train()(inputs, ids, labels, None, 3)
+        loss.sum().backward()
+        assert all(block.attn.mat_qkv.weight.grad.any() for block in var.blocks)
+        losses.append(loss.detach())
+    torch.testing.assert_close(losses[1], losses[0], atol=0.05, rtol=0.02)
+    assert xformers.calls == 3 * len(var.blocks)
+
+
 def test_attention_by_scale_equals_a_block_causal_mask() -> None:
     bounds = scale_bounds((1, 2, 3))
     q, k, v = tensors(14, 14)

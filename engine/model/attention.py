@@ -28,10 +28,14 @@ def sdpa(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
 
 
 def xformers_attention(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
-    """``xformers.ops.memory_efficient_attention``; imported here, since it warns without CUDA."""
+    """``xformers.ops.memory_efficient_attention``; imported here, since it warns without CUDA.
+
+    It wants one precision. Under autocast v is in half, but q and k, which are normalised in
+    float32, are not: they follow v, as they do in torch's own.
+    """
     from xformers.ops import memory_efficient_attention
 
-    out: Tensor = memory_efficient_attention(q, k, v, scale=scale)
+    out: Tensor = memory_efficient_attention(q.to(v.dtype), k.to(v.dtype), v, scale=scale)
     return out  # (B, n, H, D)
 
 
