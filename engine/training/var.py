@@ -231,8 +231,9 @@ class VARTrainer(Trainer):
         var.head = CodeHead(var.head, vqvae.quantize.embedding.weight)  # type: ignore[assignment]
         self.network = self.var = var.to(group.device)
         self.objective = Objective(var, options, bf16=self.bf16)
-        self.scales = 1
         self.begin()
+        # A budget that is already spent is followed by an evaluation, not by a step.
+        self.scales, _ = self.phase(budget.progress(self.step, self.seconds))
 
     # --- one step -----------------------------------------------------------------------------
 

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -6,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from engine.checkpoint import load_pair, save_model
+from engine.checkpoint import load_pair, load_var, save_model
 from engine.errors import CheckpointError
 from engine.model import VAR
 from engine.model.attention import sdpa
@@ -187,6 +188,24 @@ def test_scales_are_trained_coarse_to_fine(
     assert [trainer.phase(p) for p in (0.0, 0.49, 0.5, 0.84, 0.9)] == [
         (2, False), (2, False), (3, True), (3, True), (3, False),
     ]  # fmt: skip
+
+
+def test_a_run_that_has_ended_is_evaluated_and_exported_again(
+    picture_folder: Path, vqvae_checkpoint: Path, tmp_path: Path
+) -> None:
+    exported, models, logged = tmp_path / "model/var.safetensors", [], []
+    for _ in range(2):
+        train_var(
+            picture_folder, tmp_path, vqvae=vqvae_checkpoint, budget=Budget(steps=2),
+            options=OPTIONS,
+        )  # fmt: skip
+        models.append(load_var(exported).state_dict())
+        exported.unlink()
+        lines = (tmp_path / "log.jsonl").read_text().splitlines()
+        logged.append(json.loads(lines[-1]))
+    before, after = logged
+    assert len(lines) == 2 and after == before and "val/4x4" in after
+    assert all(torch.equal(tensor, models[1][name]) for name, tensor in models[0].items())
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one_and_its_model_opens(
