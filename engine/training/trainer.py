@@ -127,13 +127,16 @@ class Trainer(ABC):
         save_checkpoint(self.checkpoint, state)
 
     def run(self, caught: list[int]) -> None:
-        """Train until the budget is spent, a signal is `caught`, or the plateau is reached."""
+        """Train until the budget is spent, a signal is `caught`, or the plateau is reached.
+
+        All processes leave after the same step, also if only one of them caught a signal.
+        """
         options, clock = self.base_options, Stopwatch(self.seconds)
         saved = first_seconds = self.seconds
         pictures = 0
         log = Log(self.out, self.title, enabled=self.group.is_first)
         objective = self.group.wrap(self.objective)
-        while not caught:
+        while not (stopped := self._any(caught)):
             progress = self._progress(clock.seconds)
             if progress >= 1:
                 break
@@ -155,20 +158,29 @@ class Trainer(ABC):
                 self.save()
                 saved = self.seconds
         self.save()
-        if not caught:
+        if not stopped:
             self._evaluate(log)
         log.close()
 
+    def _any(self, caught: list[int]) -> bool:
+        """Whether any process has caught a signal: one alone would leave the others waiting."""
+        flag = torch.tensor(float(bool(caught)), device=self.group.device)
+        return bool(self.group.sum(flag) > 0)
+
     def _evaluate(self, log: Log) -> float:
+        """The held-out loss of process 0, in all of them: they must agree when to stop."""
         self.network.eval()
         with self.ema.applied(), torch.no_grad():
             loss = self.evaluate(log)
         self.network.train()
-        return loss
+        return self._from_first(loss)
 
     def _progress(self, seconds: float) -> float:
-        progress = torch.tensor(self.budget.progress(self.step, seconds), dtype=torch.float64)
-        return float(self.group.from_first(progress.to(self.group.device)))
+        return self._from_first(self.budget.progress(self.step, seconds))
+
+    def _from_first(self, number: float) -> float:
+        exact = torch.tensor(number, dtype=torch.float64, device=self.group.device)
+        return float(self.group.from_first(exact))
 
     def _train_step(self, objective: nn.Module, progress: float) -> dict[str, float]:
         options = self.base_options

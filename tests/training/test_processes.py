@@ -1,7 +1,9 @@
 """Two processes that train together over gloo end where one process with their batches does."""
 
 import os
+import signal
 import socket
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +12,9 @@ import torch
 from torch import Tensor
 from torch import multiprocessing as mp
 
-from engine.training.run import Budget
+from engine.training.run import Budget, Log, interruptible, processes
 from engine.training.var import VAROptions, train_var
-from engine.training.vqvae import VQVAEOptions, train_vqvae
+from engine.training.vqvae import VQVAEOptions, VQVAETrainer, train_vqvae
 
 from .conftest import TINY
 
@@ -41,11 +43,46 @@ def train(name: str, data: Path, out: Path, world: int) -> None:
 
 def one_of_two(rank: int, data: Path, out: Path, ports: dict[str, int]) -> None:
     """What torchrun would start."""
-    torch.set_num_threads(1)
-    os.environ.update(RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1")
     for name, port in ports.items():
-        os.environ["MASTER_PORT"] = str(port)
+        join(rank, port)
         train(name, data, out, 2)
+
+
+def join(rank: int, port: int) -> None:
+    """The environment that torchrun would make."""
+    torch.set_num_threads(1)
+    os.environ.update(
+        RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
+    )
+
+
+class Terminated(VQVAETrainer):
+    """The second process gets a SIGTERM in its third step."""
+
+    def after_update(self) -> dict[str, float]:
+        if self.step == 2 and not self.group.is_first:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().after_update()
+
+
+class Disagreeing(VQVAETrainer):
+    """The second process finds that nothing gets better any more, the first does not."""
+
+    def evaluate(self, log: Log) -> float:
+        super().evaluate(log)
+        return float(-min(self.step, 3)) if self.group.is_first else 0.0
+
+
+STOPPED_AFTER = {Terminated: 3, Disagreeing: 4}  # steps
+
+
+def stops(rank: int, data: Path, out: Path, ports: list[int]) -> None:
+    options = replace(VQVAE, evaluate_every=1, patience=1)
+    for trainer, port in zip(STOPPED_AFTER, ports, strict=True):
+        join(rank, port)
+        with processes() as group, interruptible() as caught:
+            run = trainer(data, TINY, out / trainer.__name__, Budget(steps=50), options, group)
+            run.run(caught)
 
 
 def free_port() -> int:
@@ -73,3 +110,21 @@ def test_two_processes_train_as_one(picture_folder: Path, tmp_path: Path) -> Non
         one, two = weights(tmp_path / "one" / name), weights(tmp_path / "two" / name)
         for key, tensor in one.items():
             torch.testing.assert_close(two[key], tensor, atol=2e-3, rtol=2e-2, msg=f"{name} {key}")
+
+
+@pytest.mark.slow
+def test_two_processes_stop_after_the_same_step(picture_folder: Path, tmp_path: Path) -> None:
+    """At a signal to one of them, and at a plateau, which the first decides on."""
+    ports = [free_port() for _ in STOPPED_AFTER]
+    both = mp.spawn(stops, args=(picture_folder, tmp_path, ports), nprocs=2, join=False)
+    try:
+        end = time.monotonic() + 240
+        while not both.join(timeout=5):  # raises what a process raised
+            assert time.monotonic() < end, "a process waits for the other"
+    finally:
+        for process in both.processes:
+            process.kill()
+    assert [process.exitcode for process in both.processes] == [0, 0]
+    for trainer, steps in STOPPED_AFTER.items():
+        checkpoint = torch.load(tmp_path / trainer.__name__ / "checkpoint.pt", weights_only=True)
+        assert checkpoint["step"] == steps
