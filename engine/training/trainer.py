@@ -169,10 +169,12 @@ class Trainer(ABC):
 
     def _evaluate(self, log: Log) -> float:
         """The held-out loss of process 0, in all of them: they must agree when to stop."""
-        self.network.eval()
+        for module in (self.network, self.objective):  # the objective's own settings, too
+            module.eval()
         with self.ema.applied(), torch.no_grad():
             loss = self.evaluate(log)
-        self.network.train()
+        for module in (self.network, self.objective):
+            module.train()
         return self._from_first(loss)
 
     def _progress(self, seconds: float) -> float:

@@ -14,7 +14,7 @@ from engine.model.attention import sdpa
 from engine.spec import VARSpec
 from engine.training.code_head import CodeHead, folded
 from engine.training.data import open_pictures
-from engine.training.run import Budget, processes
+from engine.training.run import Budget, Log, processes
 from engine.training.tokens import BLOCK, TokenStore
 from engine.training.var import (
     Objective,
@@ -86,7 +86,7 @@ def test_compiled_blocks_are_trained_the_same(monkeypatch: pytest.MonkeyPatch) -
     ids, labels = torch.randint(48, (2, 21)), torch.tensor([0, 3])
     inputs, window = torch.randn(2, 20, 8), torch.tensor([5, 6, 9, 10])
     found = []
-    for options in (OPTIONS, replace(OPTIONS, compile=True)):
+    for options in (OPTIONS, replace(OPTIONS)):
         objective = Objective(tiny_var(), options, bf16=False).train()
         for scales, some in ((2, None), (3, window), (3, None)):
             end = [1, 5, 21][scales - 1]
@@ -188,6 +188,22 @@ def test_scales_are_trained_coarse_to_fine(
     assert [trainer.phase(p) for p in (0.0, 0.49, 0.5, 0.84, 0.9)] == [
         (2, False), (2, False), (3, True), (3, True), (3, False),
     ]  # fmt: skip
+
+
+def test_an_evaluation_knows_no_smoothing_and_no_compiled_blocks(
+    picture_folder: Path, vqvae_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise AssertionError("compiled blocks are for training")
+
+    monkeypatch.setattr(torch, "compile", lambda run, **_: refused)
+    vqvae, losses = load_trained_vqvae(vqvae_checkpoint), []
+    for options in (OPTIONS, replace(OPTIONS, label_smoothing=0.4, compile=True)):
+        with processes() as group:
+            trainer = VARTrainer(picture_folder, vqvae, tmp_path, SIX, options, group)
+        losses.append(trainer._evaluate(Log(tmp_path, "var", enabled=False)))
+        assert trainer.objective.training and trainer.var.training
+    assert losses[0] == losses[1]
 
 
 def test_a_run_that_has_ended_is_evaluated_and_exported_again(
