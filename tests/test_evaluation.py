@@ -9,7 +9,9 @@ import flip_evaluator
 import numpy as np
 import pytest
 from PIL import Image
+from torch import Tensor, nn
 
+from engine.editor import Editor
 from engine.errors import RequestError
 from engine.evaluation.edits import Case
 from engine.evaluation.families import FAMILIES, make_mask
@@ -142,6 +144,34 @@ def test_parts_in_any_order_make_the_same_report_as_one_run(folder: Path, tmp_pa
     measured = [path.stat().st_mtime_ns for path in sorted(work.glob("*.jsonl"))]
     assert run(Share(work), count=2) is not None
     assert measured == [path.stat().st_mtime_ns for path in sorted(work.glob("*.jsonl"))]
+
+
+class Packed(nn.Module):
+    """A layer that shows an empty weight, as a packed one does; this one works anywhere."""
+
+    def __init__(self, layer: nn.Linear) -> None:
+        super().__init__()
+        self.weight, self.layer = layer.weight.detach().new_empty(0), layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x)
+
+
+@pytest.mark.parametrize("part", ["word_embed.weight", "pos_1LC"])
+def test_another_packed_model_does_not_go_on_with_the_first_ones_lines(
+    part: str, folder: Path, tmp_path: Path
+) -> None:
+    def run(editor: Editor) -> None:
+        editor.var.head = Packed(editor.var.head)  # type: ignore[assignment]
+        settings = {"count": 1, "seed": 0, "options": EditOptions(), "families": ("box",)}
+        list(evaluate(editor, folder, share=Share(tmp_path / "work"), **settings))
+
+    run(tiny_editor())
+    run(tiny_editor())
+    other = tiny_editor()
+    other.var.get_parameter(part).data.mul_(1.1)
+    with pytest.raises(RequestError, match="other settings"):
+        run(other)
 
 
 def test_a_part_goes_on_after_a_line_that_was_cut_off(tmp_path: Path) -> None:

@@ -126,12 +126,14 @@ def _run(
     if isinstance(pictures, StickerSet) and judge is not None and _knows(editor, pictures):
         trained = StickerSet(data, side=editor.side, split="train", seed=plan.seed)
         scenes = Scenes(pictures, trained, seed=plan.seed)
-    head = editor.var.head.weight.detach().float().cpu().numpy()
+    # Matrices may be packed, and then have an empty weight; these never are.
+    never_packed = (editor.var.word_embed.weight, editor.var.pos_1LC)
+    weights = fingerprint(*(each.detach().float().cpu().numpy() for each in never_packed))
     records = Records(
         share.folder,
         {
             "model": editor.name,
-            "weights": fingerprint(head).hex(),
+            "weights": weights.hex(),
             "judge": judge and fingerprint(judge.net.head.weight.numpy()).hex(),
             "data": str(data),
             "seed": plan.seed,
