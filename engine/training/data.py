@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -97,7 +97,23 @@ class Subject:
     thing: str | None = None
 
 
-class StickerSet:
+class _Portable:
+    """Goes to a worker process without what `_open` sets, which each process has for itself."""
+
+    opened = ("bitmaps", "_load")
+
+    def _open(self) -> None:
+        raise NotImplementedError
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in self.opened}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._open()
+
+
+class StickerSet(_Portable):
     """Objects on scenery: fresh composites of icons and photos, see `prepare`.
 
     The training split shows the named things (`iconic.py`) mostly as an editor will ask for them:
@@ -109,8 +125,7 @@ class StickerSet:
         index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
         self.classes: tuple[str, ...] = tuple(index["classes"])
         self.side, self.split, self.seed = side, split, seed
-        self.bitmaps = np.load(folder / "icons.npy", mmap_mode="r")  # (N, 256, 256, 4)
-        self.photo_folder = folder / "photos"
+        self.folder = folder
         self.photos = [Photo(**p) for p in index["photos"] if p["split"] == split]
         self.icons: dict[str, dict[str, list[Icon]]] = {}  # class -> concept -> drawings
         for fields in index["icons"]:
@@ -134,10 +149,14 @@ class StickerSet:
         for photo in self.photos:
             if photo.label:
                 self.scenery.setdefault(photo.label, []).append(photo)
+        self._open()
+
+    def _open(self) -> None:
+        self.bitmaps = np.load(self.folder / "icons.npy", mmap_mode="r")  # (N, 256, 256, 4)
         self._load = lru_cache(maxsize=None)(self._read_photo)
 
     def _read_photo(self, file: str) -> Picture:
-        with Image.open(self.photo_folder / file) as picture:
+        with Image.open(self.folder / "photos" / file) as picture:
             return np.asarray(picture.convert("RGB"))
 
     def __getitem__(self, index: int) -> tuple[Picture, int]:
@@ -218,7 +237,7 @@ class StickerSet:
         return mixed.round().clip(0, 255).astype(np.uint8)
 
 
-class PictureFolder:
+class PictureFolder(_Portable):
     """Any folder of pictures with one subfolder a class; the validation split is by file."""
 
     def __init__(self, folder: Path, *, side: int, split: Split, seed: int = 0):
@@ -257,6 +276,9 @@ class PictureFolder:
             ]
             if chosen:
                 self.files[name] = chosen
+        self._open()
+
+    def _open(self) -> None:
         self._load = lru_cache(maxsize=1000)(self._read)
 
     def _read(self, path: Path) -> Picture:

@@ -1,12 +1,15 @@
 import json
+import pickle
 import shutil
 from collections import Counter
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from engine.errors import ImageError, RequestError
 from engine.training.data import PictureFolder, StickerSet, batches, open_pictures
@@ -179,6 +182,35 @@ def test_processes_share_one_stream_and_a_resumed_one_goes_on(picture_folder: Pa
         assert torch.equal(whole[step], torch.cat([parts[0][step], parts[1][step]]))
     resumed, _ = next(batches(pictures, 4, first_step=2))
     assert torch.equal(resumed, whole[2])
+
+
+@pytest.mark.parametrize("data", ["sticker_set", "picture_folder"])
+def test_a_worker_that_gets_the_data_by_pickle_draws_the_same_pictures(
+    data: str, request: pytest.FixtureRequest
+) -> None:
+    pictures = open_pictures(request.getfixturevalue(data), side=32, split="train")
+    drawn = [pictures[index] for index in range(12)]  # what is cached now stays here
+    sent = pickle.dumps(pictures)
+    assert len(sent) < 20_000  # the icons are in a mapped file of 4 MB
+    copy = pickle.loads(sent)
+    for index, (picture, label) in enumerate(drawn):
+        assert np.array_equal(copy[index][0], picture) and copy[index][1] == label
+        assert copy.fine_label(index) == pictures.fine_label(index)
+    assert copy._load.cache_info().maxsize == pictures._load.cache_info().maxsize
+
+
+@pytest.mark.slow
+def test_a_spawned_worker_gives_the_same_batches(
+    picture_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = open_pictures(picture_folder, side=32, split="train")
+    plain, labels = next(batches(pictures, 4))
+    spawning = partial(DataLoader, multiprocessing_context="spawn")  # elsewhere than on Linux
+    monkeypatch.setattr("engine.training.data.DataLoader", spawning)
+    stream = batches(pictures, 4, workers=1)
+    ours, also = next(stream)
+    assert torch.equal(ours, plain) and torch.equal(also, labels)
+    stream.close()
 
 
 def test_a_missing_or_empty_folder_is_one_clear_line(tmp_path: Path) -> None:
