@@ -8,10 +8,12 @@ stream. Classes are balanced: each is drawn as often as any other, however many 
 This file knows nothing of networks.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -56,6 +58,10 @@ class Pictures(Protocol):
     classes: tuple[str, ...]
     names: tuple[str, ...]
     members: Mapping[str, tuple[str, ...]]
+
+    @property
+    def digest(self) -> str:
+        """A short name for what the data is made of; both splits have the same."""
 
     def __getitem__(self, index: int) -> tuple[Picture, int]:
         """Picture number `index` and its class id."""
@@ -122,7 +128,8 @@ class StickerSet(_Portable):
     """
 
     def __init__(self, folder: Path, *, side: int, split: Split, seed: int = 0):
-        index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+        content = (folder / "index.json").read_bytes()
+        index, self.digest = json.loads(content), hashlib.sha256(content).hexdigest()[:12]
         self.classes: tuple[str, ...] = tuple(index["classes"])
         self.side, self.split, self.seed = side, split, seed
         self.folder = folder
@@ -254,6 +261,7 @@ class PictureFolder(_Portable):
                 f"no training pictures in {folder}: expected one subfolder a class with "
                 f"{', '.join(sorted(PICTURE_SUFFIXES))} files inside"
             )
+        self.folder, self.found = folder, found
         self.classes = self.names = tuple(found)
         self.members: Mapping[str, tuple[str, ...]] = {}
         self.side, self.split, self.seed = side, split, seed
@@ -280,6 +288,18 @@ class PictureFolder(_Portable):
 
     def _open(self) -> None:
         self._load = lru_cache(maxsize=1000)(self._read)
+
+    @property
+    def digest(self) -> str:
+        """Of the list of files with their sizes. Raises ImageError for one that is not there."""
+        listed = hashlib.sha256()
+        for path in chain.from_iterable(self.found.values()):
+            try:
+                size = path.stat().st_size
+            except OSError as error:
+                raise ImageError(f"cannot read the training picture {path}: {error}") from error
+            listed.update(f"{path.relative_to(self.folder).as_posix()}\0{size}\0".encode())
+        return listed.hexdigest()[:12]
 
     def _read(self, path: Path) -> Picture:
         try:

@@ -5,7 +5,8 @@ asked for; another process may make blocks ahead on another core:
 
     python -m engine.training.tokens data/stickers runs/vqvae/checkpoint.pt --count 50000
 
-A block depends on pictures, VQVAE and seed only, so it does not matter who makes it.
+A block depends on pictures, VQVAE and seed only, so it does not matter who makes it. Its folder is
+named by the VQVAE and the data, so blocks of data that has changed since are made anew.
 """
 
 import hashlib
@@ -55,7 +56,7 @@ class TokenStore:
     """Token maps of a split, by picture number. Files are `<split>-<seed>-<block>.npz`."""
 
     def __init__(self, folder: Path, pictures: Pictures, vqvae: VQVAE, *, name: str):
-        self.folder = folder / fingerprint(vqvae)
+        self.folder = folder / f"{fingerprint(vqvae)}-{pictures.digest}"
         self.pictures, self.vqvae, self.name = pictures, vqvae, name
         self.folder.mkdir(parents=True, exist_ok=True)
         self.recent: dict[int, tuple[Tensor, Tensor]] = {}

@@ -133,6 +133,27 @@ def test_a_picture_depends_on_its_number_only(sticker_set: Path) -> None:
     assert any(not np.array_equal(first[i][0], other[i][0]) for i in range(4))
 
 
+def test_the_digest_of_a_sticker_set_is_that_of_its_index(
+    sticker_set: Path, tmp_path: Path
+) -> None:
+    copied = tmp_path / "set"
+    shutil.copytree(sticker_set, copied)
+    digests = {open_pictures(sticker_set, side=32, split=s).digest for s in ("train", "val")}
+    assert digests == {open_pictures(copied, side=64, split="train", seed=1).digest}
+    index = json.loads((copied / "index.json").read_text())
+    index["photos"].pop()
+    (copied / "index.json").write_text(json.dumps(index))
+    assert open_pictures(copied, side=32, split="train").digest not in digests
+
+
+def test_a_file_that_went_away_is_named(picture_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(picture_folder, tmp_path / "data")
+    pictures = open_pictures(tmp_path / "data", side=32, split="train")
+    (tmp_path / "data/red/3.png").unlink()
+    with pytest.raises(ImageError, match=r"cannot read the training picture .*3\.png"):
+        _ = pictures.digest
+
+
 def test_classes_of_objects_are_balanced(sticker_set: Path) -> None:
     pictures = open_pictures(sticker_set, side=16, split="train")
     counted = Counter(pictures[index][1] for index in range(300))

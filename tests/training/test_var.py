@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from engine.model.attention import sdpa
 from engine.spec import VARSpec
 from engine.training.code_head import CodeHead, folded
 from engine.training.data import open_pictures
+from engine.training.prepare import Split
 from engine.training.run import Budget, Log, processes
 from engine.training.tokens import BLOCK, TokenStore
 from engine.training.var import (
@@ -177,6 +179,32 @@ def test_tokens_are_the_same_whoever_makes_them(
     ids, labels = first.rows(0, 2)
     assert ids.shape == (2, 21)
     assert labels.tolist() == [pictures[0][1], pictures[1][1]]
+
+
+def test_tokens_of_data_that_changed_are_made_anew(
+    picture_folder: Path, vqvae_checkpoint: Path, tmp_path: Path
+) -> None:
+    vqvae, data = load_trained_vqvae(vqvae_checkpoint), tmp_path / "data"
+
+    def store(split: Split = "train") -> TokenStore:
+        pictures = open_pictures(data, side=32, split=split)
+        return TokenStore(tmp_path / "tokens", pictures, vqvae, name=split)
+
+    shutil.copytree(picture_folder, data)
+    first = store().make(0)
+    assert store().path(0) == first and store("val").folder == first.parent
+    shutil.copytree(data, tmp_path / "moved")
+    shutil.rmtree(data)
+    (tmp_path / "moved").rename(data)
+    assert store().path(0) == first  # the same files in the same place, made later
+    shutil.copy(data / "red/0.png", data / "red/9.png")
+    one_more = store().path(0)
+    assert one_more != first and not one_more.exists()
+    with (data / "red/9.png").open("ab") as file:
+        file.write(b"another size")
+    assert store().path(0) not in (first, one_more)
+    (data / "red/9.png").unlink()
+    assert store().path(0) == first and first.exists()
 
 
 def test_scales_are_trained_coarse_to_fine(
