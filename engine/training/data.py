@@ -298,7 +298,8 @@ class PictureFolder(_Portable):
                 size = path.stat().st_size
             except OSError as error:
                 raise ImageError(f"cannot read the training picture {path}: {error}") from error
-            listed.update(f"{path.relative_to(self.folder).as_posix()}\0{size}\0".encode())
+            line = f"{path.relative_to(self.folder).as_posix()}\0{size}\0"
+            listed.update(line.encode(errors="surrogateescape"))  # a name need not be text
         return listed.hexdigest()[:12]
 
     def _read(self, path: Path) -> Picture:

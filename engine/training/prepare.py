@@ -213,7 +213,7 @@ def held_out(names_by_class: dict[str, list[str]]) -> set[str]:
     """A fixed choice of about HELD_OUT of the names in each class, at least one of two or more."""
 
     def rank(name: str) -> bytes:
-        return hashlib.sha256(name.encode()).digest()
+        return hashlib.sha256(name.encode(errors="surrogateescape")).digest()
 
     chosen: set[str] = set()
     for names in names_by_class.values():

@@ -1,4 +1,5 @@
 import json
+import os
 import pickle
 import shutil
 from collections import Counter
@@ -14,6 +15,7 @@ from torch.utils.data import DataLoader
 from engine.errors import ImageError, RequestError
 from engine.training.data import PictureFolder, StickerSet, batches, open_pictures
 from engine.training.prepare import HELD_OUT, concepts, held_out
+from tests.pictures import noisy_rgb
 
 EMOJI_TEST = """
 # group: Smileys & Emotion
@@ -247,3 +249,15 @@ def test_a_file_that_is_no_picture_is_named(tmp_path: Path) -> None:
         (tmp_path / "cat" / name).write_text("not a picture")
     with pytest.raises(ImageError, match=r"cannot read the training picture .*[ab]\.png"):
         open_pictures(tmp_path, side=32, split="train")[0]
+
+
+def test_files_whose_names_are_no_text_are_pictures_too(tmp_path: Path) -> None:
+    for number in range(4):
+        name = os.fsdecode(b"caf\xe9 %d.png" % number)
+        (tmp_path / "class").mkdir(exist_ok=True)
+        try:
+            noisy_rgb(40, 40).save(tmp_path / "class" / name)
+        except OSError:
+            pytest.skip("this file system takes names of text only")
+    data = open_pictures(tmp_path, side=16, split="train")
+    assert data[0][0].shape == (16, 16, 3) and len(data.digest) == 12
