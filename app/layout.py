@@ -342,8 +342,7 @@ class Page:
             given = dict(zip(inputs, values, strict=True))
             keywords = {name: given.pop(name) for name in inputs if name in KEYWORDS}
             with self._turn(given, alone=alone):
-                for screen in safe(*given.values(), **keywords):
-                    yield self._in_order(screen)
+                yield from self._shown(safe(*given.values(), **keywords))
 
         return self._listen(event, call, inputs, **options)
 
@@ -360,8 +359,7 @@ class Page:
         def call(event: gr.SelectData, *values: Any) -> Iterator[list[Any]]:
             given = dict(zip(inputs, values, strict=True))
             with self._turn(given):
-                for screen in safe(int(event.index), *given.values()):
-                    yield self._in_order(screen)
+                yield from self._shown(safe(int(event.index), *given.values()))
 
         call.__annotations__["event"] = gr.SelectData
         self._listen(event, call, inputs)
@@ -397,6 +395,16 @@ class Page:
             api_visibility="private",
             **{"concurrency_limit": None, **options},
         )
+
+    def _shown(self, screens: Iterator[Screen]) -> Iterator[list[Any]]:
+        """Each screen as Gradio expects it, and one that changes nothing where there is none: of
+        no answer at all Gradio (6.31) makes one that empties every element."""
+        answered = False
+        for screen in screens:
+            answered = True
+            yield self._in_order(screen)
+        if not answered:
+            yield self._in_order({})
 
     def _in_order(self, screen: Screen) -> list[Any]:
         """A screen as the list of updates that Gradio expects; its session is remembered."""

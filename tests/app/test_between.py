@@ -8,6 +8,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
@@ -76,6 +77,19 @@ def test_handlers_work_on_the_newest_session_of_their_window(
         after = values[SHOWN.index("session")]
         assert [moment.caption for moment in after.moments][1:] == ["meanwhile"]
         handlers.store.put(handlers.store.latest(session).redone())
+
+
+def test_a_handler_with_nothing_to_say_leaves_the_page_as_it_is(handlers: Handlers) -> None:
+    """Of no answer Gradio makes one that empties every element, the task and the picture too."""
+    page = Page(handlers)
+    page.parts = defaultdict(object)
+
+    def event(call: Any, *_: Any, **__: Any) -> Any:
+        return call
+
+    cancel = page.on(event, handlers.runs.cancel, ["ticket", "session"], alone=False)
+    (values,) = cancel("no ticket", begin(handlers))
+    assert all(value == gr.skip() for value in values)
 
 
 def test_unsent_strokes_stay_with_their_picture(handlers: Handlers, photo: str) -> None:
