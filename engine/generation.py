@@ -358,7 +358,7 @@ def generate(
             speaking = speaking.repeat_interleave(times)
             if soft:
                 codebook = quantizer.embedding.weight
-                expected = expect(logits, codebook, uniform.to(device), sampling)  # (B, n, z)
+                expected = expect(logits, codebook, uniform, sampling)  # (B, n, z)
                 chosen = torch.full(expected.shape[:2], -1, device=device)
             else:
                 chosen, chance = draw(logits, uniform, sampling)

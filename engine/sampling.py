@@ -103,12 +103,13 @@ def expect(logits: Tensor, codebook: Tensor, uniform: Tensor, sampling: Sampling
     """The code vector to expect: (P, n, V), (V, z), (B, n) -> (B, n, z).
 
     The mean over ``STRATA`` draws, one from each equal part of the filtered distribution, shifted
-    by ``uniform``: nearly its mean, so it has no grain. The exact mean would depend on the last
-    bits of the logits, which batching changes; these draws do not. The authors' ``more_smooth``
-    mixes code vectors by a sharp Gumbel softmax to the same end (Tian et al., released code).
+    by ``uniform``, float64 on the CPU as `noise` gives it: nearly its mean, so it has no grain. The
+    exact mean would depend on the last bits of the logits, which batching changes; these draws do
+    not. The authors' ``more_smooth`` mixes code vectors by a sharp Gumbel softmax to the same end
+    (Tian et al., released code).
     """
     probabilities, tokens = likely(logits, sampling)  # (P, n, k)
-    parts = torch.arange(STRATA, device=uniform.device)
+    parts = torch.arange(STRATA)
     ids, _ = _invert(probabilities, tokens, (parts + uniform[..., None]) / STRATA)
     return codebook[ids].sum(2) / STRATA  # (B, n, STRATA, z) -> (B, n, z)
 
@@ -116,7 +117,7 @@ def expect(logits: Tensor, codebook: Tensor, uniform: Tensor, sampling: Sampling
 def _invert(probabilities: Tensor, tokens: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
     """Tokens at ``uniform`` (B, n, m) of the cumulative distributions (P, n, k), and the
     probability of each, both (B, n, m)."""
-    uniform = uniform.float().to(probabilities.device)
+    uniform = uniform.float().to(probabilities.device)  # Apple's MPS takes no float64
     cumulative = probabilities.cumsum(-1)
     times = uniform.shape[0] // probabilities.shape[0]
     total = cumulative[..., -1:].repeat_interleave(times, dim=0)  # (B, n, 1)

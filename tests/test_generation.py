@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -332,6 +333,25 @@ def test_soft_scales_batched_equal_single_ones(
     for row, seed in enumerate((3, 4)):
         alone = run(var, vqvae, seeds=(seed,), **settings)
         assert torch.equal(together[-1].feature_map[row], alone[-1].feature_map[0])
+
+
+def test_no_float64_is_sent_to_a_device_which_may_have_none(
+    vqvae: VQVAE, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Apple's MPS."""
+    move, moved = Tensor.to, []
+
+    def to(self: Tensor, *args: Any, **more: Any) -> Tensor:
+        if any(isinstance(each, torch.device) for each in args):
+            assert self.dtype != torch.float64, "Cannot convert a MPS Tensor to float64"
+            moved.append(self.dtype)
+        return move(self, *args, **more)
+
+    monkeypatch.setattr(Tensor, "to", to)
+    for soft in (0, 1):
+        settings = {"features": None, "sampling": Sampling(soft_scales=soft)}
+        run(tiny_var(), vqvae, label=None, maps=ALL, seeds=(1, 2), **settings)
+    assert torch.float32 in moved, "the noise is sent"
 
 
 @pytest.mark.parametrize("label", [None, 2])

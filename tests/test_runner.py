@@ -49,6 +49,7 @@ def request(n: int, **more: Any) -> EditRequest:
 ERRORS = {
     "cuda": lambda: torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
     "cpu": lambda: RuntimeError(ALLOCATOR),
+    "mps": lambda: RuntimeError("MPS backend out of memory (MPS allocated: 8.1 GB)"),
     "python": MemoryError,
 }
 
@@ -151,3 +152,4 @@ def test_what_is_and_what_is_not_for_want_of_memory() -> None:
     assert all(out_of_memory(make()) for make in ERRORS.values())
     assert not out_of_memory(RuntimeError("expected scalar type Float"))
     assert not out_of_memory(ValueError("not a tensor"))
+    assert not out_of_memory(ValueError("out of memory is no value"))
