@@ -201,7 +201,7 @@ class TransformerPredictor:
         """What a later run may recall of this one; to be asked once it is over."""
         if self.cache is None and self.recall is not None:
             return self.recall
-        return None if self.shared is None else Recall(self.seen, self.shared)
+        return None if self.shared is None else Recall(self.seen, self.shared.trimmed())
 
     def _compute(self, k: int, stacked: Tensor | None, rows: Tensor, count: int) -> Tensor:
         """Logits (N, n, V), or (2 N, n, V), of scale k; the scales that waited run with it."""

@@ -7,7 +7,7 @@ work and changes no result. Where memory runs out it goes on with fewer variatio
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -319,9 +319,19 @@ class Run:
                 evidence=predictor.evidence if predictor.guided else None,
             )
         finally:
-            recall = predictor.remembered() if alone and not self.let_go else None
-            if recall is not None:
-                runner.memory.put(key, recall, recall.nbytes)
+            if alone and not self.let_go:
+                self._remember(key, predictor)
+
+    def _remember(self, key: Hashable, predictor: TransformerPredictor) -> None:
+        """Keep what a later run may recall; where there is no memory for that, nothing."""
+        try:
+            recall = predictor.remembered()
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            return
+        if recall is not None:
+            self.runner.memory.put(key, recall, recall.nbytes)
 
     def decode(self, feature_map: Tensor, count: int | None = None) -> list[Floats]:
         """As `Runner.decode`; in the fast mode around the mask only."""

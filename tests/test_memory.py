@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 import torch
 
-from engine import EditOptions
+from engine import EditOptions, EditRequest
 from engine.editor import Editor
+from engine.generation import Recall
 from engine.memory import Memory, fingerprint
 from engine.model import VAR
+from engine.model.var import KVCache
 from tests.pictures import noisy_rgb
 from tests.tiny import SCALES, tiny_editor, tiny_var
 
@@ -144,8 +146,6 @@ def test_a_new_picture_or_label_is_not_taken_for_the_old_one() -> None:
 
 
 def test_a_run_that_is_cancelled_leaves_what_it_had() -> None:
-    from engine import EditRequest
-
     editor, run, _ = watched()
     request = EditRequest(
         task="inpaint", image=noisy_rgb(40, 40), mask=MASK,
@@ -156,6 +156,55 @@ def test_a_run_that_is_cancelled_leaves_what_it_had() -> None:
     steps.close()
     assert run.of(lambda: edit(editor, 7)) == len(SCALES) - 1
     assert same(edit(editor, 7), edit(tiny_editor(), 7))
+
+
+def recalls(editor: Editor) -> list[tuple[Recall, int]]:
+    held = editor.runner.memory._held.values()
+    return [(value, size) for value, size in held if isinstance(value, Recall)]
+
+
+def test_what_is_remembered_of_a_run_takes_the_bytes_that_are_counted() -> None:
+    """A cancelled run filled a part of its cache; variations shared the first scale only."""
+    editor = tiny_editor()
+    options = EditOptions(seed=7, structure=0, context="whole", variations=3)
+    request = EditRequest(task="inpaint", image=noisy_rgb(40, 40), mask=MASK, options=options)
+    steps = editor.steps(request)
+    next(steps)
+    steps.close()
+    ((recall, size),) = recalls(editor)
+    store = recall.cache.store
+    assert recall.cache.length == store.shape[3] == 1 < recall.cache.tokens
+    assert store.untyped_storage().nbytes() == store.nbytes == recall.cache.nbytes < size
+    edit(editor, 7, n=3)
+    assert same(edit(editor, 7), edit(tiny_editor(), 7))
+    ((recall, _),) = recalls(editor)
+    assert recall.cache.store.shape[3] == recall.cache.tokens == sum(s * s for s in SCALES[:-1])
+
+
+def test_a_run_that_finds_no_memory_to_be_remembered_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(_: KVCache) -> KVCache:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(KVCache, "trimmed", full)
+    editor = tiny_editor()
+    result = edit(editor, 7, n=2)
+    assert same(result, edit(tiny_editor(), 7, n=2))
+    assert not result.notes and not recalls(editor)
+
+
+def test_a_full_cache_is_held_as_it_is() -> None:
+    cache = KVCache(tiny_var().spec, 2, device=torch.device("cpu"), dtype=torch.float32)
+    cache.store.normal_(generator=torch.Generator().manual_seed(0))
+    cache.length = 3
+    small = cache.trimmed()
+    assert small.store.shape[3] == 3 and small.nbytes == cache.nbytes * 3 // cache.tokens
+    again = small.copy(2, 2)
+    assert again.store.shape[2:4] == (4, cache.tokens) and again.length == 2
+    assert torch.equal(again.store[:, :, ::2, :2], cache.store[:, :, :, :2])
+    cache.length = cache.tokens
+    assert cache.trimmed() is cache
 
 
 def test_it_is_torch_free_of_gradients() -> None:

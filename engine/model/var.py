@@ -57,6 +57,7 @@ class KVCache:
     """Preallocated keys and values of every block: (B, L, H, D) each, filled front to back.
 
     Only the last scale reads its own, once, so they have no place here unless it is ``whole``.
+    ``tokens`` is how many positions it is for; once `trimmed`, ``store`` has the filled ones only.
     """
 
     def __init__(
@@ -68,8 +69,8 @@ class KVCache:
         dtype: torch.dtype,
         whole: bool = False,
     ):
-        tokens = spec.num_tokens if whole else spec.bounds[-1][0]
-        shape = (spec.depth, 2, batch, tokens, spec.heads, HEAD_SIZE)
+        self.tokens = spec.num_tokens if whole else spec.bounds[-1][0]
+        shape = (spec.depth, 2, batch, self.tokens, spec.heads, HEAD_SIZE)
         self.store = torch.empty(shape, device=device, dtype=dtype)
         self.length = 0
 
@@ -83,18 +84,26 @@ class KVCache:
 
     def copy(self, length: int, times: int = 1) -> KVCache:
         """A cache of its own with the first ``length`` positions, each row ``times`` times."""
-        depth, two, batch, *rest = self.store.shape
-        out = KVCache.__new__(KVCache)
-        out.length = length
-        out.store = self.store.new_empty(depth, two, batch * times, *rest)
+        depth, two, batch, _, *rest = self.store.shape
+        store = self.store.new_empty(depth, two, batch * times, self.tokens, *rest)
         filled = self.store[:, :, :, :length]
-        out.store[:, :, :, :length] = filled.repeat_interleave(times, 2) if times > 1 else filled
+        store[:, :, :, :length] = filled.repeat_interleave(times, 2) if times > 1 else filled
+        return self._of(store, length)
+
+    def trimmed(self) -> KVCache:
+        """What is filled, to be held until it is copied; nothing can be added to it."""
+        if self.length == self.store.shape[3]:
+            return self
+        return self._of(self.store[:, :, :, : self.length].clone(), self.length)
+
+    def _of(self, store: Tensor, length: int) -> KVCache:
+        out = KVCache.__new__(KVCache)
+        out.tokens, out.store, out.length = self.tokens, store, length
         return out
 
     @property
     def nbytes(self) -> int:
-        """Bytes of what is filled."""
-        return self.store[:, :, :, : self.length].numel() * self.store.element_size()
+        return self.store.nbytes
 
 
 class AdaLNBeforeHead(nn.Module):
@@ -246,7 +255,8 @@ class VAR(nn.Module):
             assert first == 0, "without a cache a run starts at the first scale"
         else:
             assert cache.length >= start, "coarser scales have not been run"
-            cache.length = max(cache.length, min(bounds[last][1], cache.store.shape[3]))
+            assert cache.store.shape[3] == cache.tokens, "a trimmed cache has no room"
+            cache.length = max(cache.length, min(bounds[last][1], cache.tokens))
         final = len(self.blocks) - 1
         for index, block in enumerate(self.blocks):
             pruned = rows if index == final else None
