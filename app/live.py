@@ -25,12 +25,16 @@ class Live:
         self._shown: list[Image.Image] = []
 
     def pictures(self, step: Any) -> list[Image.Image]:
-        """One picture a variation after this step; of the last step the first alone."""
+        """One picture a variation after this step; of the last step the first alone.
+
+        Where memory is short for previews, what was shown last; nothing if nothing was.
+        """
         if step.result is not None:
             return cast(list[Image.Image], step.previews(1))  # the results follow at once
         began = self._now()
         affordable = self._spent <= SHARE * (began - self._began)
         fresh = step.previews(None if affordable else 1)
         self._spent += self._now() - began
-        self._shown = fresh if affordable else fresh + self._shown[len(fresh) :]
+        if fresh:
+            self._shown = fresh if affordable else fresh + self._shown[len(fresh) :]
         return self._shown

@@ -228,8 +228,9 @@ def of_step(
     part = clock_.done(step.scale, step.frame, step.frames)
     left = clock_.left(part)
     detail = f"{100 * part:.0f} %" if left is None else f"about {clock.in_words(left)} left"
+    fresh = {"value": markup.preview(images, scales, grown)} if images else {}
     return {
-        "preview": gr.update(value=markup.preview(images, scales, grown), visible=True),
+        "preview": gr.update(**fresh, visible=True),
         "status": markup.status(text, "busy", detail, part),
     }
 

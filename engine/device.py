@@ -57,10 +57,14 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory ran out: torch's own, MPS's, or a CPU allocator's."""
+    """Whether an exception says that memory ran out: torch's own, MPS's, a CPU allocator's, or
+    OpenCV's."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     said = str(error).lower()
     if isinstance(error, RuntimeError) and "out of memory" in said:  # as MPS says it
         return True
-    return "can't allocate memory" in said or "not enough memory" in said
+    return any(
+        words in said
+        for words in ("can't allocate memory", "not enough memory", "insufficient memory")
+    )

@@ -508,23 +508,23 @@ class Editor:
         """A whole new picture: nothing is known, every token is drawn."""
         began = time.perf_counter()
 
-        def pictures(scale: ScaleStep, count: int | None = None) -> list[Image.Image]:
+        def shown(scale: ScaleStep, count: int | None) -> list[Image.Image]:
             each = len(job.seeds) // len(scale.feature_map)
             some = scale.feature_map[: None if count is None else -(-count // each)]
-            floats = run.decode(some, len(some) * each)[:count]
+            floats = self.runner.decode(some, len(some) * each)[:count]
             return [Image.fromarray(to_bytes(picture)) for picture in floats]
 
         run = self.runner.run(job, [])
         for scale in run.steps():
             if scale.index + 1 < len(self.scales):
-                preview = partial(pictures, scale)
+                preview = partial(shown, scale)
                 yield Step(scale.index, len(self.scales), scale.side, 0, 1, None, preview)
         tally = Tally(job)
         tally.add(scale, [], [])
         scores = tally.scores()
         chosen = self._chosen(job, scores)
-        every = pictures(scale)
-        images = [every[index] for index in chosen]
+        floats = run.decode(scale.feature_map, len(job.seeds))
+        images = [Image.fromarray(to_bytes(floats[index])) for index in chosen]
         yield self._last_step(job, images, scores, chosen, began, 1, run.notes)
 
     def _last_step(

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from PIL import Image
 
+from engine.device import out_of_memory
 from engine.pixels import encode_png, thumbnail
 from engine.request import EditRequest
 
 PREVIEW_SIDE = 768  # longer side of a preview in pixels
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,15 @@ class Step:
         """The whole picture as it is now, scaled down to fit 768 pixels: one a variation, or one
         for all of them while their backdrop is painted.
 
-        With ``count`` those of the first so many variations only: each is decoded for it.
+        With ``count`` those of the first so many variations only: each is decoded for it. An empty
+        list where memory is too short for a preview: the run itself may go on.
         """
-        if self.result is not None:
-            return [thumbnail(image, PREVIEW_SIDE) for image in self.result.images[:count]]
-        return self.preview(count) if self.preview is not None else []
+        try:
+            if self.result is not None:
+                return [thumbnail(image, PREVIEW_SIDE) for image in self.result.images[:count]]
+            return self.preview(count) if self.preview is not None else []
+        except Exception as error:  # each library has its own for that
+            if not out_of_memory(error):
+                raise
+            log.info("no preview for want of memory: %s", error)
+            return []

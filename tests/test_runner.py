@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -52,6 +53,7 @@ ERRORS = {
     "mps": lambda: RuntimeError("MPS backend out of memory (MPS allocated: 8.1 GB)"),
     "python": MemoryError,
 }
+OPENCV = "(-4:Insufficient memory) Failed to allocate 40000 bytes in function 'OutOfMemoryError'"
 
 
 @pytest.mark.parametrize("error", ERRORS)
@@ -148,8 +150,40 @@ def test_decoding_is_tried_again_and_then_in_half_precision() -> None:
     assert abs(difference).mean() < 3 and not difference[~MASK].any()
 
 
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize("task", ["edit_class", "generate"])
+def test_a_preview_without_memory_is_none_and_the_run_goes_on(error: str, task: str) -> None:
+    editor, short = tiny_editor(), [False]
+    inner = editor.vqvae.decode
+
+    def decode(feature_map: torch.Tensor) -> torch.Tensor:
+        if short[0]:
+            raise ERRORS[error]()
+        return inner(feature_map)
+
+    object.__setattr__(editor.vqvae, "decode", decode)
+    asked = request(2)
+    if task == "generate":
+        asked = EditRequest(task="generate", label=1, options=asked.options)
+    for step in editor.steps(asked):
+        short[0] = step.result is None
+        assert len(step.previews()) == (2 if step.result else 0)
+        short[0] = False
+    assert step.result is not None and step.result.notes == ()
+    assert same(step.result, tiny_editor().run(asked))
+
+
+def test_other_errors_of_a_preview_are_not_hidden() -> None:
+    editor = tiny_editor()
+    step = next(iter(editor.steps(request(1))))
+    object.__setattr__(editor.vqvae, "decode", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        step.previews()
+
+
 def test_what_is_and_what_is_not_for_want_of_memory() -> None:
     assert all(out_of_memory(make()) for make in ERRORS.values())
+    assert out_of_memory(cv2.error(OPENCV))
     assert not out_of_memory(RuntimeError("expected scalar type Float"))
     assert not out_of_memory(ValueError("not a tensor"))
     assert not out_of_memory(ValueError("out of memory is no value"))

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 
 from PIL import Image
 
+from app.clock import Clock
 from app.live import SHARE, Live
+from app.screens import of_step
 
 
 @dataclass
@@ -25,10 +27,15 @@ class Slow:
     name: int
     result: object | None = None
     asked: list[int | None] = field(default_factory=list)
+    short: bool = False
+    scale: int = 1
+    index: int = 0
+    frame: int = 0
+    frames: int = 1
 
     def previews(self, count: int | None = None) -> list[Image.Image]:
         self.asked.append(count)
-        made = 4 if count is None else count
+        made = 0 if self.short else 4 if count is None else count
         self.watch.time += made
         return [Image.new("L", (1, 1), self.name) for _ in range(made)]
 
@@ -53,3 +60,23 @@ def test_one_picture_of_the_result_is_enough() -> None:
     step = Slow(watch, 1, result=object())
     assert names(Live(watch).pictures(step)) == [1]
     assert step.asked == [1]
+
+
+def test_a_preview_that_memory_is_too_short_for_leaves_what_is_shown() -> None:
+    watch = Watch()
+    live = Live(watch)
+    assert live.pictures(Slow(watch, 1, short=True)) == []
+    assert names(live.pictures(Slow(watch, 2))) == [2, 2, 2, 2]
+    for later in (0, 100):  # affordable or not
+        watch.time += later
+        assert names(live.pictures(Slow(watch, 3, short=True))) == [2, 2, 2, 2]
+
+
+def test_a_page_without_a_preview_says_how_far_the_run_is() -> None:
+    watch, grown = Watch(), []
+    screen = of_step(Slow(watch, 1, short=True), (1, 2), grown, Clock((1, 2)), Live(watch))
+    assert "Scale 1 of 2" in screen["status"] and "value" not in screen["preview"]
+    assert grown == []
+    later = Slow(watch, 2, scale=2, index=1)
+    screen = of_step(later, (1, 2), grown, Clock((1, 2)), Live(watch))
+    assert len(grown) == 2 and "Variation 1" in screen["preview"]["value"]
