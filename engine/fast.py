@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from engine.generation import Shortcut
 from engine.model.partial import Box, Encoded, Norms, decode_noting, decode_part, encode_noting
 from engine.model.partial import encode_part as encode_tower_part
-from engine.model.var import VAR, KVCache
+from engine.model.var import VAR, Condition, KVCache
 from engine.model.vqvae import VQVAE
 
 MARGIN = 1 / 24  # around what is regenerated this part of the side, in whole positions, is computed
@@ -56,21 +56,19 @@ def study(vqvae: VQVAE, pixels: Tensor) -> Original:
 
 @torch.inference_mode()
 def keys_and_values(
-    vqvae: VQVAE, var: VAR, labels: Tensor, maps: list[Tensor], *, foresight: bool = False
+    vqvae: VQVAE, var: VAR, condition: Condition, maps: list[Tensor], *, foresight: bool = False
 ) -> KVCache:
-    """The K/V cache, full, of a picture's own tokens under each of the labels (N,)."""
+    """The K/V cache, full, of a picture's own tokens under each of the condition's N labels."""
     quantizer = vqvae.quantize
     inputs, features = quantizer.teacher_inputs(maps)
     if foresight:
         everything = [quantizer.next_input(k, features) for k in range(1, len(maps))]
         inputs = F.pad(torch.cat(everything, dim=1), (0, 1), value=1.0)  # and all of it is known
     weight = var.head.weight
-    cache = KVCache(
-        var.spec, len(labels), device=weight.device, dtype=weight.dtype, whole=True
-    )
-    condition = var.condition(labels)
+    count = len(condition.start)
+    cache = KVCache(var.spec, count, device=weight.device, dtype=weight.dtype, whole=True)
     nothing = torch.zeros(1, dtype=torch.long, device=weight.device)
-    inputs = inputs.expand(len(labels), -1, -1)
+    inputs = inputs.expand(count, -1, -1)
     last = len(var.spec.scales) - 1
     var.run(inputs, condition, first=0, last=last, cache=cache, rows=nothing)
     return cache

@@ -182,9 +182,12 @@ class Runner:
         key = ("cache", fingerprint(pixels), labels, rule.foresight)
         cache: KVCache | None = self.memory.get(key)
         if cache is None:
-            ids = torch.tensor(labels, device=self.device)
             cache = fast.keys_and_values(
-                self.vqvae, self.var, ids, original.maps, foresight=rule.foresight
+                self.vqvae,
+                self.var,
+                self.condition(label, sampling),
+                original.maps,
+                foresight=rule.foresight,
             )
             self.memory.put(key, cache, cache.nbytes)
         return cache

@@ -101,6 +101,17 @@ def test_warm_or_not_the_picture_is_the_same() -> None:
     assert run.calls < len(SCALES), "what is known is not studied again"
 
 
+@pytest.mark.parametrize("label", [None, "boat"])
+def test_what_a_label_decides_is_computed_once_for_the_picture_and_its_edits(
+    label: str | None,
+) -> None:
+    subject = editor()
+    condition = Counter(subject.var, "condition")
+    subject.warm(request(SMALL, label=label))
+    subject.run(request(SMALL, label=label))
+    assert condition.calls == 1
+
+
 def test_warming_without_a_mask_serves_an_edit_of_the_whole_picture() -> None:
     subject = editor()
     subject.warm(EditRequest(task="inpaint", image=noisy_rgb(SIDE, SIDE)))
@@ -128,7 +139,8 @@ def test_with_the_same_original_all_kept_scales_give_the_exact_logits() -> None:
     features = vqvae.features(pixels)
     expected, _ = vqvae.quantize.encode(features)
     assert all(torch.equal(a, b) for a, b in zip(original.maps, expected, strict=True))
-    cache = fast.keys_and_values(vqvae, var, torch.tensor([2, len(LABELS)]), original.maps)
+    condition = var.condition(torch.tensor([2, len(LABELS)]))
+    cache = fast.keys_and_values(vqvae, var, condition, original.maps)
     kept = [torch.zeros(s * s, dtype=torch.bool) for s in SCALES]
     kept[-1][[100, 101, 117]] = True
     positions = computed_positions(kept, SCALES)

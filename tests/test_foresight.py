@@ -124,7 +124,8 @@ def test_keys_and_values_of_a_known_picture_are_those_of_its_own_features() -> N
     vqvae, var = tiny_vqvae(), tiny_var(foresight=True)
     pixels = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
     maps, features = vqvae.quantize.encode(vqvae.features(pixels))
-    cache = fast.keys_and_values(vqvae, var, torch.tensor([1]), maps, foresight=True)
+    condition = var.condition(torch.tensor([1]))
+    cache = fast.keys_and_values(vqvae, var, condition, maps, foresight=True)
     with torch.inference_mode():
         inputs = torch.cat([vqvae.quantize.next_input(k, features) for k in (1, 2)], 1)
         marked = torch.cat([inputs, torch.ones(1, 20, 1)], 2)
