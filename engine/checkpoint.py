@@ -349,14 +349,22 @@ def _parsed(source: WeightsFile, key: str, kind: Callable[[Any], bool]) -> Any:
 
 
 def _is_sampling(value: Any) -> bool:
-    """Whether a value is a model's own sampling defaults, such as {"top_k": 20}."""
+    """Whether a value is a model's own sampling defaults, such as {"top_k": 20}.
+
+    They are used as they stand, so {"top_k": "20"} and {"top_k": null} are none.
+    """
     if not isinstance(value, dict) or not set(value) <= SAMPLING:
         return False
     try:
-        EditOptions(**value)
+        options = EditOptions(**value)
     except RequestError:
         return False
-    return True
+
+    def as_it_stands(given: Any, read: Any) -> bool:
+        number = isinstance(read, float) and type(given) is int
+        return given is not None and given == read and (number or type(given) is type(read))
+
+    return all(as_it_stands(given, getattr(options, name)) for name, given in value.items())
 
 
 def _declared_scales(source: WeightsFile) -> tuple[int, ...] | None:

@@ -7,6 +7,7 @@ An RGB array is (H, W, 3) uint8; a network picture is (B, 3, H, W) float in [-1,
 from __future__ import annotations
 
 import io
+import math
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -127,7 +128,8 @@ class Source:
         """The part of the picture in ``box``, as the model sees it: sRGB over white."""
         part = self.image if box is None else self.image.crop(box)
         if part.mode in DEEP_MODES:
-            values = np.asarray(part).astype(np.float64) * (255 / self._deep_peak())
+            raw = np.asarray(part)
+            values = np.where(np.isnan(raw), 0, raw).astype(np.float64) * (255 / self._deep_peak())
             grey = np.clip(np.rint(values), 0, 255).astype(np.uint8)
             return np.repeat(grey[..., None], 3, axis=2)
         if part.mode in ALPHA_MODES or "transparency" in part.info:
@@ -147,11 +149,15 @@ class Source:
         return part.convert("RGB")
 
     def _deep_peak(self) -> float:
-        """The value that counts as white in a mode of more than 8 bits."""
+        """The value that counts as white in a mode of more than 8 bits; what is not finite does
+        not say it."""
         if self.image.mode != "F":
             return 65535.0
         _, high = self.image.getextrema()
         assert isinstance(high, float)
+        if not math.isfinite(high):
+            values = np.asarray(self.image)
+            high = float(values.max(initial=0, where=np.isfinite(values)))
         return 1.0 if high <= 1.0 else 255.0
 
     def patch(self, box: Box, rgb: RGB, mask: Mask) -> Image.Image:
@@ -263,10 +269,13 @@ def extend(source: Source, margins: tuple[int, int, int, int]) -> Source:
 
 
 def same_outside(source: Image.Image, result: Image.Image, box: Box, mask: Mask) -> bool:
-    """Whether every pixel outside ``mask`` (covering ``box``) is the same in both pictures."""
+    """Whether every pixel outside ``mask`` (covering ``box``) is the same in both pictures, to the
+    bit: of floating-point numbers those that are none too."""
     if (source.mode, source.size) != (result.mode, result.size):
         return False
     before, after = np.asarray(source), np.asarray(result)
+    if before.dtype.kind == "f":
+        before, after = before.view(np.uint32), after.view(np.uint32)
     differs = before != after
     if differs.ndim == 3:
         differs = differs.any(axis=2)

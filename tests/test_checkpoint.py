@@ -680,6 +680,11 @@ def test_a_model_may_say_which_sampling_suits_it(tmp_path):
     options = EditOptions(guidance=1.0)
     rule = rule_for("generate", options, spec.scales, loaded.defaults)
     assert (rule.top_k, rule.guidance) == (7, 1.0)
-    save_model(tmp_path, vqvae, var, labels=LABELS, about="", extra={"defaults": "[1]"})
-    with pytest.raises(CheckpointError, match="expected defaults"):
-        load_pair(tmp_path / VQVAE_FILE, tmp_path / VAR_FILE)
+    for text in ("[1]", '{"guidance": null}', '{"guidance": "3"}', '{"top_k": 20.0}'):
+        save_model(tmp_path, vqvae, var, labels=LABELS, about="", extra={"defaults": text})
+        with pytest.raises(CheckpointError, match="expected defaults"):
+            load_pair(tmp_path / VQVAE_FILE, tmp_path / VAR_FILE)
+    suits = {"guidance": 3, "guidance_schedule": "cosine", "top_p": 0.5}
+    extra = {"defaults": json.dumps(suits)}
+    save_model(tmp_path, vqvae, var, labels=LABELS, about="", extra=extra)
+    assert load_pair(tmp_path / VQVAE_FILE, tmp_path / VAR_FILE).defaults == suits

@@ -324,6 +324,26 @@ def test_an_empty_mask_picture_is_a_mask_error(editor: Editor) -> None:
         editor.inpaint(noisy_rgb(9, 9), Image.new("L", (9, 9)))
 
 
+@pytest.mark.parametrize("place", [(0, 0), (20, 20)], ids=["outside", "under the mask"])
+def test_a_picture_with_values_that_are_no_numbers_can_be_edited(
+    editor: Editor, place: tuple[int, int]
+) -> None:
+    values = np.array(picture("F", 60, 40))
+    values[place] = np.nan
+    values[place[0], place[1] + 1 : place[1] + 3] = np.inf, -np.inf
+    source, mask = Image.fromarray(values), box_mask(60, 40, (15, 15, 40, 30))
+    request = EditRequest(task="inpaint", image=source, mask=mask, options=EditOptions(seed=1))
+    for step in editor.steps(request):
+        assert len(step.previews()) == 1
+    assert step.result is not None
+    found = np.asarray(step.result.images[0])
+    assert found.tobytes() != source.tobytes() and np.isfinite(found[mask]).all()
+    assert found[~mask].tobytes() == values[~mask].tobytes()
+    assert open_image(step.result.png()).size == source.size
+    wide = editor.outpaint(source, right=8, options=EditOptions(seed=1))
+    assert np.asarray(wide.images[0])[:, :60].tobytes() == values.tobytes()
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data(), mode=st.sampled_from(MODES))
 def test_pixels_outside_all_regions_are_the_source_bytes(data: st.DataObject, mode: str) -> None:

@@ -19,6 +19,7 @@ from engine.pixels import (
     encode_png,
     open_image,
     read_request,
+    same_outside,
     thumbnail,
     to_bytes,
     to_floats,
@@ -85,6 +86,37 @@ def test_new_pixels_look_as_asked_in_every_mode(mode: str) -> None:
     assert abs(shown - wanted[mask]).max() <= allowed
     if result.image.mode in ("RGBA", "LA"):
         assert (np.asarray(result.image)[..., -1][mask] == 255).all()
+
+
+def odd_numbers() -> Image.Image:
+    """Mode F with what is no number and what is infinite, in its first pixel too."""
+    values = np.linspace(0, 0.8, 20 * 16, dtype=np.float32).reshape(16, 20)
+    values[0, :3] = values[8, 5:8] = np.nan, np.inf, -np.inf
+    values.view(np.uint32)[0, 4] = 0x7FA00001  # a signalling NaN, with a payload
+    return Image.fromarray(values)
+
+
+def test_what_is_no_number_is_shown_black_and_does_not_say_what_white_is() -> None:
+    shown = Source(odd_numbers()).view()[..., 0]
+    assert shown[0, [0, 1, 2, 4]].tolist() == [0, 255, 0, 0]
+    assert abs(int(shown[-1, -1]) - 204) <= 1
+    nothing = Image.fromarray(np.full((2, 2), np.nan, np.float32))
+    assert not Source(nothing).view().any()
+
+
+def test_pixels_that_are_no_numbers_are_the_same_to_the_bit() -> None:
+    image, box, mask = odd_numbers(), (0, 0, 20, 16), np.zeros((16, 20), bool)
+    mask[4:12, 5:15] = True
+    wanted = np.full((16, 20, 3), 128, np.uint8)
+    result = Source(image).patch(box, wanted, mask)
+    assert same_outside(image, result, box, mask)
+    other = np.array(result)
+    other.view(np.uint32)[0, 4] += 1
+    assert not same_outside(image, Image.fromarray(other), box, mask)
+    minus = np.array(result)
+    assert minus[15, 0] != 0
+    minus[15, 0] *= -1
+    assert not same_outside(image, Image.fromarray(minus), box, mask)
 
 
 def test_a_part_is_shown_as_the_whole_is() -> None:
