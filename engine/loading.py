@@ -37,12 +37,12 @@ def load_editor(
     """
     where = choose_device(device)
     dtype = choose_precision(precision, where)
-    free = free_memory(where.type)
+    free = free_memory(str(where))
     files = resolve(model, weights, memory=free, bytes_per_weight=dtype.itemsize)
     loaded = load_pair(files.vqvae, files.var, device=where, dtype=dtype)
     channels_last(loaded.vqvae)
     pack(loaded.var)
-    if where.type == "cuda" and free_memory(where.type) < TIGHT:
+    if where.type == "cuda" and free_memory(str(where)) < TIGHT:
         loaded.var.move_modulation(torch.device("cpu"))
     loaded.var.shelve_modulation(SELDOM)
     if where.type == "cpu":

@@ -348,11 +348,11 @@ def _unknown(name: str, weights: Path) -> str:
 
 
 def free_memory(device: str | None = None) -> int:
-    """Bytes free for a model on a "cpu" or "cuda" device; None: the GPU if there is one."""
+    """Bytes free for a model on a device such as "cpu" or "cuda:1"; None: the GPU if there is one."""
     import torch
 
-    if torch.cuda.is_available() and device in (None, "cuda"):
-        return int(torch.cuda.mem_get_info()[0])
+    if torch.cuda.is_available() and (device is None or torch.device(device).type == "cuda"):
+        return int(torch.cuda.mem_get_info(device)[0])
     limits = []
     with suppress(OSError, ValueError):
         for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():

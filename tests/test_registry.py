@@ -17,8 +17,17 @@ import torch
 from engine.checkpoint import load_pair, save_model
 from engine.download import fetch, recorded
 from engine.errors import CheckpointError, DownloadError, ModelNotFoundError
+from engine.loading import load_editor
 from engine.model import VAR, VQVAE
-from engine.registry import OFFICIAL, REPOSITORY, download, models, resolve, verify
+from engine.registry import (
+    OFFICIAL,
+    REPOSITORY,
+    download,
+    free_memory,
+    models,
+    resolve,
+    verify,
+)
 from engine.spec import VARSpec, VQVAESpec
 from tests.hub import COMMIT, Hub, serve
 from tests.official import official_state
@@ -159,6 +168,27 @@ def test_auto_takes_the_best_that_is_here_and_fits(weights):
     assert resolve("auto", weights, memory=plenty).name == "var-d36"
     assert resolve("auto", weights, memory=6 * GB).name == "var-d30"
     assert resolve("auto", weights, memory=6 * GB, bytes_per_weight=4).name == "var-d16"
+
+
+@pytest.mark.parametrize(("device", "free"), [("cuda", 7), ("cuda:0", 7), ("cuda:1", 3)])
+def test_a_model_has_to_fit_the_gpu_that_was_asked_for(monkeypatch, weights, device, free):
+    asked = []
+
+    def taken(name, weights, *, memory, bytes_per_weight):
+        asked.append((memory, free_memory(), bytes_per_weight))
+        raise ModelNotFoundError("enough")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(
+        torch.cuda, "mem_get_info",
+        lambda which=None: ((7, 3)[torch.device(which or "cuda").index or 0], 80),
+    )  # fmt: skip
+    monkeypatch.setattr("engine.loading.resolve", taken)
+    with pytest.raises(ModelNotFoundError):
+        load_editor("auto", device=device, weights=weights)
+    assert asked == [(free, 7, 2)]
+    assert free_memory("cpu") not in (3, 7)
 
 
 def test_auto_without_a_number_asks_the_machine(weights):
