@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from engine.benchmark import table
+from engine.benchmark import measure as measuring
+from engine.benchmark import meter, table
 from engine.benchmark.measure import EXACT, FAST, REROLL, Case, measure
 from engine.benchmark.meter import Clock, run_flop
 from engine.benchmark.plain import plain_edit
@@ -80,6 +81,47 @@ def test_a_clock_adds_up_what_it_watches() -> None:
     clock.watch(owner, "work", "part")
     assert owner.work() + owner.work() == 6
     assert clock.parts["part"] > 0
+
+
+def test_on_a_gpu_a_part_has_the_time_of_its_own_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls return at once there; waiting for the device takes what it still has to do."""
+    now, queued = [0.0], [0.0]
+
+    def synchronize(device: torch.device) -> None:
+        assert device == torch.device("cuda:1")
+        now[0] += queued[0]
+        queued[0] = 0
+
+    class Owner:
+        def work(self, seconds: float) -> None:
+            queued[0] += seconds
+
+    monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
+    monkeypatch.setattr(meter.time, "perf_counter", lambda: now[0])
+    owner, clock = Owner(), Clock(torch.device("cuda:1"))
+    clock.watch(owner, "work", lambda seconds: f"part {seconds}")
+    queued[0] = 100  # of what went before
+    owner.work(3)
+    owner.work(5)
+    assert clock.parts == {"part 3": 3, "part 5": 5}
+    queued[0] = 7
+    assert clock.now() == 115
+
+
+def test_memory_on_a_gpu_is_that_of_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu, cpu = torch.device("cuda:1"), torch.device("cpu")
+    monkeypatch.setattr(torch.cuda, "memory_allocated", {gpu: 5}.get)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", {gpu: 9}.get)
+    assert (measuring._held(gpu), measuring._peak(gpu)) == (5, 9)
+    assert measuring._peak(cpu) >= measuring._held(cpu) > 1_000_000
+
+
+@pytest.mark.gpu
+def test_the_bundled_model_is_measured_on_a_gpu() -> None:
+    found = measuring.in_own_process(Case("bundled", "ours", True, 1, 0.25, 1, device="cuda"))
+    assert "skipped" not in found
+    assert sum(found["parts"].values()) <= found["seconds"]
+    assert 0 < found["peak_mb"] < 2000
 
 
 @pytest.mark.parametrize("mode", [EXACT, FAST, REROLL])

@@ -14,12 +14,29 @@ from engine.model.var import VAR
 from engine.spec import VARSpec
 
 
-class Clock:
-    """Adds up the time spent inside watched functions, and what they are said to cost."""
+def settle(device: torch.device) -> None:
+    """Wait until a device has done all it was given: a GPU's calls return before that."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
 
-    def __init__(self) -> None:
+
+class Clock:
+    """Adds up the time spent inside watched functions, and what they are said to cost.
+
+    On a GPU the work of a function counts with it: the device settles before and after.
+    """
+
+    def __init__(self, device: torch.device | None = None) -> None:
+        self.device = device or torch.device("cpu")
         self.parts: defaultdict[str, float] = defaultdict(float)
         self.flop: defaultdict[str, float] = defaultdict(float)
+
+    def now(self) -> float:
+        """Seconds, once the device has settled."""
+        settle(self.device)
+        return time.perf_counter()
 
     def clear(self) -> None:
         self.parts.clear()
@@ -39,11 +56,11 @@ class Clock:
             key = part if isinstance(part, str) else part(*args, **kwargs)
             if flop is not None:
                 self.flop[key] += flop(*args, **kwargs)
-            began = time.perf_counter()
+            began = self.now()
             try:
                 return inner(*args, **kwargs)
             finally:
-                self.parts[key] += time.perf_counter() - began
+                self.parts[key] += self.now() - began
 
         setattr(owner, name, timed)
 

@@ -4,6 +4,8 @@ The yardstick of the benchmark and nothing else. What it does on purpose, after 
 float32 weights, cast anew by autocast where that is on; both branches of guidance even without a
 label; the K/V cache grown by concatenation; every adaLN projection evaluated at every scale; every
 position drawn, by a full sort, before the kept ones replace it; encode and decode at full size.
+Its process has torch's default layout of weights and the C library's default allocator, where ours
+has channels_last and `engine.allocator`: the factor between the two holds these as well.
 """
 
 from __future__ import annotations

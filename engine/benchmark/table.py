@@ -1,4 +1,9 @@
-"""The benchmark's table: every shape, task, mask and number of variations, ours beside plain."""
+"""The benchmark's table: every shape, task, mask and number of variations, ours beside plain.
+
+Memory is the peak above an empty process. On a CPU it is what the process has in memory, so that
+weights which ours holds in a mapped file (`engine.model.shelf`) are not counted while they are not;
+the plain algorithm, which reads them at every scale, has them in memory all the time.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +31,7 @@ from engine.device import choose_precision, cpu_has_bfloat16
 TASKS = ((False, "inpaint"), (True, "edit_class"))
 COLUMNS = ("model", "task", "n", "mask", "mode", "ours s", "plain s", "autocast s", "x plain",
            "x autocast", "MB", "plain MB", "GFLOP", "of peak", "parts")  # fmt: skip
+MEMORY = "MB is peak memory; weights in a mapped file count only while they are in memory"
 NO_BFLOAT16 = "this processor emulates bfloat16, far slower than float32"
 NEAR_MASK = 0.1  # the fast mode's mask, beside those of the exact mode
 
@@ -170,6 +176,7 @@ def bench(
         )
         if not autocasts(device):
             print(f"autocast is left out: {NO_BFLOAT16}")
+        print(MEMORY)
         print(" | ".join(COLUMNS))
     for row in rows(
         models, variations=variations, masks=masks, repeats=repeats, machine=machine
