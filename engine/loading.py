@@ -15,6 +15,7 @@ from engine.model.autoencoder import channels_last
 from engine.model.compiled import compile_blocks
 from engine.model.packed import pack
 from engine.registry import WEIGHTS, free_memory, resolve
+from engine.shelf import Shelf
 
 SELDOM = 32_000_000  # bytes of weights read once a label from which a CPU holds them in a file
 TIGHT = 2_000_000_000  # bytes left on a GPU after loading below which every third weight moves out
@@ -44,7 +45,7 @@ def load_editor(
     pack(loaded.var)
     if where.type == "cuda" and free_memory(str(where)) < TIGHT:
         loaded.var.move_modulation(torch.device("cpu"))
-    loaded.var.shelve_modulation(SELDOM)
+    loaded.var.shelve_modulation(Shelf(), SELDOM)
     if where.type == "cpu":
         keep_freed_memory()
     if compiled:

@@ -348,7 +348,7 @@ def _unknown(name: str, weights: Path) -> str:
 
 
 def free_memory(device: str | None = None) -> int:
-    """Bytes free for a model on a device such as "cpu" or "cuda:1"; None: the GPU if there is one."""
+    """Bytes free for a model on a device, "cpu" or "cuda:1"; None: the GPU if there is one."""
     import torch
 
     if torch.cuda.is_available() and (device is None or torch.device(device).type == "cuda"):

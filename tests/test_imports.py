@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # The house, floor by floor: a module imports from its own floor and from those above it here.
 FLOORS = (
-    ("errors", "spec", "memory", "allocator"),
+    ("errors", "spec", "memory", "allocator", "shelf"),
     ("pixels", "request"),
     ("windows", "fill", "blending", "backdrop", "grain", "frame", "masks", "rules", "regions",
      "ranking"),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from engine.generation import Recall
 from engine.memory import Memory, fingerprint
 from engine.model import VAR
 from engine.model.var import KVCache
+from engine.shelf import SPARE, Shelf
 from tests.pictures import noisy_rgb
 from tests.tiny import SCALES, tiny_editor, tiny_var
 
@@ -271,8 +274,9 @@ def test_a_shelved_modulation_gives_the_same_condition_and_leaves_memory(
     labels = torch.tensor([1, 5])
     state = {name: value.clone() for name, value in var.state_dict().items()}
     before = var.condition(labels)
-    assert var.shelve_modulation()
-    assert var.shelf is not None and len(var.shelf.maps) == len(modulation(var)) > 1
+    shelf = Shelf()
+    assert var.shelve_modulation(shelf)
+    assert var.shelf is shelf and len(shelf.maps) == len(modulation(var)) > 1
     for _ in range(2):
         after = var.condition(labels)
         assert torch.equal(after.start, before.start)
@@ -294,11 +298,30 @@ def test_a_modulation_without_room_on_the_disk_stays_in_memory(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(tempfile, "TemporaryFile", full)
-    assert not var.shelve_modulation()
+    assert not var.shelve_modulation(Shelf())
     after = var.condition(torch.tensor([1]))
     assert torch.equal(after.blocks[0].shift2, before.blocks[0].shift2)
 
 
+def test_weights_do_not_fill_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One byte more on the disk, and they lie there."""
+    largest = max(weight.nbytes for weight in modulation(tiny_var()))
+    for more, shelved in ((-1, False), (0, True)):
+        free, asked = SPARE + largest + more, []
+
+        def usage(folder: Path, free: int = free, asked: list[Path] = asked) -> Any:
+            asked.append(folder)
+            return SimpleNamespace(total=10 * free, used=9 * free, free=free)
+
+        monkeypatch.setattr(shutil, "disk_usage", usage)
+        var = tiny_var()
+        before = var.condition(torch.tensor([1]))
+        assert var.shelve_modulation(Shelf()) is shelved
+        assert asked and all(Path(folder).is_dir() for folder in asked)
+        after = var.condition(torch.tensor([1]))
+        assert torch.equal(after.blocks[0].shift2, before.blocks[0].shift2)
+
+
 def test_little_is_not_shelved() -> None:
     var = tiny_var()
-    assert not var.shelve_modulation(10**9) and var.shelf is None
+    assert not var.shelve_modulation(Shelf(), 10**9) and var.shelf is None

@@ -34,7 +34,7 @@ def test_a_boolean_mask_is_taken_as_it_is() -> None:
 
 
 def test_a_mask_picture_that_has_no_grey_is_told() -> None:
-    with pytest.raises(MaskError, match="mode LAB .* give it in mode L"):
+    with pytest.raises(MaskError, match=r"mode LAB .* give it in mode L"):
         mask_array(Image.new("LAB", (4, 4)))
 
 

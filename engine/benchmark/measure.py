@@ -39,6 +39,7 @@ from engine.pixels import to_tensor
 from engine.registry import resolve
 from engine.request import EditOptions, EditRequest
 from engine.rules import rule_for
+from engine.shelf import Shelf
 from engine.spec import VARSpec, VQVAESpec
 
 PROFILED = 8  # operators that a profile lists
@@ -90,7 +91,7 @@ def networks(case: Case) -> tuple[VQVAE, VAR]:
     if case.implementation == OURS:
         channels_last(vqvae)
         pack(var)
-        var.shelve_modulation(SELDOM)
+        var.shelve_modulation(Shelf(), SELDOM)
         if device.type == "cpu":
             keep_freed_memory()
     return vqvae, var

@@ -1,7 +1,7 @@
 """The benchmark's table: every shape, task, mask and number of variations, ours beside plain.
 
 Memory is the peak above an empty process. On a CPU it is what the process has in memory, so that
-weights which ours holds in a mapped file (`engine.model.shelf`) are not counted while they are not;
+weights which ours holds in a mapped file (`engine.shelf`) are not counted while they are not;
 the plain algorithm, which reads them at every scale, has them in memory all the time.
 """
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import cast
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
 from engine.model.attention import Attention, sdpa
 from engine.model.blocks import Block, Modulation, modulated_norm
-from engine.model.shelf import Shelf
 from engine.spec import HEAD_SIZE, VARSpec
 
 
@@ -51,6 +50,16 @@ class Condition:
 
         blocks = tuple(Modulation(*map(grow, m)) for m in self.blocks)
         return Condition(grow(self.start), blocks, grow(self.head_scale), grow(self.head_shift))
+
+
+class Shelf(Protocol):
+    """Where weights that are read once a label may lie instead of in memory."""
+
+    def hold(self, parameter: nn.Parameter) -> bool:
+        """Take a parameter's values in; False, and it stays as it is, where that cannot be."""
+
+    def let_go(self) -> None:
+        """What was read is not needed for now."""
 
 
 class KVCache:
@@ -170,18 +179,18 @@ class VAR(nn.Module):
             self.shelf.let_go()
         return modulation
 
-    def shelve_modulation(self, least: int = 0) -> bool:
-        """Hold what only `condition` reads in a file, if it is on the CPU and of ``least`` bytes.
+    def shelve_modulation(self, shelf: Shelf, least: int = 0) -> bool:
+        """Put what only `condition` reads on a shelf, if it is on the CPU and of ``least`` bytes.
 
-        Memory holds it while a label is looked up, and block by block (`engine.model.shelf`).
+        Memory holds it while a label is looked up, and block by block.
         """
         names = ("ada_lin.1.weight", "class_emb.weight")
         held = [weight for name, weight in self.named_parameters() if name.endswith(names)]
         size = sum(weight.nbytes for weight in held)
         if size < least or held[0].device.type != "cpu":
             return False
-        self.shelf = Shelf()
-        return all(self.shelf.hold(weight) for weight in held)
+        self.shelf = shelf
+        return all(shelf.hold(weight) for weight in held)
 
     def move_modulation(self, device: torch.device) -> None:
         """Hold what only `condition` reads, a third of a block's weights, on another device.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import mmap
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import torch
 from torch import nn
 
 ON_DISK = Path("/var/tmp")  # where a system has one: /tmp is often memory itself
+SPARE = 1_000_000_000  # bytes that stay free on the disk, for everything else that needs it
 
 log = logging.getLogger(__name__)
 
@@ -28,13 +30,19 @@ class Shelf:
         self.maps: list[mmap.mmap] = []
 
     def hold(self, parameter: nn.Parameter) -> bool:
-        """Move a parameter's bytes into a file; False, and it stays as it is, if none can be had.
+        """Move a parameter's bytes into a file; False, and it stays as it is, if none can be had
+        or the disk would have less than ``SPARE`` bytes left.
 
         Its values, and how it is used, stay the same.
         """
         weight = parameter.data.contiguous()
         try:
-            with tempfile.TemporaryFile(dir=_folder()) as file:
+            folder = _folder()
+            if shutil.disk_usage(folder).free - weight.nbytes < SPARE:
+                log.info("%s would be full: %d bytes of weights stay in memory", folder,
+                         weight.nbytes)  # fmt: skip
+                return False
+            with tempfile.TemporaryFile(dir=folder) as file:
                 file.write(weight.flatten().view(torch.uint8).numpy().data)
                 file.flush()
                 mapped = mmap.mmap(file.fileno(), weight.nbytes)
@@ -52,7 +60,9 @@ class Shelf:
                 each.madvise(mmap.MADV_DONTNEED)
 
 
-def _folder() -> Path | None:
+def _folder() -> Path:
     """Where temporary files go: as the user says, else to a disk."""
     chosen = any(name in os.environ for name in ("TMPDIR", "TEMP", "TMP"))
-    return None if chosen or not os.access(ON_DISK, os.W_OK) else ON_DISK
+    if chosen or not os.access(ON_DISK, os.W_OK):
+        return Path(tempfile.gettempdir())
+    return ON_DISK
