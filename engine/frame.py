@@ -6,6 +6,7 @@ A canvas is an RGB array (H, W, 3) uint8, a mask (H, W) bool, True = regenerate.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,8 +19,11 @@ from engine.blending import colour_shift, correction
 from engine.fill import Floats, fill_hole
 from engine.grain import grain as grain_of
 from engine.pixels import RGB, Box, Mask, to_bytes
-from engine.windows import Window
+from engine.scaling import enlarged, redrawn, shrunk
+from engine.windows import Window, bounding_box
 
+LARGEST_WHOLE = 4096  # side of a window up to which it is made whole, mirror and all
+STRIP = 1 << 20  # pixels that are made at once where it is not
 LARGEST_GRAIN = 2048  # side in pixels at which texture is made at most, for time and memory
 TOUCHED = 1 / 512  # masked share from which a model pixel counts as masked
 
@@ -51,8 +55,28 @@ def _resize(array: Floats, side: int) -> Floats:
     return resized
 
 
+def _beyond(window: Window, array: NDArray[Any], side: int) -> bool:
+    """Whether a window is too large for what it has of the canvas to be made whole, mirror and all.
+
+    ``side`` is that of the square it is scaled to.
+    """
+    if window.side <= max(LARGEST_WHOLE, side):
+        return False
+    left, top, right, bottom = window.clip(array.shape[1], array.shape[0])
+    return (right - left) * (bottom - top) < window.side**2
+
+
+def _square(array: NDArray[Any], window: Window, side: int) -> Floats:
+    """The window's part of an array as a square of ``side``, float32."""
+    if _beyond(window, array, side):
+        return shrunk(array, window, side)
+    return _resize(_cut(array, window).astype(np.float32), side)
+
+
 def _share(mask: Mask, window: Window, side: int) -> Floats:
     """The masked share of every model pixel, (side, side) float32."""
+    if _beyond(window, mask, side):
+        return shrunk(mask, window, side)
     share: Floats = _cut(mask, window).astype(np.float32)
     if side > share.shape[0]:
         enlarged: Floats = cv2.resize(share, (side, side), interpolation=cv2.INTER_LINEAR)
@@ -79,7 +103,7 @@ class Frame:
         cls, canvas: RGB, mask: Mask, window: Window, side: int, hidden: Mask | None = None
     ) -> Frame:
         """The window of a canvas, resized to the model's side; masks are those of the canvas."""
-        pixels = _resize(_cut(canvas, window).astype(np.float32), side)
+        pixels = _square(canvas, window, side)
         unseen = None
         if hidden is not None and hidden.any():
             unseen = _share(hidden, window, side) > TOUCHED
@@ -143,39 +167,102 @@ class Frame:
             picture = picture + colour_shift(self.pixels - picture, trusted)
         if blend != "none":
             picture = picture + correction(self.pixels, picture, known, blend, trusted)
-        full = _resize(np.ascontiguousarray(picture, np.float32), self.window.side)
+        share = None
+        if behind is not None and known.any():
+            share = shares(picture, _square(behind, self.window, len(picture)), ~known)
+        picture = np.ascontiguousarray(picture, np.float32)
         if grain > 0:
             grain *= min(float(known.sum()) / max(int((~known).sum()), 1), 1.0)
-            full = full + grain * self._grain(_cut(canvas, self.window), full, trusted, ~known)
-        if behind is not None and known.any():
-            there = _cut(behind, self.window).astype(np.float32)
-            share = shares(picture, _resize(there, picture.shape[0]), ~known)
-            full = full + _resize(share, self.window.side)[..., None].clip(0, 1) * (there - full)
-        full = full[
-            top - self.window.top : bottom - self.window.top,
-            left - self.window.left : right - self.window.left,
-        ]
-        target = canvas[top:bottom, left:right]
-        if feather > 0:
-            whole = mask if edge is None else edge
-            alpha = fade_in(whole, (left, top, right, bottom), feather)[part][:, None]
-            target[part] = to_bytes(target[part] * (1 - alpha) + full[part] * alpha)
-        else:
-            target[part] = to_bytes(full[part])
+        make = self._in_strips if _beyond(self.window, mask, len(picture)) else self._whole
+        pieces = make(
+            canvas, mask, picture, grain=grain, trusted=trusted, behind=behind, share=share
+        )
+        for (left, top, right, bottom), full in pieces:
+            part = mask[top:bottom, left:right]
+            target = canvas[top:bottom, left:right]
+            if feather > 0:
+                whole = mask if edge is None else edge
+                alpha = fade_in(whole, (left, top, right, bottom), feather)[part][:, None]
+                target[part] = to_bytes(target[part] * (1 - alpha) + full[part] * alpha)
+            else:
+                target[part] = to_bytes(full[part])
 
+    def _whole(
+        self,
+        canvas: RGB,
+        mask: Mask,
+        picture: Floats,
+        *,
+        grain: float,
+        trusted: Mask,
+        behind: RGB | None,
+        share: Floats | None,
+    ) -> Iterator[tuple[Box, Floats]]:
+        """What is painted at the canvas's resolution, with its box on the canvas: in one piece."""
+        window = self.window
+        full = _resize(picture, window.side)
+        if grain > 0:
+            drawn = _resize(full, self._grain_side)
+            texture = self._texture(canvas, drawn, trusted)
+            full = full + grain * _resize(texture, window.side)
+        if share is not None and behind is not None:
+            there = _cut(behind, window).astype(np.float32)
+            full = full + _resize(share, window.side)[..., None].clip(0, 1) * (there - full)
+        left, top, right, bottom = window.clip(mask.shape[1], mask.shape[0])
+        rows = slice(top - window.top, bottom - window.top)
+        yield (left, top, right, bottom), full[rows, left - window.left : right - window.left]
 
-    def _grain(self, canvas: RGB, picture: Floats, known: Mask, hole: Mask) -> Floats:
-        """The texture to add to a picture of the window's size; masks are of the model's."""
-        side = min(self.window.side, LARGEST_GRAIN)
+    def _in_strips(
+        self,
+        canvas: RGB,
+        mask: Mask,
+        picture: Floats,
+        *,
+        grain: float,
+        trusted: Mask,
+        behind: RGB | None,
+        share: Floats | None,
+    ) -> Iterator[tuple[Box, Floats]]:
+        """The same to a rounding, strip by strip where anything is masked: the window is far
+        larger than what it has of the canvas."""
+        window = self.window
+        texture = None
+        if grain > 0:
+            drawn = redrawn(picture, window.side, self._grain_side)
+            texture = self._texture(canvas, drawn, trusted)
+        left, top, right, bottom = window.clip(mask.shape[1], mask.shape[0])
+        x0, y0, x1, y1 = bounding_box(mask[top:bottom, left:right])
+        left, right = left + x0, left + x1
+        columns = range(left - window.left, right - window.left)
+        step = max(STRIP // len(columns), 1)
+        for begin in range(top + y0, top + y1, step):
+            end = min(begin + step, top + y1)
+            if not mask[begin:end, left:right].any():
+                continue
+            rows = range(begin - window.top, end - window.top)
+            full = enlarged(picture, window.side, rows, columns)
+            if texture is not None:
+                full = full + grain * enlarged(texture, window.side, rows, columns)
+            if share is not None and behind is not None:
+                shown = enlarged(share, window.side, rows, columns)[..., None].clip(0, 1)
+                full = full + shown * (behind[begin:end, left:right].astype(np.float32) - full)
+            yield (left, begin, right, end), full
+
+    @property
+    def _grain_side(self) -> int:
+        return min(self.window.side, LARGEST_GRAIN)
+
+    def _texture(self, canvas: RGB, drawn: Floats, trusted: Mask) -> Floats:
+        """What is to be added to a picture ``drawn`` at the grain's side; masks are the model's."""
+        side = self._grain_side
 
         def scaled(mask: Mask) -> Mask:
             size = (side, side)
             grown = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
             return grown.astype(bool)
 
-        there = _resize(canvas.astype(np.float32), side)
-        texture = grain_of(there, _resize(picture, side), scaled(known), scaled(hole))
-        return _resize(texture, self.window.side)
+        there = _square(canvas, self.window, side)
+        return grain_of(there, drawn, scaled(trusted), scaled(self.hole))
 
 
 def fade_in(mask: Mask, box: Box, feather: int) -> Floats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import cv2
@@ -62,7 +62,7 @@ class Painting:
 
     def apply(self, frames: list[Frame], pictures: list[Floats], rule: Rule) -> None:
         """Paint one finished picture a variation through their common window."""
-        self.canvases = self._painted(frames, pictures, rule)
+        self.canvases = list(self._painted(frames, pictures, rule))
         left, top, right, bottom = frames[0].window.clip(*self.left_to_paint.shape[::-1])
         self.left_to_paint[top:bottom, left:right] = False
 
@@ -112,8 +112,8 @@ class Painting:
 
     def _painted(
         self, frames: list[Frame], pictures: list[Floats], rule: Rule, count: int | None = None
-    ) -> list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
-        painted = []
+    ) -> Iterator[RGB]:
+        """The canvases with the frame's pictures in them, one after the other."""
         for index, picture in enumerate(pictures[:count]):
             canvas = self.canvases[index * len(self.canvases) // len(pictures)].copy()
             frame = frames[index * len(frames) // len(pictures)]
@@ -129,5 +129,4 @@ class Painting:
                 edge=self.part,
                 behind=self._behind(index * len(self.before) // len(pictures)),
             )
-            painted.append(canvas)
-        return painted
+            yield canvas

@@ -120,7 +120,7 @@ def test_memory_on_a_gpu_is_that_of_the_gpu(monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_bundled_model_is_measured_on_a_gpu() -> None:
     found = measuring.in_own_process(Case("bundled", "ours", True, 1, 0.25, 1, device="cuda"))
     assert "skipped" not in found
-    assert sum(found["parts"].values()) <= found["seconds"]
+    assert sum(found["parts"].values()) < 1.01 * found["seconds"]
     assert 0 < found["peak_mb"] < 2000
 
 
