@@ -21,6 +21,7 @@ from torch import Tensor
 from engine.errors import ImageError
 
 MAX_PIXELS = 40_000_000
+BAND = 1 << 20  # pixels that are compared at once
 REQUEST_KEY = "varpaint"  # the PNG text chunk that carries the request
 
 RGB = NDArray[np.uint8]
@@ -273,15 +274,25 @@ def same_outside(source: Image.Image, result: Image.Image, box: Box, mask: Mask)
     bit: of floating-point numbers those that are none too."""
     if (source.mode, source.size) != (result.mode, result.size):
         return False
-    before, after = np.asarray(source), np.asarray(result)
-    if before.dtype.kind == "f":
-        before, after = before.view(np.uint32), after.view(np.uint32)
-    differs = before != after
-    if differs.ndim == 3:
-        differs = differs.any(axis=2)
     left, top, right, bottom = box
-    inside = differs[top:bottom, left:right]
-    return int(differs.sum()) == int((inside & mask).sum())
+    step = max(BAND // source.width, 1)
+    for begin in range(0, source.height, step):  # the whole pictures as arrays would be large
+        end = min(begin + step, source.height)
+        before, after = (
+            np.asarray(image.crop((0, begin, image.width, end))) for image in (source, result)
+        )
+        if before.dtype.kind == "f":
+            before, after = before.view(np.uint32), after.view(np.uint32)
+        differs = before != after
+        if differs.ndim == 3:
+            differs = differs.any(axis=2)
+        first, last = max(begin, top), min(end, bottom)
+        if first < last:
+            inside = differs[first - begin : last - begin, left:right]
+            inside &= ~mask[first - top : last - top]
+        if differs.any():
+            return False
+    return True
 
 
 def to_tensor(rgb: NDArray[Any]) -> Tensor:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from engine import pixels
 from engine.errors import ImageError
 from engine.pixels import (
     Source,
@@ -117,6 +118,30 @@ def test_pixels_that_are_no_numbers_are_the_same_to_the_bit() -> None:
     assert minus[15, 0] != 0
     minus[15, 0] *= -1
     assert not same_outside(image, Image.fromarray(minus), box, mask)
+
+
+@pytest.mark.parametrize("band", [1, 50, 10_000])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_single_pixel_that_changed_outside_the_mask_is_found(
+    mode: str, band: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pixels, "BAND", band)
+    image, box = picture(mode, 20, 16), (3, 2, 17, 14)
+    mask = np.zeros((12, 14), bool)
+    mask[2:9, 4:11] = True
+    values = np.array(image)
+
+    def changed(x: int, y: int) -> Image.Image:
+        other, out = values.copy(), image.copy()
+        other[y, x] = ~other[y, x] if values.dtype.kind == "b" else other[y, x] + 1
+        out.frombytes(np.packbits(other, axis=1).tobytes() if mode == "1" else other.tobytes())
+        return out
+
+    assert same_outside(image, image.copy(), box, mask)
+    for x, y in ((7, 4), (13, 10)):
+        assert same_outside(image, changed(x, y), box, mask)
+    for x, y in ((6, 4), (14, 10), (0, 0), (19, 15), (18, 6), (7, 11), (4, 1)):
+        assert not same_outside(image, changed(x, y), box, mask), (x, y)
 
 
 def test_a_part_is_shown_as_the_whole_is() -> None:
