@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from gradio.data_classes import FileData, ListFiles
 
+from app import files
 from app.forms import edit_request
 from app.models import facts
 from app.outbox import new_folder
@@ -231,8 +232,6 @@ class Endpoints:
         regions: tuple[Any, Any] = (None, None),
         margins: dict[str, Any] | None = None,
     ) -> tuple[list[str], dict[str, Any]]:
-        from engine.pixels import open_image  # imports torch; the page need not wait for it
-
         try:
             if options is not None and not isinstance(options, dict):
                 raise RequestError(f"options: expected an object, got {type(options).__name__}")
@@ -240,8 +239,8 @@ class Endpoints:
                 raise RequestError(f"model: expected a name, got {type(model).__name__}")
             request = edit_request(
                 task,
-                image=open_image(image) if image is not None else None,
-                mask=open_image(mask) if mask is not None else None,
+                image=files.opened(image) if image is not None else None,
+                mask=files.opened(mask) if mask is not None else None,
                 label=label,
                 regions=_regions(*regions),
                 model=model,
@@ -250,11 +249,11 @@ class Endpoints:
             )
             with self._models.alone():
                 result: Result = self._models.editor(request.model).run(request)
-            folder, files = new_folder(), []
+            folder, written = new_folder(), []
             for index, seed in enumerate(result.seeds):
                 path = folder / f"{task}-{seed}.png"
                 path.write_bytes(result.png(index))
-                files.append(str(path))
+                written.append(str(path))
         except EngineError as error:
             raise _error(error) from None
         except Exception as error:
@@ -267,20 +266,19 @@ class Endpoints:
             "seconds": result.seconds,
             "request": result.request.model_dump(exclude_none=True),
         }
-        return files, report
+        return written, report
 
 
 def _regions(masks: Any, labels: Any) -> tuple[Region, ...]:
     """Regions from a list of mask files and one of class names."""
-    from engine.pixels import open_image
-
-    files, names = masks or [], labels or []
+    paths, names = masks or [], labels or []
     if not isinstance(names, list):
         raise RequestError(f"labels: expected a list, got {type(names).__name__}")
-    if len(files) != len(names):
+    if len(paths) != len(names):
         raise RequestError(
-            f"expected a label for each mask, got {len(files)} masks and {len(names)} labels"
+            f"expected a label for each mask, got {len(paths)} masks and {len(names)} labels"
         )
     return tuple(
-        Region(mask=open_image(file), label=name) for file, name in zip(files, names, strict=True)
+        Region(mask=files.opened(path), label=name)
+        for path, name in zip(paths, names, strict=True)
     )

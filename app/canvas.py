@@ -28,7 +28,8 @@ from gradio.utils import get_upload_folder
 from numpy.typing import NDArray
 from PIL import Image
 
-from engine.errors import ImageError, MaskError
+from app import files
+from engine.errors import MaskError
 
 PROXY_SIDE = 2048
 LOSSLESS = 1 << 19  # pixels up to which a picture is shown as it is
@@ -188,13 +189,9 @@ def imported(path: str | Path, size: tuple[int, int], shown: tuple[int, int]) ->
 
     White, or what is painted where the file has transparency, is to be regenerated.
     """
-    from engine.pixels import open_image  # imports torch
-    from engine.request import mask_array
+    from engine.request import mask_array  # imports torch
 
-    try:
-        image = open_image(path)
-    except ImageError as error:
-        raise MaskError(str(error).replace(str(path), Path(path).name)) from None
+    image = files.opened(path)
     if image.size not in (size, shown):
         raise MaskError(
             f"the mask is {image.width}x{image.height} pixels, the picture {size[0]}x{size[1]}; "

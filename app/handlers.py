@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from app import canvas, classes, forms, markup, original, project, screens
+from app import canvas, classes, files, forms, markup, original, project, screens
 from app.classes import Named
 from app.forms import NEED_LABEL, read_painted
 from app.models import Models, Offer
@@ -397,10 +397,5 @@ def _to_save(session: Session) -> Moment | Variation:
 
 
 def _open(file: str) -> tuple[Image.Image, bytes]:
-    """A picture file and its bytes, with messages that name it as the user does."""
-    from engine.pixels import open_image  # imports torch; the page need not wait for it
-
-    try:
-        return open_image(file), Path(file).read_bytes()
-    except ImageError as error:
-        raise ImageError(str(error).replace(file, Path(file).name)) from None
+    """A picture file and its bytes."""
+    return files.opened(file), Path(file).read_bytes()

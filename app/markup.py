@@ -83,7 +83,7 @@ def status(text: str, tone: Tone = "idle", detail: str = "", part: float | None 
     end = f'<span class="detail">{escape(detail)}</span>' if detail else ""
     bar = f'<u class="bar"><u style="width:{100 * part:.1f}%"></u></u>' if part is not None else ""
     return (
-        f'<div class="line {tone}" role="status"><i></i><span>{escape(text)}</span>{end}{bar}</div>'
+        f'<div class="line {tone}"><i></i><span>{escape(text)}</span>{end}{bar}</div>'
     )
 
 

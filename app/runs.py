@@ -161,6 +161,8 @@ class Runs:
         for ticket, job in list(self._jobs.items()):
             if not key or job.key != key or not job.begun.is_set():
                 continue
+            if not job.left.is_set():
+                yield {}  # at the end Gradio tells the last answer again, and that may be a while
             until = time.monotonic() + TAKE_OVER
             while ticket in self._jobs and not job.left.is_set() and time.monotonic() < until:
                 time.sleep(GLANCE)

@@ -370,6 +370,7 @@
   const names = ["undo", "redo", "mask-clear", "mask-invert", "mask-grow", "mask-shrink", "mask-last", "import-mask",
     "export-mask", "theme", "help"];
   function title() {
+    $("#status")?.setAttribute("role", "status"); // what comes and goes in it is read out
     for (const id of names) {
       const button = $(`#${id}`);
       if (button && !button.title) button.title = button.textContent.trim();

@@ -130,6 +130,12 @@ def test_a_picture_that_is_no_file_gets_one_line(client: Client, value: Any) -> 
     assert "/work" not in stream and "site-packages" not in stream
 
 
+def test_a_file_that_is_no_picture_is_told_by_its_name(client: Client, tmp_path: Path) -> None:
+    (tmp_path / "notes.png").write_text("no picture")
+    with pytest.raises(AppError, match=r"^notes\.png: (?!.*/)"):
+        call(client, "inpaint", handle_file(tmp_path / "notes.png"), None, None, None, None)
+
+
 def test_files_of_the_server_cannot_be_asked_for(client: Client) -> None:
     import httpx
 

@@ -250,6 +250,10 @@ def test_files_that_are_no_pictures_are_told_by_name(handlers: Handlers, tmp_pat
     path.write_text("no picture")
     with pytest.raises(ImageError, match=r"^notes\.txt"):
         list(handlers.open_picture(str(path), "", "inpaint", Session()))
+    noisy_rgb(60, 40).save(tmp_path / "photo.png")
+    session = opened(handlers, str(tmp_path / "photo.png"))
+    with pytest.raises(ImageError, match=r"^notes\.txt"):
+        list(handlers.import_mask(str(path), "", session))
 
 
 def test_tasks_show_what_they_need(handlers: Handlers) -> None:
