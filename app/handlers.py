@@ -61,11 +61,12 @@ class Handlers:
             screen = {}
         # else in one go: the new task asks for its classes at once, and must find the one chosen
         editor = self.models.editor(model)
+        if screen or self.store.latest(session) is session:  # else it says more than this
+            screen["status"] = markup.status(hint(session, task))
         yield {
             **screen,
             **self._model_screen(editor.name),
             "label": self._label_update(task, label, editor.label_names),
-            "status": markup.status(hint(session, task)),
         }
         yield from self.runs.resume(str(recalled.get("key") or ""), session)
 

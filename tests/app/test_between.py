@@ -159,3 +159,19 @@ def test_a_page_that_has_gone_is_noticed_before_there_is_news(
         resumed = handlers.runs.resume(session.key, session)
         assert next(resumed)["ticket"] == ticket, "taken up at once"
     assert any("Done" in str(screen.get("status")) for screen in resumed)
+
+
+@pytest.mark.parametrize("opens", [False, True])
+def test_a_model_that_is_loaded_after_a_picture_was_opened_does_not_ask_for_one(
+    handlers: Handlers, photo: str, monkeypatch: pytest.MonkeyPatch, opens: bool
+) -> None:
+    monkeypatch.setattr(handlers.models, "ready", lambda *_: False)
+    screens = handlers.opened()
+    first = next(screens)
+    handlers.store.put(first["session"])
+    assert "loading" in first["status"]
+    if opens:
+        session = last(handlers.open_picture(photo, "", "inpaint", first["session"]))["session"]
+        handlers.store.put(session)
+    second = next(screens)
+    assert ("status" in second) is not opens and second["label"]["choices"]
