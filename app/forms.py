@@ -67,10 +67,10 @@ def read_painted(painted: str, session: Session, *, required: bool) -> Image.Ima
     """The mask on the canvas; MaskError if there must be one and is none.
 
     ``painted`` is the canvas's version and, after a space, its layer. Where the canvas is to change
-    and the page has not heard of it, the mask is what will be on it.
+    and the page has not heard of it, or could not say, the mask is what will be on it.
     """
     version, _, layer = (painted or "").rpartition(" ")
-    if version and version != str(session.version):
+    if not layer or version not in ("", str(session.version)):
         mask = session.picture.mask
     else:
         mask = canvas.read_mask(layer, canvas.proxy_size(session.picture.size))

@@ -215,9 +215,11 @@ class Handlers:
         **fields: Any,
     ) -> Iterator[Screen]:
         """History, masks, requests and results in one file, to go on with another day."""
-        session = forms.remembered(painted, session)
+        with self.store.turn(session) as newest:
+            session = forms.remembered(painted, newest)
+            self.store.put(session)
         fields |= {"task": task, "label": label, "model": model}
-        yield {"session": session, "status": markup.status("Writing the project …", "busy")}
+        yield {"status": markup.status("Writing the project …", "busy")}
         path = new_folder() / f"{session.name}{project.SUFFIX}"
         project.save(path, session, fields)
         detail = f"{path.stat().st_size / 1e6:.1f} MB"
@@ -293,7 +295,7 @@ class Handlers:
         self, index: int, painted: str, session: Session
     ) -> Iterator[Screen]:
         """Let go of a region; what is painted stays."""
-        session = session.masked(read_painted(painted, session, required=False))
+        session = forms.remembered(painted, session)
         yield self._mask_screen(session.unmarked(index), "The region is gone.")
 
     # ---- results ----------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from PIL import Image
 
 from app.session import Moment, Session
 from engine.errors import ImageError, MaskError
+from engine.request import EditRequest
 
 CAPTION = "Original painted back"
 
@@ -27,13 +28,19 @@ def original_of(session: Session) -> tuple[Moment, tuple[int, int]]:
     """
     current = session.picture
     added = np.zeros(4, int)  # left, right, top, bottom
-    for at in range(session.at, -1, -1):
+    at = session.at
+    while at >= 0:
         moment = session.moments[at]
-        request = moment.request
-        if request is not None and request.task == "outpaint" and at > 0:
-            added += np.array(request.margins(*session.moments[at - 1].size))
+        request, before = moment.request, at - 1
+        if request is not None and request.task == "outpaint":
+            while before >= 0 and _extended(session.moments[before], request) != moment.size:
+                before -= 1  # it was made from an earlier picture than the one before it
+            if before < 0:
+                break
+            added += np.array(request.margins(*session.moments[before].size))
         made = request is not None and request.task != "generate"
         if made or moment.caption == CAPTION:
+            at = before
             continue
         if at == session.at:
             raise ImageError("this is the original; there is nothing to paint back yet")
@@ -45,17 +52,18 @@ def original_of(session: Session) -> tuple[Moment, tuple[int, int]]:
     raise ImageError("the original is of another size than this picture; undo to get back to it")
 
 
-def strokes(session: Session) -> int:
-    """How many strokes of the original the current picture has had since anything else."""
-    count = 0
-    while count < session.at and session.moments[session.at - count].caption == CAPTION:
-        count += 1
-    return count
+def _extended(moment: Moment, request: EditRequest) -> tuple[int, int]:
+    """The size of a picture once it is extended as a request says."""
+    left, right, top, bottom = request.margins(*moment.size)
+    return moment.size[0] + left + right, moment.size[1] + top + bottom
 
 
 def before_strokes(session: Session) -> Moment | None:
     """The picture that the original was painted back into; the current one if it was not."""
-    return session.moments[session.at - strokes(session)] if session.at >= 0 else None
+    at = session.at
+    while at > 0 and session.moments[at].caption == CAPTION:
+        at -= 1
+    return session.moments[at] if at >= 0 else None
 
 
 def stroke(

@@ -109,7 +109,9 @@ class Runs:
             return
         job.begun.set()
         try:
-            session = forms.with_mask(painted, session, task)
+            with self._store.turn(session) as newest:
+                session = forms.with_mask(painted, newest, task)
+                self._store.put(session)
             request = forms.request_of(session.current, task, label, model, fields)
         except Exception:
             self._jobs.pop(ticket, None)
@@ -180,11 +182,13 @@ class Runs:
             }
             yield from self._listen(ticket, job, session)
             return
-        before, mine = (self._store.latest(replace(session, key=k)) for k in (key, session.key))
-        if before.results is not session.results and mine.results is session.results:
-            # a run ended meanwhile, and its page was going
-            mine = replace(mine, results=before.results, chosen=before.chosen)
-            yield screens.of_finished(mine)
+        before = self._store.latest(replace(session, key=key))
+        if before.results is session.results:
+            return
+        with self._store.turn(session) as mine:
+            if mine.results is session.results:  # a run ended meanwhile, and its page was going
+                mine = replace(mine, results=before.results, chosen=before.chosen)
+                yield screens.of_finished(mine)
 
     def _show(
         self,
@@ -198,7 +202,6 @@ class Runs:
         worker = threading.Thread(target=self._work, args=(request, job), daemon=True)
         worker.start()
         yield {
-            "session": session,
             "preview": gr.update(value=markup.waiting("Looking …"), visible=True),
             "compare": gr.update(visible=False),
             "status": markup.status("Looking at the picture …", "busy"),
@@ -221,16 +224,15 @@ class Runs:
                 if kind == "step":
                     yield news | self._newer(job)
                     continue
-                with self._store.turn(session) as finished:
-                    if kind == "result":  # remembered first: the page may have gone
-                        finished = finished.ran(*news, base=job.base)
-                        self._store.put(finished)
                 self._jobs.pop(ticket, None)
                 if kind == "error":
-                    yield screens.of_result(finished)
+                    yield screens.of_result(self._store.latest(session))
                     raise news
                 if kind == "result":
-                    yield screens.of_finished(finished)
+                    with self._store.turn(session) as newest:
+                        finished = newest.ran(*news, base=job.base)
+                        self._store.put(finished)  # first: the page may have gone
+                        yield screens.of_finished(finished)
                 return
         except GeneratorExit:
             self._leave(ticket, job)

@@ -71,7 +71,8 @@ class Moment:
     ``mask`` is what was last painted over it, (H, W) of the canvas's proxy, mode L. ``request``
     made the picture out of the moment before; None if it was opened, and then ``source`` is the
     opened file's bytes where they are known. ``earlier`` and ``later`` are what undo and redo bring
-    back of what was marked, before they turn to another picture.
+    back of what was marked, before they turn to another picture; ``made_from`` is the picture that
+    the request was for, where that is known.
     """
 
     held: Held
@@ -82,6 +83,7 @@ class Moment:
     source: HeldBytes | None = None
     earlier: tuple[Marks, ...] = ()
     later: tuple[Marks, ...] = ()
+    made_from: Held | None = None
 
     @property
     def image(self) -> Image.Image:
@@ -102,6 +104,10 @@ class Moment:
     def same(self, other: Moment | None) -> bool:
         """Whether it is the same picture; its mask may differ."""
         return other is not None and self.held is other.held
+
+    def same_origin(self, other: Moment) -> bool:
+        """Whether both are known to have been made from one picture."""
+        return self.made_from is not None and self.made_from is other.made_from
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,8 +163,9 @@ class Session:
 
     ``version`` counts how often the canvas had to change; it changes with every new picture on
     the canvas and with nothing else. ``kept`` are variations that stay when the next run replaces
-    the others; ``chosen`` is the number of one of them all, -1 for none. ``key`` is the secret by
-    which the window's page finds it again.
+    the others; ``chosen`` is the number of one of them all, -1 for none. ``stroking`` are the
+    versions before and after the last strokes that painted the original back, one right after the
+    other. ``key`` is the secret by which the window's page finds it again.
     """
 
     name: str = "picture"
@@ -168,6 +175,7 @@ class Session:
     kept: tuple[Variation, ...] = ()
     chosen: int = 0
     version: int = 0
+    stroking: tuple[int, int] = (-1, -1)
     key: str = ""
     vault: Vault = field(default_factory=Vault, repr=False)
 
@@ -226,7 +234,7 @@ class Session:
         """
         return self._push(self.at, replace(self.picture, held=self.vault.hold(image),
                                            caption=caption, request=None, source=None,
-                                           earlier=(), later=()))  # fmt: skip
+                                           earlier=(), later=(), made_from=None))  # fmt: skip
 
     def masked(self, mask: Image.Image | None) -> Session:
         """Remember what is painted over the current picture."""
@@ -340,11 +348,15 @@ class Session:
         if variation.request.regions:
             label = " " + ", ".join(str(region.label) for region in variation.request.regions)
         moment = Moment(
-            variation.held, f"{task}{label}, seed {variation.seed}", request=variation.request
-        )
+            variation.held, f"{task}{label}, seed {variation.seed}", request=variation.request,
+            made_from=variation.base.held if variation.base is not None else None,
+        )  # fmt: skip
         siblings = [v.held for v in self.shown if v.run is variation.run]
+        again = variation in self.results  # such as the one that was used, drawn again
         at = self.at
-        while at > 0 and self.moments[at].held in siblings:
+        while at > 0 and (
+            self.moments[at].held in siblings or (again and self.moments[at].same_origin(moment))
+        ):
             at -= 1
         instead = at >= 0 and self.moments[at].same(variation.base)
         return self._push(at if instead else self.at, moment)
@@ -377,8 +389,10 @@ class Session:
 
     def _push(self, base: int, moment: Moment) -> Session:
         """Put a moment after ``base``; forget what came later."""
-        moments = (*self.moments[: base + 1], moment)
-        return replace(self, moments=moments, at=base + 1, version=self.version + 1)
+        moments = [*self.moments[: base + 1], moment]
+        if base >= 0:
+            moments[base] = replace(moments[base], later=())
+        return replace(self, moments=tuple(moments), at=base + 1, version=self.version + 1)
 
 
 def stem(name: str) -> str:

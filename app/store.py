@@ -19,6 +19,7 @@ from weakref import WeakValueDictionary
 from app.session import Session
 
 KEPT = 64  # sessions; those unused longest go first
+PATIENCE = 60.0  # seconds that one waits for another's turn to end
 AGE = 24 * 3600.0  # seconds that a session is kept after its last change
 
 
@@ -54,8 +55,12 @@ class Store:
         that nobody's work is written over."""
         with self._lock:
             lock = self._turns.setdefault(session.key, Lock())
-        with lock:
+        held = lock.acquire(timeout=PATIENCE)  # better than a window that never answers again
+        try:
             yield self.latest(session)
+        finally:
+            if held:
+                lock.release()
 
     def latest(self, session: Session) -> Session:
         """A window's session as it is now, which may be newer than the one given."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
@@ -16,7 +17,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app import canvas, markup, original, screens, selection
-from app.forms import edit_request, read_painted
+from app.forms import edit_request, remembered
 from app.models import Models
 from app.screens import Screen
 from app.session import Session
@@ -84,15 +85,17 @@ class Tools:
     ) -> Iterator[Screen]:
         """Restore the source's pixels along a stroke; a step of the history."""
         asked = _read(Stroke, sent)
-        if not 0 <= session.version - asked.version <= original.strokes(session):
+        begun, ended = session.stroking
+        begun = begun if ended == session.version else session.version
+        if not begun <= asked.version <= session.version:
             return  # another picture is on the canvas by now
         source, corner = original.original_of(session)
         moment = session.picture
         scale = moment.size[0] / canvas.proxy_size(moment.size)[0]
         mask = original.stroke(asked.points, asked.radius * scale, moment.size)
         picture = original.painted_back(moment.image, source.image, corner, mask)
-        remembered = session.masked(read_painted(painted, session, required=False))
-        after = remembered.edited(picture, original.CAPTION)
+        after = remembered(painted, session).edited(picture, original.CAPTION)
+        after = replace(after, stroking=(begun, after.version))
         yield {
             **screens.of_session(after),
             "status": markup.status("The original is back there.", "done"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pkgutil
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import pytest
 from PIL import Image
 
 from app.handlers import Handlers
-from app.layout import SHOWN, Page
+from app.layout import FORM, SHOWN, Page
 from app.models import Models
 from tests.app.layers import layer
 from tests.app.test_work import LEFT, begin, last, run
@@ -33,6 +35,28 @@ def handlers() -> Handlers:
 def photo(tmp_path: Path) -> str:
     noisy_rgb(60, 40).save(tmp_path / "photo.png")
     return str(tmp_path / "photo.png")
+
+
+def wired(handlers: Handlers) -> Page:
+    """A page whose events give back what Gradio would call."""
+    page = Page(handlers)
+    page.parts = defaultdict(object)
+    return page
+
+
+def event(call: Any, *_: Any, **__: Any) -> Any:
+    return call
+
+
+class Meanwhile:
+    """Does something in a thread, and gives it time to do it at once if nothing holds it."""
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        self.work, self.thread = work, threading.Thread(target=work)
+
+    def __call__(self) -> None:
+        self.thread.start()
+        self.thread.join(0.3)
 
 
 def test_what_one_handler_did_is_not_written_over_by_another(
@@ -65,12 +89,7 @@ def test_handlers_work_on_the_newest_session_of_their_window(
 ) -> None:
     session = begin(handlers, photo)
     handlers.store.put(session.edited(session.picture.image, "meanwhile"))
-    page = Page(handlers)
-    page.parts = defaultdict(object)
-
-    def event(call: Any, *_: Any, **__: Any) -> Any:
-        return call
-
+    page = wired(handlers)
     for alone in (True, False):
         undo = page.on(event, handlers.undo, ["mask", "session"], alone=alone)
         (values,) = undo("", session)
@@ -81,12 +100,7 @@ def test_handlers_work_on_the_newest_session_of_their_window(
 
 def test_a_handler_with_nothing_to_say_leaves_the_page_as_it_is(handlers: Handlers) -> None:
     """Of no answer Gradio makes one that empties every element, the task and the picture too."""
-    page = Page(handlers)
-    page.parts = defaultdict(object)
-
-    def event(call: Any, *_: Any, **__: Any) -> Any:
-        return call
-
+    page = wired(handlers)
     cancel = page.on(event, handlers.runs.cancel, ["ticket", "session"], alone=False)
     (values,) = cancel("no ticket", begin(handlers))
     assert all(value == gr.skip() for value in values)
@@ -110,6 +124,7 @@ def test_a_run_on_a_canvas_that_is_about_to_change_takes_what_will_be_on_it(
 ) -> None:
     session = begin(handlers, photo)
     inverted = last(handlers.change_mask("invert", layer(LEFT), session))["session"]
+    handlers.store.put(inverted)
     ticket = last(handlers.runs.prepare("", inverted))["ticket"]
     painted = f"{session.version} {layer(LEFT)}"
     *_, end = handlers.runs.run(ticket, painted, inverted, "inpaint", None, None)
@@ -153,8 +168,9 @@ def test_a_page_that_has_gone_is_noticed_before_there_is_news(
     ticket = last(handlers.runs.prepare("", session))["ticket"]
     waiting = handlers.runs.run(ticket, layer(LEFT), session, "inpaint", None, None)
     with handlers.models.alone():
-        screens = [next(waiting) for _ in range(4)]
-        assert screens[-1] == {}
+        while "In line" not in str(next(waiting).get("status")):
+            pass
+        assert next(waiting) == {}
         waiting.close()
         resumed = handlers.runs.resume(session.key, session)
         assert next(resumed)["ticket"] == ticket, "taken up at once"
@@ -175,3 +191,46 @@ def test_a_model_that_is_loaded_after_a_picture_was_opened_does_not_ask_for_one(
         handlers.store.put(session)
     second = next(screens)
     assert ("status" in second) is not opens and second["label"]["choices"]
+
+
+@pytest.mark.parametrize("place", ["app.runs.forms.with_mask", "app.runs.screens.of_finished"])
+def test_a_run_does_not_write_over_what_is_done_as_it_begins_or_ends(
+    handlers: Handlers, photo: str, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    session = begin(handlers, photo)
+    page = wired(handlers)
+    run_ = page.on(event, handlers.runs.run, ["ticket", "mask", *FORM[:4]], alone=False)
+    jump = page.on(event, handlers.open_picture, ["open", "mask", "task", "session"])
+    meanwhile = Meanwhile(lambda: list(jump(photo, "", "inpaint", session)))
+    module, name = place.rsplit(".", 1)
+    inner = pkgutil.resolve_name(place)
+
+    def slow(*given: Any) -> Any:
+        found = inner(*given)
+        meanwhile()
+        return found
+
+    monkeypatch.setattr(pkgutil.resolve_name(module), name, slow)
+    ticket = last(handlers.runs.prepare("", session))["ticket"]
+    for _ in run_(ticket, layer(LEFT), session, "inpaint", None, None):
+        pass
+    meanwhile.thread.join()
+    after = handlers.store.latest(session)
+    assert len(after.moments) == 2 and after.moments[0].mask is not None
+    assert bool(after.results) is (name == "with_mask"), "another picture has none yet"
+
+
+def test_a_click_waits_for_the_one_before_it(handlers: Handlers, photo: str) -> None:
+    session = begin(handlers, photo)
+    page = wired(handlers)
+
+    def slow(session: Any) -> Any:
+        meanwhile()
+        yield {"session": session.edited(session.picture.image, "slow")}
+
+    quick = page.on(event, handlers.open_picture, ["open", "mask", "task", "session"])
+    meanwhile = Meanwhile(lambda: list(quick(photo, "", "inpaint", session)))
+    list(page.on(event, slow, ["session"])(session))
+    meanwhile.thread.join()
+    captions = [moment.caption for moment in handlers.store.latest(session).moments]
+    assert captions == ["Opened photo.png", "slow", "Opened photo.png"]

@@ -69,6 +69,17 @@ def test_an_extension_moves_the_original_by_its_margins() -> None:
     assert np.array_equal(back[10:15, 5:15], np.asarray(session.picture.image)[10:15, 5:15])
 
 
+def test_an_extension_of_an_earlier_picture_is_counted_from_that_one() -> None:
+    """Another variation on top of what was done since the first was used."""
+    extend = EditRequest(task="outpaint", left=10, top="50%")
+    session = Session().opened(noise("RGB", (40, 30), 1), "a.png")
+    session = edited(session, noise("RGB", (50, 45), 2), extend)
+    session = session.edited(noise("RGB", (50, 45), 3), original.CAPTION)
+    session = edited(session, noise("RGB", (50, 45), 4), extend)
+    moment, corner = original.original_of(session)
+    assert (moment.image.size, corner) == ((40, 30), (10, 15))
+
+
 def test_the_original_stays_the_same_after_it_was_painted_back() -> None:
     session = Session().opened(noise("RGB", (40, 30), 1), "a.png")
     session = edited(session, noise("RGB", (40, 30), 2), EditRequest(task="inpaint"))

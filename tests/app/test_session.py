@@ -82,6 +82,20 @@ def test_what_was_done_since_a_variation_was_used_stays_when_another_is() -> Non
     assert [m.image.getpixel((0, 0)) for m in session.moments] == [RED, (255,) * 3, BLUE]
 
 
+def test_a_variation_drawn_again_takes_the_place_of_the_one_that_was_used() -> None:
+    session = Session().opened(picture("red"), "a.jpg").ran(result("green")).used()
+    base = session.moments[0]
+    session = session.ran(result("blue"), base=base).used()
+    assert [m.image.getpixel((0, 0)) for m in session.moments] == [RED, BLUE]
+
+
+def test_a_new_step_leaves_nothing_of_what_was_undone_on_the_one_before() -> None:
+    painted = Image.new("L", (8, 6), 255)
+    session = Session().opened(picture("red"), "a.jpg").masked(painted).remasked(None).undone()
+    session = session.ran(result("green")).used().undone()
+    assert colour(session.redone()) == GREEN
+
+
 def test_choosing_a_variation_that_is_not_there_is_told() -> None:
     session = Session().opened(picture("red"), "a.jpg").ran(result("green"))
     with pytest.raises(RequestError, match="no variation 3"):

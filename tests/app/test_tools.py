@@ -119,8 +119,9 @@ def test_quick_strokes_of_the_original_all_count(models: Models, session: Sessio
     for x in (0.1, 0.5, 0.9):
         mask = original.stroke([(x, 0.5)], 6, SIZE)
         assert np.array_equal(back[mask], source[mask])
-    undone = session.undone()  # another canvas: what was drawn for the one before is too old
-    assert not list(Tools(models).paint_back(sent[0], "", undone))
+    for other in (session.undone(), session.jumped(1).jumped(3)):  # another canvas came between
+        for late in (sent[0], gesture(session, points=[[0.5, 0.5]], radius=6)):
+            assert not list(Tools(models).paint_back(late, "", other))
 
 
 def test_painting_back_keeps_the_mask_and_the_regions(

@@ -78,6 +78,7 @@ def begin(handlers: Handlers, photo: str | None = None, recalled: Any = None) ->
 
 def run(handlers: Handlers, session: Session, painted: str, task: str = "inpaint",
         label: str | None = None, **fields: Any) -> Session:  # fmt: skip
+    handlers.store.put(session)
     ticket = last(handlers.runs.prepare("", session))["ticket"]
     screens = handlers.runs.run(ticket, painted, session, task, label, None, **fields)
     return remembered(handlers, screens)[-1]["session"]
@@ -190,7 +191,8 @@ def test_what_happens_during_a_run_is_not_undone_by_its_end(
     session = remembered(handlers, handlers.use("inpaint", "", session))[-1]["session"]
     ticket = last(handlers.runs.prepare("", session))["ticket"]
     under_way = handlers.runs.run(ticket, layer(RIGHT), session, "inpaint", None, None)
-    started = remembered(handlers, (next(under_way) for _ in range(1)))[0]["session"]
+    next(under_way)
+    started = handlers.store.latest(session)
     remembered(handlers, handlers.undo("", started))
     after = remembered(handlers, under_way)[-1]["session"]
     assert after.at == 0 and len(after.moments) == 2
@@ -360,7 +362,7 @@ def test_a_saved_project_opens_in_the_same_window_and_in_another(
     handlers: Handlers, photo: str, tmp_path: Path
 ) -> None:
     session = run(handlers, begin(handlers, photo), layer(LEFT), seed="7")
-    session = last(handlers.use("inpaint", "", session))["session"]
+    session = remembered(handlers, handlers.use("inpaint", "", session))[-1]["session"]
     screens = handlers.save_project(
         layer(RIGHT), session, "outpaint", "bird", None, **{"extend-left": "9"}
     )

@@ -330,8 +330,11 @@ def test_a_class_chosen_before_the_server_has_answered_stays(window: Window, pho
     page.route("**/queue/join*", lambda route: answers.append(route))  # events are held back
     page.locator("#task label", has_text="Edit class").click()
     page.wait_for_function("document.querySelector('#task input[value=edit_class]').checked")
-    while not answers:
+    for _ in range(PATIENCE // 20):
+        if answers:
+            break
         page.wait_for_timeout(20)
+    assert answers
     window.choose_label("hills")
     while answers:
         answers.pop(0).continue_()

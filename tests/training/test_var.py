@@ -88,7 +88,7 @@ def test_compiled_blocks_are_trained_the_same(monkeypatch: pytest.MonkeyPatch) -
     ids, labels = torch.randint(48, (2, 21)), torch.tensor([0, 3])
     inputs, window = torch.randn(2, 20, 8), torch.tensor([5, 6, 9, 10])
     found = []
-    for options in (OPTIONS, replace(OPTIONS)):
+    for options in (OPTIONS, replace(OPTIONS, compile=True)):
         objective = Objective(tiny_var(), options, bf16=False).train()
         for scales, some in ((2, None), (3, window), (3, None)):
             end = [1, 5, 21][scales - 1]
