@@ -53,6 +53,7 @@ def by_window(model: Path, photo: Path, painted: list[str], labels: list[str],
     session = _begin(handlers, photo)
     for sent, label in zip(painted[:-1], labels[:-1], strict=False):
         session = last(handlers.add_region(sent, label, session))["session"]
+    handlers.store.put(session)  # as the page's wiring does
     task = "edit_class" if labels else "inpaint"
     ticket = last(handlers.runs.prepare("", session))["ticket"]
     label = labels[-1] if labels else None
@@ -63,7 +64,9 @@ def by_window(model: Path, photo: Path, painted: list[str], labels: list[str],
 
 def _begin(handlers: Handlers, photo: Path) -> Any:
     session = next(iter(handlers.opened()))["session"]
-    return last(handlers.open_picture(str(photo), "", "inpaint", session))["session"]
+    session = last(handlers.open_picture(str(photo), "", "inpaint", session))["session"]
+    handlers.store.put(session)
+    return session
 
 
 def _files(handlers: Handlers, session: Any) -> list[bytes]:
