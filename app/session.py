@@ -282,8 +282,10 @@ class Session:
             raise MaskError(f"{MAX_REGIONS} regions are the most; press Run, then go on")
         taken = {region.colour for region in current.regions}
         colour = next(index for index in range(MAX_REGIONS) if index not in taken)
-        region = Marked(self.vault.hold(mask), label, colour)
         before = self.masked(mask)
+        painted = before.picture.held_mask
+        assert painted is not None
+        region = Marked(painted, label, colour)
         return before._marked(Marks(None, (*current.regions, region)))
 
     def unmarked(self, index: int) -> Session:

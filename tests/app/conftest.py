@@ -1,4 +1,4 @@
-"""A server for the tests that speak HTTP."""
+"""A server for the tests that speak HTTP; callbacks with tiny networks, and a photo for them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from app.handlers import Handlers
+from app.models import Models
 from tests.app.server import save_tiny_model, serving
+from tests.pictures import noisy_rgb
+from tests.tiny import tiny_editor
 
 
 @pytest.fixture(scope="package")
@@ -19,3 +23,16 @@ def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(tiny_model_folder: Path) -> Iterator[str]:
     with serving(tiny_model_folder, tiny_model_folder.parent / "log.txt") as url:
         yield url
+
+
+@pytest.fixture
+def handlers() -> Handlers:
+    models = Models("tiny")
+    models._editors["tiny"] = tiny_editor()
+    return Handlers(models)
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> str:
+    noisy_rgb(60, 40).save(tmp_path / "photo.png")
+    return str(tmp_path / "photo.png")

@@ -17,24 +17,8 @@ from PIL import Image
 
 from app.handlers import Handlers
 from app.layout import FORM, SHOWN, Page
-from app.models import Models
 from tests.app.layers import layer
 from tests.app.test_work import LEFT, begin, last, run
-from tests.pictures import noisy_rgb
-from tests.tiny import tiny_editor
-
-
-@pytest.fixture
-def handlers() -> Handlers:
-    models = Models("tiny")
-    models._editors["tiny"] = tiny_editor()
-    return Handlers(models)
-
-
-@pytest.fixture
-def photo(tmp_path: Path) -> str:
-    noisy_rgb(60, 40).save(tmp_path / "photo.png")
-    return str(tmp_path / "photo.png")
 
 
 def wired(handlers: Handlers) -> Page:

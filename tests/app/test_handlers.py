@@ -24,13 +24,6 @@ from tests.tiny import tiny_editor
 
 
 @pytest.fixture
-def handlers() -> Handlers:
-    models = Models("tiny")
-    models._editors["tiny"] = tiny_editor()
-    return Handlers(models)
-
-
-@pytest.fixture
 def photo(tmp_path: Path) -> str:
     path = tmp_path / "photo.jpg"
     noisy_rgb(60, 40).save(path)

@@ -17,7 +17,6 @@ from app import runs as runs_module
 from app import screens
 from app.handlers import Handlers
 from app.layout import FIELDS
-from app.models import Models
 from app.runs import Job, Runs
 from app.screens import Screen, caption, note, rank, tinted
 from app.session import Marked, Run, Session, Variation
@@ -28,20 +27,6 @@ from tests.app.layers import layer
 from tests.app.waiting import becomes_free
 from tests.pictures import lab_free_profile, noisy_rgb
 from tests.tiny import tiny_editor
-
-
-@pytest.fixture
-def handlers() -> Handlers:
-    models = Models("tiny")
-    models._editors["tiny"] = tiny_editor()
-    return Handlers(models)
-
-
-@pytest.fixture
-def photo(tmp_path: Path) -> str:
-    noisy_rgb(60, 40).save(tmp_path / "photo.png")
-    return str(tmp_path / "photo.png")
-
 
 LEFT, RIGHT = (5, 10, 25, 30), (35, 10, 55, 30)
 
