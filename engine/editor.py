@@ -21,6 +21,7 @@ from engine.frame import TOUCHED, Frame
 from engine.generation import ScaleStep
 from engine.labels import Labels
 from engine.masks import coverage
+from engine.model.packed_conv import weight_count
 from engine.model.var import VAR
 from engine.model.vqvae import VQVAE
 from engine.painting import Painting
@@ -130,8 +131,7 @@ class Editor:
     @property
     def _decodes_slowly(self) -> bool:
         """Whether decoding at every scale would cost more than the edit itself."""
-        weights = sum(parameter.numel() for parameter in self.vqvae.decoder.parameters())
-        return self.device.type == "cpu" and weights > SLOW_DECODER
+        return self.device.type == "cpu" and weight_count(self.vqvae.decoder) > SLOW_DECODER
 
     @property
     def device(self) -> torch.device:

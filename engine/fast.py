@@ -16,13 +16,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from engine.generation import Shortcut
+from engine.masks import unknown_maps
 from engine.model.partial import Box, Encoded, Norms, decode_noting, decode_part, encode_noting
 from engine.model.partial import encode_part as encode_tower_part
 from engine.model.var import VAR, Condition, KVCache
 from engine.model.vqvae import VQVAE
 
 MARGIN = 1 / 24  # around what is regenerated this part of the side, in whole positions, is computed
-WHOLE = 1 / 16  # scales of at most this share of all tokens are computed whole: they cost little
+WHOLE = 1 / 64  # scales of at most this share of all tokens are computed whole: they cost little
 WORTHWHILE = 0.8  # with more than this share of the tokens to compute, the exact mode serves
 RIM = 12  # pixels around the mask that are decoded too, since blending looks at them
 
@@ -77,17 +78,20 @@ def keys_and_values(
 def computed_positions(maps: list[Tensor], scales: tuple[int, ...]) -> tuple[Tensor, ...] | None:
     """The positions of each scale that an edit computes; None if that is not worthwhile.
 
-    ``maps`` are the regenerate maps (s * s,). All of the small scales, and of the others what is
-    regenerated with a margin. (A position that the mask's edge touches is regenerated, so there is
-    some margin even where a position is wider than it.)
+    ``maps`` are the regenerate maps (s * s,). All of the smallest scales, and of the others what
+    is regenerated, or lies over something that is at the finest scale, with a margin. (A position
+    that the mask's edge touches is among them, so there is some margin even where a position is
+    wider than it.)
     """
     total = sum(side * side for side in scales)
     chosen: list[Tensor] = []
-    for regenerate, side in zip(maps, scales, strict=True):
+    touched = unknown_maps(maps[-1], scales)
+    for regenerate, over, side in zip(maps, touched, scales, strict=True):
         cells = int(side * MARGIN)
         near = F.max_pool2d(
-            regenerate.view(1, 1, side, side).float(), 2 * cells + 1, stride=1, padding=cells
-        ).flatten()
+            (regenerate | over).view(1, 1, side, side).float(),
+            2 * cells + 1, stride=1, padding=cells,
+        ).flatten()  # fmt: skip
         everything = side * side <= WHOLE * total
         chosen.append((torch.ones_like(near) if everything else near).nonzero()[:, 0])
     count = sum(positions.numel() for positions in chosen)

@@ -6,14 +6,16 @@ from pathlib import Path
 
 import torch
 
-from engine.allocator import keep_freed_memory
+from engine.allocator import keep_freed_memory, keep_weights_apart
 from engine.checkpoint import load_pair
 from engine.device import choose_device, choose_precision
 from engine.editor import Editor
 from engine.labels import Labels
+from engine.model import VAR, VQVAE
 from engine.model.autoencoder import channels_last
 from engine.model.compiled import compile_blocks
 from engine.model.packed import pack
+from engine.model.packed_conv import pack_convolutions
 from engine.registry import WEIGHTS, free_memory, resolve
 from engine.shelf import Shelf
 
@@ -40,14 +42,12 @@ def load_editor(
     dtype = choose_precision(precision, where)
     free = free_memory(str(where))
     files = resolve(model, weights, memory=free, bytes_per_weight=dtype.itemsize)
+    if where.type == "cpu":
+        keep_weights_apart()
     loaded = load_pair(files.vqvae, files.var, device=where, dtype=dtype)
-    channels_last(loaded.vqvae)
-    pack(loaded.var)
     if where.type == "cuda" and free_memory(str(where)) < TIGHT:
         loaded.var.move_modulation(torch.device("cpu"))
-    loaded.var.shelve_modulation(Shelf(), SELDOM)
-    if where.type == "cpu":
-        keep_freed_memory()
+    lay_out(loaded.vqvae, loaded.var)
     if compiled:
         compile_blocks(loaded.var)
     return Editor(
@@ -59,3 +59,16 @@ def load_editor(
         source=files.source,
         defaults=loaded.defaults,
     )
+
+
+def lay_out(vqvae: VQVAE, var: VAR) -> None:
+    """Hold the weights of networks that are only to be run as their device likes them best.
+
+    The official state dicts are lost. On a CPU, `keep_weights_apart` before they are loaded.
+    """
+    var.shelve_modulation(Shelf(), SELDOM)  # first: it makes room
+    pack_convolutions(vqvae)
+    channels_last(vqvae)
+    pack(var)
+    if var.pos_start.device.type == "cpu":
+        keep_freed_memory()

@@ -39,12 +39,42 @@ def test_pages_are_not_made_anew_for_each_map():
     assert faults("keep") < faults("leave") / 10
 
 
+LET_GO_OF = """
+import sys
+import torch
+from engine.allocator import keep_weights_apart
+def held():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+torch.ones(8_000_000)  # a map that is let go of raises the threshold of glibc as it comes
+if sys.argv[1] == "apart":
+    assert keep_weights_apart()
+# Weights are laid out anew, and every other one of the old ones is still there.
+before = held()
+old = [torch.ones(250_000) for _ in range(200)]
+kept = old[::2]
+del old
+print(held() - before - sum(each.nbytes for each in kept))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
+def test_weights_that_are_let_go_of_leave_no_holes():
+    def holes(how: str) -> int:
+        command = [sys.executable, "-c", LET_GO_OF, how]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return int(done.stdout)
+
+    assert holes("apart") < holes("leave") / 4
+
+
 def test_elsewhere_nothing_is_asked_for(monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
     assert not allocator.keep_freed_memory()
+    assert not allocator.keep_weights_apart()
 
 
 def test_a_c_library_without_these_functions_is_left_alone(monkeypatch):
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(allocator.ctypes, "CDLL", lambda name: object())
     assert not allocator.keep_freed_memory()
+    assert not allocator.keep_weights_apart()

@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 
 from engine import fast, generation
-from engine.allocator import keep_freed_memory
+from engine.allocator import keep_weights_apart
 from engine.architecture import skeleton_var, skeleton_vqvae
 from engine.benchmark.meter import Clock, weight_bytes
 from engine.benchmark.plain import plain_edit
@@ -28,18 +28,15 @@ from engine.checkpoint import FLOAT32, FLOAT32_ENDS, load_pair
 from engine.device import choose_precision
 from engine.editor import Editor
 from engine.labels import Labels
-from engine.loading import SELDOM
+from engine.loading import lay_out
 from engine.masks import finest_keep
 from engine.model import VAR, VQVAE
 from engine.model.attention import choose_attention
-from engine.model.autoencoder import channels_last
-from engine.model.packed import pack
 from engine.painting import Painting
 from engine.pixels import to_tensor
 from engine.registry import resolve
 from engine.request import EditOptions, EditRequest
 from engine.rules import rule_for
-from engine.shelf import Shelf
 from engine.spec import VARSpec, VQVAESpec
 
 PROFILED = 8  # operators that a profile lists
@@ -76,6 +73,8 @@ def networks(case: Case) -> tuple[VQVAE, VAR]:
     dtype = torch.float32
     if case.implementation == OURS:
         dtype = choose_precision(case.precision, device)
+        if device.type == "cpu":
+            keep_weights_apart()
     attention = choose_attention(device)
     if case.model == "bundled":
         files = resolve("bundled")
@@ -89,11 +88,7 @@ def networks(case: Case) -> tuple[VQVAE, VAR]:
         vqvae = _random(skeleton_vqvae(VQVAESpec.official(spec.scales)), device, dtype)
         var = _random(skeleton_var(spec, attention), device, dtype)
     if case.implementation == OURS:
-        channels_last(vqvae)
-        pack(var)
-        var.shelve_modulation(Shelf(), SELDOM)
-        if device.type == "cpu":
-            keep_freed_memory()
+        lay_out(vqvae, var)
     return vqvae, var
 
 

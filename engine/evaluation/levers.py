@@ -79,6 +79,7 @@ def rows_for(
     if mode == "labelled":
         rows["context whole"] = {"context": "whole"}
     rows[f"best of {CANDIDATES}"] = {"candidates": CANDIDATES}
+    rows[row_name("speed", "fast")] = {"speed": "fast"}
     rows[DEFAULT] = {}
     return rows
 

@@ -1,9 +1,10 @@
-"""Matrix weights laid out once as oneDNN wants them, for bfloat16 on CPUs.
+"""Matrix weights laid out once as oneDNN wants them, on CPUs.
 
 `F.linear` rearranges a weight at every call, which costs a small scale as much as the product
-itself. The results are the same to the bit; with the activation fused in, an MLP rounds once less.
-oneDNN's operators are not part of torch's public interface, so they are tried first, and where they
-are not there, or differ, nothing is packed.
+itself. In bfloat16 the results are the same to the bit; with the activation fused in, an MLP rounds
+once less. In float32, where `F.linear` takes another library, they are the same but for rounding,
+and the activation is faster by itself. oneDNN's operators are not part of torch's public interface,
+so they are tried first, and where they are not there, or differ, nothing is packed.
 """
 
 from __future__ import annotations
@@ -41,10 +42,12 @@ class PackedLinear(nn.Module):
 
 
 @cache
-def can_pack() -> bool:
-    """Whether this torch has the operators, and they do what `F.linear` does."""
+def can_pack(dtype: torch.dtype) -> bool:
+    """Whether this torch and processor have the operators, and they do what `F.linear` does."""
+    if dtype not in (torch.float32, torch.bfloat16):
+        return False
     generator = torch.Generator().manual_seed(0)
-    x, weight = (torch.randn(3, 64, generator=generator).bfloat16() for _ in range(2))
+    x, weight = (torch.randn(3, 64, generator=generator).to(dtype) for _ in range(2))
     bias = weight[:, 0].clone()
     try:
         packed = PackedLinear(weight, bias)(x)
@@ -53,7 +56,8 @@ def can_pack() -> bool:
         return False
     plain = F.linear(x, weight, bias)
     expected = F.gelu(plain.float(), approximate="tanh")
-    return torch.equal(packed, plain) and bool((active.float() - expected).abs().max() < 0.05)
+    same = torch.equal if dtype == torch.bfloat16 else torch.allclose
+    return same(packed, plain) and bool((active.float() - expected).abs().max() < 0.05)
 
 
 def pack(var: VAR) -> bool:
@@ -62,7 +66,7 @@ def pack(var: VAR) -> bool:
     The network has no official state dict any more: pack what is only to be run.
     """
     weight = var.head.weight
-    if weight.device.type != "cpu" or weight.dtype != torch.bfloat16 or not can_pack():
+    if weight.device.type != "cpu" or not can_pack(weight.dtype):
         return False
     with torch.inference_mode(False), torch.no_grad():
         for block in var.blocks:
@@ -78,9 +82,11 @@ def _packed(linear: nn.Linear, activation: str = "none") -> PackedLinear:
 
 
 def _pack_mlp(mlp: MLP) -> None:
-    mlp.fc1 = _packed(mlp.fc1, "gelu")  # type: ignore[assignment]
+    fused = mlp.fc1.weight.dtype == torch.bfloat16
+    mlp.fc1 = _packed(mlp.fc1, "gelu" if fused else "none")  # type: ignore[assignment]
     mlp.fc2 = _packed(mlp.fc2)  # type: ignore[assignment]
-    mlp.activation = nn.Identity()
+    if fused:
+        mlp.activation = nn.Identity()
 
 
 def _pack_attention(attn: SelfAttention) -> None:
