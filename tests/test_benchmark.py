@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 
@@ -114,6 +119,17 @@ def test_memory_on_a_gpu_is_that_of_the_gpu(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", {gpu: 9}.get)
     assert (measuring._held(gpu), measuring._peak(gpu)) == (5, 9)
     assert measuring._peak(cpu) > 0.9 * measuring._held(cpu) > 1_000_000  # the kernel counts apart
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc here")
+def test_the_peak_is_of_the_process_itself_and_not_of_the_one_that_started_it() -> None:
+    ballast = np.ones(75_000_000)  # 600 MB
+    code = "import torch, engine.benchmark.measure as m; print(m._peak(torch.device('cpu')))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=measuring.FOLDER, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert int(done.stdout) < ballast.nbytes
 
 
 @pytest.mark.gpu
