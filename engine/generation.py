@@ -71,11 +71,11 @@ class Seen:
     first: int
     inputs: Tensor | None
     rows: Tensor
-    logits: Tensor  # (N, n, V), 2 N where guided, before guidance
+    logits: Tensor  # (N, n, V), 2 N with both branches, before guidance
 
-    def same(self, first: int, inputs: Tensor | None, rows: Tensor) -> bool:
-        """Whether a call is this one again, to the bit."""
-        if first != self.first or not torch.equal(rows, self.rows):
+    def same(self, first: int, inputs: Tensor | None, rows: Tensor, needed: int) -> bool:
+        """Whether a call is this one again, to the bit, and ``needed`` rows of logits are here."""
+        if first != self.first or needed > len(self.logits) or not torch.equal(rows, self.rows):
             return False
         if inputs is None or self.inputs is None:
             return inputs is None and self.inputs is None
@@ -122,14 +122,21 @@ def is_guided(label: Label, sampling: Sampling) -> bool:
     return sampling.guidance > 0 and labels[0] is not None
 
 
+def unguided_from(sampling: Sampling, scales: int) -> int:
+    """The first scale from which on guidance is 0 to the end."""
+    guided = [k for k in range(scales) if sampling.guidance_at(k, scales) > 0]
+    return guided[-1] + 1 if guided else 0
+
+
 class TransformerPredictor:
     """VAR behind a K/V cache. Fully kept scales wait, and run together with the next drawn one.
 
     ``label`` is of all pictures, or a tuple with one for each of them. None is "no label": the
     two branches of guidance would be equal, so one is run.
-    Guided runs hold 2 N rows, conditional first. With a ``recall`` of an earlier run of the same
-    label, calls that come again, from the first on, are not computed again. With a ``shortcut``
-    only its positions are computed (approximate). ``condition`` is what `VAR.condition` gave for
+    Guided runs hold 2 N rows, conditional first; once nothing is guided any more (schedule
+    "falling") the conditional ones only. With a ``recall`` of an earlier run of the same label,
+    calls that come again, from the first on, are not computed again. With a ``shortcut`` only its
+    positions are computed (approximate). ``condition`` is what `VAR.condition` gave for
     the `branches`, if that is known.
     """
 
@@ -147,6 +154,7 @@ class TransformerPredictor:
         self.sampling = sampling
         ids = branches(var, label, sampling)
         self.guided = is_guided(label, sampling)
+        self.unguided = unguided_from(sampling, len(var.spec.scales)) if self.guided else 0
         self.labels = len(ids) // (2 if self.guided else 1)
         self.condition = condition or var.condition(torch.tensor(ids, device=var.pos_start.device))
         self.recall = recall
@@ -155,6 +163,7 @@ class TransformerPredictor:
         self.shared: KVCache | None = None  # the cache of ``seen``
         self.cache: KVCache | None = None
         self.rows = 0
+        self.alike = True  # the variations are the same as yet
         self.waiting: list[Tensor] = []
         self.first = 0
         self.branches: tuple[Tensor, ...] | None = None  # the last logits before guidance
@@ -164,22 +173,26 @@ class TransformerPredictor:
 
     def logits(self, k: int, inputs: Tensor, rows: Tensor) -> Tensor:
         count = inputs.shape[0]
+        alone = self.guided and k >= self.unguided
         runs = [*self.waiting, inputs]
         if self.first == 0:
             runs = runs[1:]  # the first scale reads the label, no feature map
         stacked = torch.cat([r.expand(count, -1, -1) for r in runs], dim=1) if runs else None
         again = self.recall.seen.get(k) if self.recall is not None else None
-        if again is not None and again.same(self.first, stacked, rows):
-            logits = again.logits
+        needed = count if alone or not self.guided else 2 * count
+        if again is not None and again.same(self.first, stacked, rows, needed):
+            logits = again.logits[:needed]
             self.seen[k] = again
             self.rows = count
         else:
-            self._grow(count)
+            self._grow(count, alone)
             logits = self._compute(k, stacked, rows, count)
-            if self.cache is self.shared:
+            last = k + 1 == len(self.var.spec.scales)
+            if self.alike and (last or not alone):  # half a cache is no cache to go on from
                 self.seen[k] = Seen(self.first, stacked, rows, logits)
         self.waiting, self.first = [], k + 1
-        if not self.guided:
+        if alone or not self.guided:
+            self.branches = None
             return logits
         self.branches = conditional, unconditional = logits.chunk(2)
         strength = self.sampling.guidance_at(k, len(self.var.spec.scales))
@@ -188,7 +201,8 @@ class TransformerPredictor:
     def evidence(self, ids: Tensor) -> Tensor:
         """What tokens (B, n) drawn from the last logits say for the label, (B,), in nats.
 
-        log p(ids | label) - log p(ids | no label) before guidance and filters; 0 without guidance.
+        log p(ids | label) - log p(ids | no label) before guidance and filters; 0 without guidance,
+        and where only the conditional branch was run.
         """
         total = torch.zeros(len(ids), device=ids.device)
         for sign, logits in zip((1, -1), self.branches or (), strict=False):
@@ -205,9 +219,11 @@ class TransformerPredictor:
 
     def _compute(self, k: int, stacked: Tensor | None, rows: Tensor, count: int) -> Tensor:
         """Logits (N, n, V), or (2 N, n, V), of scale k; the scales that waited run with it."""
-        if stacked is not None and self.guided:
-            stacked = torch.cat([stacked, stacked])
         condition = self.condition.expand(count // self.labels)
+        if self.guided and k < self.unguided:
+            stacked = None if stacked is None else torch.cat([stacked, stacked])
+        else:
+            condition = condition.first(count)
         bounds = self.var.spec.bounds
         computed = None
         if self.shortcut is None:
@@ -222,12 +238,16 @@ class TransformerPredictor:
         )  # fmt: skip
         return self.var.logits(hidden, condition)
 
-    def _grow(self, count: int) -> None:
-        """A cache for ``count`` rows; those that are there are repeated."""
+    def _grow(self, count: int, alone: bool) -> None:
+        """A cache for ``count`` rows; those that are there are repeated, if they are ``alone``
+        without those of the branch that is not run any more."""
         if self.cache is None:
             self._begin(self.rows or count)
         assert self.cache is not None
+        if alone and self.cache.rows > self.rows:
+            self.cache = self.cache.first(self.rows)
         self.cache = self.cache.repeat(count // self.rows)
+        self.alike = self.alike and count == self.rows
         self.rows = count
 
     def _begin(self, count: int) -> None:
@@ -240,7 +260,7 @@ class TransformerPredictor:
         elif self.shortcut is not None:
             had = self.shortcut.cache
             branches = 2 if self.guided else 1
-            self.cache = had.copy(had.length, count * branches // had.store.shape[2])
+            self.cache = had.copy(had.length, count * branches // had.rows)
         else:
             rows = count * (2 if self.guided else 1)
             weight = self.var.head.weight

@@ -93,6 +93,8 @@ def plain(
         so_far = torch.cat(inputs, 1) if inputs else torch.zeros(1, 0, 8)
         logits = var(so_far.expand(2, -1, -1), labels, scales=k + 1)[:, -side * side :]
         strength = sampling.guidance * k / (len(SCALES) - 1)
+        if sampling.schedule == "falling":
+            strength = sampling.guidance - strength
         logits = guide(logits[:1], logits[1:], strength)
         every = torch.arange(side * side)
         ids, _ = draw(logits, noise((seed,), k, every), sampling)
@@ -135,12 +137,13 @@ def run(
 
 @pytest.mark.parametrize("label", [None, 2])
 @pytest.mark.parametrize("edit", [False, True], ids=["generate", "edit"])
+@pytest.mark.parametrize("schedule", ["linear", "falling"])
 def test_cached_and_pruned_generation_equals_the_plain_one(
-    var: VAR, vqvae: VQVAE, label: int | None, edit: bool
+    var: VAR, vqvae: VQVAE, label: int | None, edit: bool, schedule: str
 ) -> None:
     features = vqvae.features(pictures(1)) if edit else None
     maps = some_maps() if edit else ALL
-    sampling = Sampling(guidance=3.0, top_k=20, top_p=0.9)
+    sampling = Sampling(guidance=3.0, top_k=20, top_p=0.9, schedule=schedule)
     expected, feature_map = plain(
         var, vqvae, label=label, maps=maps, seed=11, sampling=sampling, features=features
     )
@@ -151,11 +154,28 @@ def test_cached_and_pruned_generation_equals_the_plain_one(
     torch.testing.assert_close(steps[-1].feature_map, feature_map, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("seeds", [(3,), (3, 4, 5)])
+def test_once_nothing_guides_any_more_one_branch_is_run(
+    vqvae: VQVAE, seeds: tuple[int, ...]
+) -> None:
+    var, rows = tiny_var(), list[int]()
+    var.blocks[0].register_forward_hook(lambda module, args, out: rows.append(len(out)))
+    settings = {"label": 2, "maps": ALL, "seeds": seeds, "features": None}
+    run(var, vqvae, sampling=Sampling(guidance=2.0, schedule="falling"), **settings)
+    assert rows == [2, 2 * len(seeds), len(seeds)]
+    rows.clear()
+    run(var, vqvae, sampling=Sampling(guidance=2.0), **settings)
+    assert rows == [2, 2 * len(seeds), 2 * len(seeds)]
+
+
 @pytest.mark.parametrize("label", [None, 2])
-def test_batched_variations_equal_single_ones(var: VAR, vqvae: VQVAE, label: int | None) -> None:
+@pytest.mark.parametrize("schedule", ["linear", "falling"])
+def test_batched_variations_equal_single_ones(
+    var: VAR, vqvae: VQVAE, label: int | None, schedule: str
+) -> None:
     features = vqvae.features(pictures(1))
     settings = {"label": label, "maps": some_maps(), "features": features}
-    sampling = Sampling(guidance=2.0)
+    sampling = Sampling(guidance=2.0, schedule=schedule)
     together = run(var, vqvae, seeds=(3, 4, 5), sampling=sampling, **settings)
     for row, seed in enumerate((3, 4, 5)):
         alone = run(var, vqvae, seeds=(seed,), sampling=sampling, **settings)

@@ -104,6 +104,20 @@ def test_rolling_again_computes_only_what_is_finer() -> None:
     assert run.of(lambda: edit(editor, 20, (7,), n=3)) == 1
 
 
+def test_a_run_whose_last_scale_has_one_branch_is_known_again() -> None:
+    editor, run, _ = watched()
+    options = EditOptions(seed=7, structure=0, guidance=2, guidance_schedule="falling")
+
+    def again(**more: Any) -> int:
+        changed = options.model_copy(update=more)
+        return int(run.of(lambda: editor.edit_class(noisy_rgb(40, 40), MASK, 1, changed)))
+
+    assert again() == len(SCALES)
+    assert again() == 0
+    assert again(guidance_schedule="linear") == 1, "which needs the other branch of the last scale"
+    assert again() == 0, "and has what one branch needs"
+
+
 @pytest.mark.parametrize("label", [None, "bird"])
 @pytest.mark.parametrize("n", [1, 3])
 def test_what_is_remembered_changes_no_picture(label: str | None, n: int) -> None:
@@ -119,6 +133,8 @@ def test_what_is_remembered_changes_no_picture(label: str | None, n: int) -> Non
     walk: list[tuple[int, tuple[int, ...], dict[str, Any]]] = [
         (7, (), {}), (9, (7,), {}), (9, (7, 7), {}), (11, (9, 9), {}), (7, (), {"top_k": 3}),
         (7, (7, 7, 7), {}), (7, (), {"soft_scales": 1}), (7, (), {}),
+        (7, (), {"guidance_schedule": "falling"}), (7, (), {"guidance_schedule": "falling"}),
+        (9, (7,), {"guidance_schedule": "falling"}), (9, (7,), {}),
     ]  # fmt: skip
     for seed, coarse, more in walk:
         assert same(run(warm, seed, coarse, **more), run(tiny_editor(), seed, coarse, **more))

@@ -40,6 +40,13 @@ class Condition:
         start, scale, shift = (t.to(device) for t in rest)
         return Condition(start, blocks, scale, shift)
 
+    def first(self, count: int) -> Condition:
+        """The first ``count`` rows."""
+        blocks = tuple(Modulation(*(t[:count] for t in block)) for block in self.blocks)
+        rest = (self.start, self.head_scale, self.head_shift)
+        start, scale, shift = (t[:count] for t in rest)
+        return Condition(start, blocks, scale, shift)
+
     def expand(self, count: int) -> Condition:
         """Each row repeated ``count`` times, side by side."""
         if count == 1:
@@ -86,6 +93,15 @@ class KVCache:
     def block(self, index: int) -> tuple[Tensor, Tensor]:
         keys, values = self.store[index]
         return keys, values
+
+    @property
+    def rows(self) -> int:
+        """B, the batch."""
+        return self.store.shape[2]
+
+    def first(self, rows: int) -> KVCache:
+        """The first so many of the batch's rows, in the same memory."""
+        return self._of(self.store[:, :, :rows], self.length)
 
     def repeat(self, times: int) -> KVCache:
         """A cache whose batch rows are each repeated ``times`` times, in place order."""
