@@ -17,6 +17,7 @@ from engine.model.attention import Attention, attend_by_scale
 from engine.spec import HEAD_SIZE, VARSpec
 
 NORM_EPS = 1e-6
+SHORTEST = 1e-12  # length below which a vector is not made longer, as in `F.normalize`
 MAX_LOG_SCALE = math.log(100)  # the clamp on the learned attention scale (after Swin v2)
 INITIAL_LOG_SCALE = math.log(4)
 
@@ -33,9 +34,31 @@ class Modulation(NamedTuple):
 
 
 def modulated_norm(x: Tensor, scale: Tensor, shift: Tensor, dtype: torch.dtype) -> Tensor:
-    """LayerNorm without affine, then (1 + scale) and shift; (B, n, C) in ``dtype``."""
-    normed = F.layer_norm(x.float(), x.shape[-1:], eps=NORM_EPS)
-    return torch.addcmul(shift, normed, 1 + scale).to(dtype)
+    """LayerNorm without affine, then (1 + scale) and shift; (B, n, C) in ``dtype``.
+
+    Scale and shift are (B, 1, C). On a CPU they are the norm's own weights, row by row of the
+    batch, which goes over the memory once less.
+    """
+    x, factor, width = x.float(), 1 + scale, x.shape[-1:]
+    if x.device.type != "cpu" or torch.is_grad_enabled():
+        return torch.addcmul(shift, F.layer_norm(x, width, eps=NORM_EPS), factor).to(dtype)
+    rows = [
+        F.layer_norm(row, width, own[0], moved[0], NORM_EPS)
+        for row, own, moved in zip(x, factor, shift, strict=True)
+    ]
+    if len(rows) == 1:
+        return rows[0][None].to(dtype)
+    out = x.new_empty(x.shape, dtype=dtype)
+    for place, row in zip(out, rows, strict=True):
+        place.copy_(row)
+    return out
+
+
+def unit(x: Tensor, scale: Tensor | None = None) -> Tensor:
+    """Vectors along the last dimension at length 1, or ``scale``, in float32."""
+    length: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
+    length = length.clamp_min(SHORTEST)
+    return x * (length.reciprocal() if scale is None else scale / length)
 
 
 def stored(store: Tensor, new: Tensor, place: slice | Tensor) -> Tensor:
@@ -87,7 +110,7 @@ class SelfAttention(nn.Module):
         q = q.unflatten(-1, (self.heads, HEAD_SIZE))
         if self.l2_norm:
             log_scale = self.scale_mul_1H11.float().clamp_max(MAX_LOG_SCALE)
-            q = F.normalize(q.float(), dim=-1) * log_scale.exp().view(1, 1, -1, 1)
+            q = unit(q, log_scale.exp().view(1, 1, -1, 1))
         return q.to(x.dtype)
 
     def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -100,7 +123,7 @@ class SelfAttention(nn.Module):
             kv = F.linear(x, self.mat_qkv.weight[width:], bias)
         k, v = kv.unflatten(-1, (2, self.heads, HEAD_SIZE)).unbind(-3)
         if self.l2_norm:
-            k = F.normalize(k.float(), dim=-1).to(x.dtype)
+            k = unit(k).to(x.dtype)
         return k, v
 
     def forward(
@@ -172,6 +195,7 @@ class Block(nn.Module):
         normed = modulated_norm(x, m.scale1, m.shift1, dtype)
         if rows is not None:
             x = x[:, rows]
-        x = x + self.attn(normed, store, place, segments, rows) * m.gamma1
+        attended = self.attn(normed, store, place, segments, rows)
+        x = torch.addcmul(x, attended, m.gamma1)
         normed = modulated_norm(x, m.scale2, m.shift2, dtype)
-        return x + cast(Tensor, self.ffn(normed)) * m.gamma2
+        return torch.addcmul(x, self.ffn(normed), m.gamma2)
