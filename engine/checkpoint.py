@@ -47,6 +47,7 @@ FORMAT = "varpaint"
 VERSION = 1
 VQVAE_FILE = "vqvae.safetensors"
 VAR_FILE = "var.safetensors"
+DRAWS_FILE = "draws.json"  # beside it: of which members a class draws, if not of all
 NESTED = {"VAR": "var_wo_ddp", "VQVAE": "vae_local"}  # the authors' trainer's names
 
 # Kept in float32 whatever the precision asked for: the quantizer and what feeds it, because a
@@ -69,6 +70,7 @@ class Loaded:
     about: str
     defaults: Mapping[str, Any] = field(default_factory=dict)  # sampling that suits the model
     members: Mapping[str, Sequence[str]] = field(default_factory=dict)  # class -> what it is
+    draws: Mapping[str, Sequence[str]] = field(default_factory=dict)  # class -> what it draws
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,8 @@ def load_pair(
             var = _build_var(own, spec, device, dtype, attention)
             defaults = _parsed(own, "defaults", _is_sampling) or {}
             members = _members(own, labels)
-    return Loaded(vqvae, var, labels, own.metadata.get("about", ""), defaults, members)
+    draws = _draws(Path(var_path).with_name(DRAWS_FILE), members)
+    return Loaded(vqvae, var, labels, own.metadata.get("about", ""), defaults, members, draws)
 
 
 def require_codebook(path: StrPath, vqvae: VQVAE) -> None:
@@ -417,6 +420,25 @@ def _members(source: WeightsFile, labels: tuple[str, ...]) -> dict[str, list[str
         )
 
     return dict(_parsed(source, "members", is_members) or {})
+
+
+def _draws(path: Path, members: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Which of their members classes draw, from the file beside a model's; empty without one."""
+    if not members or not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not all(
+        isinstance(some, list) and some and set(members.get(name, ())).issuperset(map(str, some))
+        for name, some in found.items()
+    ):
+        raise CheckpointError(
+            f"{path}: expected JSON of classes and those of their members that they draw, such as "
+            '{"bird": ["owl"]}; correct it or take it away'
+        )
+    return found
 
 
 # Writing

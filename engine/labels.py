@@ -30,17 +30,22 @@ class Labels:
     """The class names of a model, by id.
 
     A class may stand for several others, its ``members``: "bird" for "owl" and "duck". Each edit
-    draws one of them.
+    draws one of them; of a class that is in ``draws`` one of those there, which the model draws
+    best.
     """
 
     def __init__(
-        self, names: Sequence[str], members: Mapping[str, Sequence[str]] | None = None
+        self,
+        names: Sequence[str],
+        members: Mapping[str, Sequence[str]] | None = None,
+        draws: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self.names = tuple(names)
         self.members = {name: tuple(some) for name, some in (members or {}).items()}
         ids = {name: index for index, name in enumerate(self.names)}
-        self._members = {
-            ids[name]: [ids[each] for each in some] for name, some in self.members.items()
+        self._drawn = {
+            ids[name]: [ids[each] for each in (draws or {}).get(name, some)]
+            for name, some in self.members.items()
         }
         self._ids: dict[str, list[int]] = {}
         for index, name in enumerate(self.names):
@@ -54,10 +59,11 @@ class Labels:
         names: Sequence[str],
         num_classes: int,
         members: Mapping[str, Sequence[str]] | None = None,
+        draws: Mapping[str, Sequence[str]] | None = None,
     ) -> Labels:
         """The names in a model's file; ImageNet's if it has none but 1000 classes; else numbers."""
         if names:
-            return cls(names, members)
+            return cls(names, members, draws)
         imagenet = imagenet_names()
         if num_classes == len(imagenet):
             return cls(imagenet)
@@ -79,7 +85,7 @@ class Labels:
 
         Seeds that follow one another draw different members until each had its turn.
         """
-        members = self._members.get(index)
+        members = self._drawn.get(index)
         if members is None:
             return index
         turn, place = divmod(seed, len(members))

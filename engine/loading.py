@@ -53,7 +53,9 @@ def load_editor(
     return Editor(
         loaded.vqvae,
         loaded.var,
-        labels=Labels.of_model(loaded.labels, loaded.var.spec.num_classes, loaded.members),
+        labels=Labels.of_model(
+            loaded.labels, loaded.var.spec.num_classes, loaded.members, loaded.draws
+        ),
         name=Path(files.name).name,
         about=loaded.about or files.about,
         source=files.source,

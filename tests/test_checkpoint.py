@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from engine.architecture import ATTENTION_BIAS, HITS, LEVELS, skeleton_var, skeleton_vqvae
 from engine.architecture import state_shapes as shapes_of
 from engine.checkpoint import (
+    DRAWS_FILE,
     EXACT,
     VAR_FILE,
     VQVAE_FILE,
@@ -321,6 +322,21 @@ def test_what_a_class_stands_for_comes_back(own, tmp_path):
         assert "codebook" not in file.metadata()
     assert load_pair(own_vqvae, tmp_path / VAR_FILE).members == members
     assert load_pair(own_vqvae, own / VAR_FILE).members == {}
+
+
+def test_which_members_a_class_draws_is_said_beside_the_model(own, tmp_path):
+    name, *others = LABELS
+    save_model(tmp_path, None, VAR(OWN_VAR), labels=LABELS, members={name: others}, about="")
+    own_vqvae, var, beside = own / VQVAE_FILE, tmp_path / VAR_FILE, tmp_path / DRAWS_FILE
+    assert load_pair(own_vqvae, var).draws == {}
+    beside.write_text(json.dumps({name: others[:1]}, ensure_ascii=False), encoding="utf-8")
+    assert load_pair(own_vqvae, var).draws == {name: others[:1]}
+    foreign = [{name: ["griffin"]}, {name: []}, {others[0]: others[:1]}, [name], {name: "a"}]
+    for text in ["{", *map(json.dumps, foreign)]:
+        beside.write_text(text, encoding="utf-8")
+        with pytest.raises(CheckpointError, match=r"draws\.json: expected JSON") as caught:
+            load_pair(own_vqvae, var)
+        assert "\n" not in str(caught.value)
 
 
 def test_matrices_are_stored_in_half_precision_and_the_quantizer_exactly(own):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from engine.errors import RequestError
 from engine.labels import Labels, imagenet_names
+from engine.loading import load_editor
 
 CRANES = Labels(["crane", "hen", "Crane", "school bus", "207"])
 
@@ -37,6 +38,16 @@ def test_a_class_draws_one_of_its_members_each_in_its_turn():
     assert len({tuple(drawn[turn : turn + 3]) for turn in range(0, 12, 3)}) > 1
     assert [labels.drawn(index, 7) for index in (1, 3)] == [1, 3]
     assert drawn == [labels.drawn(0, seed) for seed in range(12)]
+
+
+def test_a_class_draws_some_of_its_members_only_where_that_is_said():
+    names = ["bird", "owl", "duck", "boat", "ferry", "swan"]
+    members = {"bird": ["owl", "duck", "swan"], "boat": ["ferry"]}
+    labels = Labels(names, members, {"bird": ["swan", "owl"]})
+    assert {labels.drawn(0, seed) for seed in range(6)} == {1, 5}
+    assert {labels.drawn(3, seed) for seed in range(3)} == {4}
+    assert labels.drawn(2, 0) == 2, "by its name each thing can be had"
+    assert labels.members == {"bird": ("owl", "duck", "swan"), "boat": ("ferry",)}
 
 
 def test_names_that_repeat_are_shown_with_their_ids():
@@ -100,3 +111,14 @@ def test_no_two_choices_are_the_same_whatever_the_names(names):
     assert len(set(choices)) == len(choices)
     for index, choice in enumerate(choices):
         assert labels.find(choice) == index
+
+
+def test_the_bundled_kinds_draw_several_of_their_things():
+    editor = load_editor("bundled")
+    labels = editor.label_names
+    fewer = 0
+    for kind, things in labels.members.items():
+        drawn = {labels.names[labels.drawn(labels.find(kind), seed)] for seed in range(20)}
+        assert drawn <= set(things) and len(drawn) >= min(4, len(things))
+        fewer += drawn < set(things)
+    assert fewer
