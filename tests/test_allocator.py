@@ -10,6 +10,14 @@ import pytest
 
 from engine import allocator
 
+
+def told(code: str, how: str) -> int:
+    """The number that a process of its own prints."""
+    command = [sys.executable, "-c", code, how]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return int(done.stdout)
+
+
 COUNT_FAULTS = """
 import ctypes, resource, sys
 import torch
@@ -31,12 +39,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
 def test_pages_are_not_made_anew_for_each_map():
-    def faults(how: str) -> int:
-        command = [sys.executable, "-c", COUNT_FAULTS, how]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        return int(done.stdout)
-
-    assert faults("keep") < faults("leave") / 10
+    assert told(COUNT_FAULTS, "keep") < told(COUNT_FAULTS, "leave") / 10
 
 
 LET_GO_OF = """
@@ -59,12 +62,7 @@ print(held() - before - sum(each.nbytes for each in kept))
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
 def test_weights_that_are_let_go_of_leave_no_holes():
-    def holes(how: str) -> int:
-        command = [sys.executable, "-c", LET_GO_OF, how]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        return int(done.stdout)
-
-    assert holes("apart") < holes("leave") / 4
+    assert told(LET_GO_OF, "apart") < told(LET_GO_OF, "leave") / 4
 
 
 def test_elsewhere_nothing_is_asked_for(monkeypatch):

@@ -7,6 +7,7 @@ by scale, so no mask is ever built. State-dict names are the official ones.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Protocol, cast
@@ -35,28 +36,22 @@ class Condition:
 
     def to(self, device: torch.device) -> Condition:
         """The same on a device."""
-        blocks = tuple(Modulation(*(t.to(device) for t in block)) for block in self.blocks)
-        rest = (self.start, self.head_scale, self.head_shift)
-        start, scale, shift = (t.to(device) for t in rest)
-        return Condition(start, blocks, scale, shift)
+        return self._changed(lambda t: t.to(device))
 
     def first(self, count: int) -> Condition:
         """The first ``count`` rows."""
-        blocks = tuple(Modulation(*(t[:count] for t in block)) for block in self.blocks)
-        rest = (self.start, self.head_scale, self.head_shift)
-        start, scale, shift = (t[:count] for t in rest)
-        return Condition(start, blocks, scale, shift)
+        return self._changed(lambda t: t[:count])
 
     def expand(self, count: int) -> Condition:
         """Each row repeated ``count`` times, side by side."""
-        if count == 1:
-            return self
+        return self if count == 1 else self._changed(lambda t: t.repeat_interleave(count, dim=0))
 
-        def grow(t: Tensor) -> Tensor:
-            return t.repeat_interleave(count, dim=0)
-
-        blocks = tuple(Modulation(*map(grow, m)) for m in self.blocks)
-        return Condition(grow(self.start), blocks, grow(self.head_scale), grow(self.head_shift))
+    def _changed(self, change: Callable[[Tensor], Tensor]) -> Condition:
+        """With every tensor changed."""
+        blocks = tuple(Modulation(*map(change, block)) for block in self.blocks)
+        rest = (self.start, self.head_scale, self.head_shift)
+        start, scale, shift = map(change, rest)
+        return Condition(start, blocks, scale, shift)
 
 
 class Shelf(Protocol):
