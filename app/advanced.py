@@ -85,6 +85,8 @@ def draw_experts(add: Add) -> None:
             )  # fmt: skip
     _choice(add, "backdrop", "Backdrop", YES_NO,
             "Around what a class draws, the part as removing it would leave it.")  # fmt: skip
+    _choice(add, "studio", "Studio", YES_NO,
+            "A thing is drawn before plain grey and cut out of that.")  # fmt: skip
 
 
 def _text(add: Add, name: str, label: str, info: str, **more: Any) -> None:

@@ -25,6 +25,7 @@ CHOICES = {  # fields that choose, and what they show for "the default of this t
     "anchor": "auto",
     "foresight": "auto",
     "backdrop": "auto",
+    "studio": "auto",
 }
 TEXTS = ("seed", "guidance", "top-k", "top-p", "temperature", "feather", "soft-scales",
          "candidates", "coarse-seeds", "coverage", "grow", "half-known", "grain")  # fmt: skip
@@ -32,7 +33,7 @@ OPTIONS = (
     "seed", "variations", "guidance", "guidance-schedule", "top-k", "top-p", "temperature",
     "context", "feather", "blend", "match-colour", "structure", "soft-scales", "candidates",
     "coarse-seeds", "speed", "rule", "fill", "closed-loop", "coverage", "grow", "anchor",
-    "half-known", "foresight", "backdrop", "grain",
+    "half-known", "foresight", "backdrop", "studio", "grain",
 )  # fmt: skip
 MARGINS = tuple(SIDE_FIELDS.values())
 

@@ -3,7 +3,8 @@
 A class edit draws a thing and fills the rest of its hole with whatever goes with such a thing,
 more softly than the picture is, so that the thing stands in a patch. The same hole inpainted
 without a label, with more of the picture in sight and with grain, goes on better. So the thing is
-cut out of what was drawn, and the inpainted picture shows around it.
+cut out of what was drawn, and the inpainted picture shows around it. What is drawn in a studio
+(`engine.studio`) is cut out there.
 
 Pictures are (S, S, 3) float32 in 0..255, of the model's square; masks (S, S) bool.
 """
@@ -16,16 +17,14 @@ from numpy.typing import NDArray
 
 from engine.fill import Floats
 from engine.pixels import Mask, to_bytes
+from engine.studio import CUTTING, LEAST, filled
 
 # Root mean square difference of colours up to which the backdrop shows, and from which it does not;
 # where nothing can be cut out of what was drawn.
 ALIKE, UNLIKE = 14.0, 32.0
 THING = 24.0  # the difference from which a pixel may belong to a thing
 SMOOTH = 1 / 85  # standard deviation, of the side, of the blur before colours are compared
-CUTTING = 128  # side at which things are cut out
-AROUND = 12  # pixels around the hole, at that side, whose colours say what a backdrop is
-LEAST = 16  # pixels of a thing, at that side
-SPECK = 0.02  # part of all that was cut out up to which a piece is none
+AROUND = 12  # pixels around the hole, where things are cut out, whose colours are a backdrop's
 WHOLE = 0.7  # part of it that the largest piece has, unless the thing fell to pieces
 CONFIDENT = 0.55  # part of what is unlike that is cut out, unless some of the thing was lost
 
@@ -103,13 +102,11 @@ def whole_of(cut: NDArray[np.uint8]) -> Mask | None:
 
     None if it is in pieces: then part of the thing was taken for what is around it.
     """
-    count, parts, stats, _ = cv2.connectedComponentsWithStats(cut, connectivity=8)
+    count, _, stats, _ = cv2.connectedComponentsWithStats(cut, connectivity=8)
     areas = stats[1:, cv2.CC_STAT_AREA]
     if count < 2 or areas.max() < max(WHOLE * areas.sum(), LEAST):
         return None
-    large = 1 + np.flatnonzero(areas >= SPECK * areas.sum())
-    outlines, _ = cv2.findContours(
-        np.isin(parts, large).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
-    )
-    filled = cv2.drawContours(np.zeros_like(cut), outlines, -1, 1, cv2.FILLED)
-    return cv2.dilate(filled, np.ones((3, 3), np.uint8)) > 0
+    thing = filled(cut)
+    if thing is None:
+        return None
+    return cv2.dilate(thing.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0

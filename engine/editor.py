@@ -20,7 +20,7 @@ from engine.fill import Floats
 from engine.frame import TOUCHED, Frame
 from engine.generation import ScaleStep
 from engine.labels import Labels
-from engine.masks import coverage
+from engine.masks import coverage, hides_middle
 from engine.model.packed_conv import weight_count
 from engine.model.var import VAR
 from engine.model.vqvae import VQVAE
@@ -273,26 +273,31 @@ class Editor:
     def warm(self, request: EditRequest) -> None:
         """Do ahead of an edit what its fast mode (``speed="fast"``) needs; safe in the background.
 
-        Without a mask: for an edit that sees the whole picture. What was done is done once; a
-        request that no fast mode serves, such as "generate" or "outpaint", costs nothing.
+        Without a mask: for an edit that sees the whole picture, or draws a thing in a studio. What
+        was done is done once; a request that no fast mode serves, such as "generate" or "outpaint",
+        costs nothing.
         """
         if request.image is None or request.task not in ("inpaint", "edit_class"):
             return
         source = Source(request.image)
         everything = np.ones((source.height, source.width), bool)
-        if request.mask is None and not request.regions:
+        any_mask = request.mask is None and not request.regions
+        if any_mask:
             request = request.model_copy(update={"mask": everything})
         job = self.prepare(request)
-        painting = Painting(source, [everything], (0, 0, source.width, source.height))
+        picture = Painting(source, [everything], (0, 0, source.width, source.height))
         parts = self._parts(request, source)
         work = [(self._drawing(job, part.label), part) for part in parts]
         behind = self._behind(job, source, parts)
         if behind is not None:
             work.append((behind.job, behind.part))
         for labelled, part in work:
+            painting = picture.afresh([part.mask])
             for window in part.windows:
-                (frame,) = painting.frames(window, self.side)
-                self.runner.study(labelled, frame)
+                frames = painting.frames(window, self.side)
+                if behind is not None or any_mask:
+                    frames = self.staged(labelled, frames)
+                self.runner.study(labelled, frames[0])
 
     def views(self, request: EditRequest) -> list[Window]:
         """What the model would see, one window after the other, in the result's pixels.
@@ -308,6 +313,18 @@ class Editor:
         if request.task == "outpaint":
             return self._extension(request, source)[1]
         return [window for part in self._parts(request, source) for window in part.windows]
+
+    def staged(self, job: Job, frames: list[Frame]) -> list[Frame]:
+        """The frames as the model sees them: one plain one if a thing is drawn in a studio.
+
+        For an edit that has a backdrop, and a hole that a thing fits into.
+        """
+        if not job.rule.studio or job.label is None:
+            return frames
+        thing = job.request.options.studio or self.label_names.is_thing(job.label)
+        if not thing or not hides_middle(torch.from_numpy(frames[0].mask)):
+            return frames
+        return [frames[0].staged()]
 
     def _drawing(self, job: Job, label: int | None) -> Job:
         """The job with this label. A class that stands for several things draws one by the seed:
@@ -460,6 +477,8 @@ class Editor:
         of = len(self.scales) * count
         for place, window in enumerate(part.windows, number):
             frames = painting.frames(window, self.side)
+            if painting.behind is not None:
+                frames = self.staged(job, frames)
             run = self.runner.run(job, frames, place)
             for scale in run.steps():
                 index = (first + place) * len(self.scales) + scale.index

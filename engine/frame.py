@@ -20,6 +20,7 @@ from engine.fill import Floats, fill_hole
 from engine.grain import grain as grain_of
 from engine.pixels import RGB, Box, Mask, to_bytes
 from engine.scaling import enlarged, redrawn, shrunk
+from engine.studio import cut_out, ground
 from engine.windows import Window, bounding_box
 
 LARGEST_WHOLE = 4096  # side of a window up to which it is made whole, mirror and all
@@ -90,13 +91,15 @@ class Frame:
     float32, the masked share of every pixel.
 
     ``hidden`` (side, side) bool is what the model shall not believe although this edit leaves it
-    as it is, such as the place of a region that is to be painted next.
+    as it is, such as the place of a region that is to be painted next. In a ``studio`` the model
+    sees a plain ground instead of the canvas (`engine.studio`).
     """
 
     window: Window
     pixels: Floats
     mask: Floats
     hidden: Mask | None = field(default=None)
+    studio: bool = False
 
     @classmethod
     def cut(
@@ -114,6 +117,10 @@ class Frame:
         """Model pixels that hold anything masked or hidden."""
         hole: Mask = self.mask > TOUCHED
         return hole if self.hidden is None else hole | self.hidden
+
+    def staged(self) -> Frame:
+        """The frame with a plain ground in the place of all that the canvas shows."""
+        return replace(self, pixels=ground(len(self.pixels)), hidden=None, studio=True)
 
     def grown(self, width: int) -> Frame:
         """The frame with a rim of ``width`` model pixels around its hole hidden as well.
@@ -155,7 +162,7 @@ class Frame:
         where ``mask`` is a part of it). ``grain`` is how much of the known area's texture is laid
         over it (`engine.grain`); less as the known area is smaller than the hole, of which it says
         the less then. ``behind`` is a canvas that shows where nothing is drawn before
-        it (`engine.backdrop`).
+        it (`engine.backdrop`); in a studio all that shows around the thing.
         """
         height, width = mask.shape
         left, top, right, bottom = self.window.clip(width, height)
@@ -163,13 +170,18 @@ class Frame:
         if not part.any():
             return
         known, trusted = ~self.hole, ~self.grown(grow).hole
-        if match_colour and trusted.any():
-            picture = picture + colour_shift(self.pixels - picture, trusted)
-        if blend != "none":
-            picture = picture + correction(self.pixels, picture, known, blend, trusted)
         share = None
-        if behind is not None and known.any():
-            share = shares(picture, _square(behind, self.window, len(picture)), ~known)
+        if self.studio:
+            assert behind is not None, "a studio needs something to show around the thing"
+            picture, alpha = cut_out(picture, self.hole)
+            share = 1 - alpha
+        else:
+            if match_colour and trusted.any():
+                picture = picture + colour_shift(self.pixels - picture, trusted)
+            if blend != "none":
+                picture = picture + correction(self.pixels, picture, known, blend, trusted)
+            if behind is not None and known.any():
+                share = shares(picture, _square(behind, self.window, len(picture)), ~known)
         picture = np.ascontiguousarray(picture, np.float32)
         if grain > 0:
             grain *= min(float(known.sum()) / max(int((~known).sum()), 1), 1.0)

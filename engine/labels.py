@@ -47,6 +47,7 @@ class Labels:
             ids[name]: [ids[each] for each in (draws or {}).get(name, some)]
             for name, some in self.members.items()
         }
+        self._things = {ids[each] for name, some in self.members.items() for each in (name, *some)}
         self._ids: dict[str, list[int]] = {}
         for index, name in enumerate(self.names):
             self._ids.setdefault(_folded(name), []).append(index)
@@ -94,6 +95,13 @@ class Labels:
             return hashlib.sha256(f"{index} {turn} {member}".encode()).digest()
 
         return sorted(members, key=rank)[place]
+
+    def is_thing(self, index: int) -> bool:
+        """Whether a class is one thing, such as "owl", or stands for several; scenery is neither.
+
+        Models without ``members`` do not say.
+        """
+        return self._checked(index) in self._things
 
     def find(self, label: int | str) -> int:
         """The id of a class given as id (207 or "207"), name, or "name (id)"; case is ignored."""

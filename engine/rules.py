@@ -30,6 +30,7 @@ class Rule:
     half_known: float
     foresight: bool
     backdrop: bool
+    studio: bool
     blend: str
     match_colour: bool
     grain: float
@@ -100,7 +101,8 @@ def rule_for(
     Inpainting does not believe the rim of its hole, since a mask may be too tight around what is to
     go; unless the hole surrounds the known area. A class edit has no grain, since what a label asks
     for has a surface of its own. Of a model with foresight, which has learned to fill holes, it has
-    the inpainted hole as its backdrop: that costs half an edit.
+    the inpainted hole as its backdrop: that costs half an edit. Things are then drawn in a studio
+    (`Editor.staged`).
     """
     paper = options.rule == "paper"
     unlabelled = task not in LABELLED and not paper
@@ -137,6 +139,7 @@ def rule_for(
         half_known=chosen(options.half_known, 0.0 if paper else half_known),
         foresight=chosen(options.foresight, foresight and not paper),
         backdrop=backdrop and task == "edit_class",
+        studio=chosen(options.studio, True) and backdrop and task == "edit_class",
         blend=chosen(options.blend, "none" if paper else "membrane"),
         match_colour=chosen(options.match_colour, False),
         grain=chosen(options.grain, GRAIN if unlabelled else 0.0),

@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = (
     ("errors", "spec", "memory", "allocator", "shelf"),
     ("pixels", "request"),
-    ("windows", "fill", "blending", "backdrop", "grain", "scaling", "frame", "masks", "rules",
-     "regions", "ranking"),
+    ("windows", "fill", "blending", "backdrop", "studio", "grain", "scaling", "frame", "masks",
+     "rules", "regions", "ranking"),
     ("model",),
     ("sampling",),
     ("generation",),

@@ -22,9 +22,11 @@ from engine.runner import Job
 
 @dataclass(frozen=True)
 class Edited:
-    """``raw`` is the model's picture (S, S, 3) in 0..255, ``result`` the composited one, uint8."""
+    """``raw`` is the model's picture (S, S, 3) in 0..255, ``seen`` what it was shown, ``result``
+    the composited one, uint8."""
 
     raw: Floats
+    seen: Floats
     result: RGB
 
 
@@ -66,7 +68,7 @@ class Case:
         if key not in self.made:
             self.made[key] = self._best(job, frame)
         raw = self.made[key]
-        return Edited(raw, self._composited(job, frame, raw))
+        return Edited(raw, frame.pixels, self._composited(job, frame, raw))
 
     def several(self, options: EditOptions, count: int) -> list[RGB]:
         """``count`` results of seeds that follow one another."""
@@ -86,7 +88,9 @@ class Case:
 
     def _frame(self, job: Job) -> Frame:
         (window,) = self.editor.views(job.request)
-        return Frame.cut(self.picture, self.mask, window, self.editor.side)
+        frame = Frame.cut(self.picture, self.mask, window, self.editor.side)
+        (seen,) = self.editor.staged(job, [frame]) if job.rule.backdrop else [frame]
+        return seen
 
     def _drawn(self, job: Job, frame: Frame) -> tuple[ScaleStep, list[Floats]]:
         """The model's last step and its pictures, one a seed."""

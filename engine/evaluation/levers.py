@@ -29,6 +29,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "half_known": (0, 16, 48),
     "foresight": (False, True),
     "backdrop": (False, True),
+    "studio": (False, True),
     "soft_scales": (0, 1, 2),
     "guidance_schedule": ("linear", "constant", "cosine", "falling"),
     "blend": ("none", "membrane", "poisson", "multiband"),
@@ -36,11 +37,11 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "grain": (0, 1),
     "feather": (0, 8),
 }
-LABELLED_ONLY = {"guidance_schedule", "backdrop"}
+LABELLED_ONLY = {"guidance_schedule", "backdrop", "studio"}
 # Carried over when only the masks are to be those of the paper.
 EDITING = (
-    "fill", "closed_loop", "grow", "anchor", "half_known", "foresight", "backdrop", "soft_scales",
-    "blend", "match_colour", "grain", "feather",
+    "fill", "closed_loop", "grow", "anchor", "half_known", "foresight", "backdrop", "studio",
+    "soft_scales", "blend", "match_colour", "grain", "feather",
 )  # fmt: skip
 
 Changes = dict[str, Any]

@@ -143,10 +143,10 @@ class Measure:
     def _edit(self, case: Case, true: Reference, options: EditOptions, index: int) -> Line:
         """One edit of one row."""
         edited: Edited = case.edit(options)
-        pasted = np.where(case.mask[..., None], edited.raw, case.picture)
+        pasted = np.where(case.mask[..., None], edited.raw, edited.seen)
         found: Line = {
             **self._distances(true, edited.result, case.mask),
-            "known_psnr": psnr(edited.raw, case.picture, ~case.mask),
+            "known_psnr": psnr(edited.raw, edited.seen, ~case.mask),
             "seam_raw": edge_gradient(pasted, case.mask),
             "seam": edge_gradient(edited.result, case.mask),
             "features": self._features(edited.result, case.mask),

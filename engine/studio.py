@@ -1,0 +1,154 @@
+"""A thing drawn before a plain ground, and cut out of it, as photographers and film makers do.
+
+What a model has learned of things that are pasted on scenery it draws best where nothing else is
+to be seen: before a scene it draws what goes with the scene into the thing, and what of it has the
+scene's colours is lost when it is cut out. So the model is shown a plain grey square around the
+hole, and what it has drawn there is put before the picture by its alpha (Porter & Duff 1984).
+
+Pictures are (S, S, 3) float32 in 0..255, of the model's square; masks (S, S) bool.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.fill import Floats, push_pull
+from engine.pixels import Mask, to_bytes
+
+GREY = 128  # of the ground: few things have its colour
+CUTTING = 128  # side at which things are cut out
+RIM = 1 / 20  # width, of the side, of the rim inside the hole that shows the ground as it was drawn
+LIKE = 26.0  # root mean square difference of colours up to which the rim shows it
+FAR = 64.0  # the same from the ground that was given: beyond, a thing fills the rim
+SEEN = 0.2  # part of the rim that must show it
+THING = 14.0  # the difference from the ground from which a pixel may belong to a thing
+LEAST = 16  # pixels of a thing, at that side
+SPECK = 0.02  # part of all that was cut out up to which a piece is none
+OPENING = 0.005  # part of a thing from which what shows the ground inside it is an opening ...
+BARE = 8.0  # ... if it differs from the ground by no more than that
+SOFT = 1 / 85  # width, of the side, of the edge inside which a pixel is all thing
+CLEAR, OPAQUE = 0.1, 0.9  # alphas that count as 0 and as 1
+
+
+def ground(side: int) -> Floats:
+    """The plain ground, (side, side, 3)."""
+    return np.full((side, side, 3), GREY, np.float32)
+
+
+def cut_out(picture: Floats, hole: Mask) -> tuple[Floats, Floats]:
+    """The thing that was drawn in the hole of a plain ground: its colours and its alpha.
+
+    Colours are (S, S, 3) in 0..255, without the ground's part in pixels that show some of both;
+    alpha (S, S) is 0 to 1, 0 outside the hole, and 0 everywhere if there is no thing.
+    """
+    side = picture.shape[0]
+    picture = np.ascontiguousarray(picture, np.float32)
+    small = cv2.resize(picture, (CUTTING, CUTTING), interpolation=cv2.INTER_AREA)
+    inside = _scaled(hole, CUTTING)
+    behind, bare = _as_drawn(small, inside)
+    thing = _thing(small, inside, behind, bare)
+    if thing is None:
+        return picture, np.zeros((side, side), np.float32)
+    behind = cv2.resize(behind, (side, side), interpolation=cv2.INTER_LINEAR)
+    share = cv2.resize(thing.astype(np.float32), (side, side), interpolation=cv2.INTER_LINEAR)
+    whole = (share > 0.5).astype(np.uint8)
+    core = _core(whole, max(round(side * SOFT), 1))
+    own = push_pull(picture, core.astype(np.float32))  # the thing's colours, at its edge too
+    apart = own - behind
+    alpha = ((picture - behind) * apart).sum(axis=2) / np.maximum((apart**2).sum(axis=2), 1)
+    alpha = np.clip((alpha - CLEAR) / (OPAQUE - CLEAR), 0, 1)
+    near = cv2.dilate(whole, _disc(2)) > 0
+    alpha = np.where(core, 1, np.where(near, alpha, 0)).astype(np.float32)
+    colours: Floats = picture + (1 - alpha)[..., None] * apart
+    return colours, np.where(hole, alpha, 0).astype(np.float32)
+
+
+def _as_drawn(picture: Floats, hole: Mask) -> tuple[Floats, Mask]:
+    """The ground as the model went on with it inside the hole, and where it is seen for certain.
+
+    Models give it a tint. The rim of the hole shows it; from there it is spread inward.
+    """
+    wide = 2 * round(len(picture) * RIM) + 1
+    inner = cv2.erode(hole.astype(np.uint8), np.ones((wide, wide), np.uint8), borderValue=1) > 0
+    rim = hole & ~inner
+    plain = ground(len(picture))
+    if not rim.any():
+        return plain, rim
+    middle = np.median(picture[rim], axis=0)
+    bare: Mask = rim & (_distance(picture - middle) < LIKE)
+    if bare.sum() < SEEN * rim.sum() or _distance(middle - GREY) > FAR:
+        return plain, np.zeros_like(hole)
+    return push_pull(picture, bare.astype(np.float32)), bare
+
+
+def _thing(picture: Floats, hole: Mask, behind: Floats, bare: Mask) -> Mask | None:
+    """What is no ground, without specks; None if there is nothing.
+
+    GrabCut (Rother et al. 2004), which begins with what differs from the ground. Parts inside a
+    thing that it takes for ground are the thing's, but for openings, such as a ring's.
+    """
+    distance = _distance(cv2.GaussianBlur(picture - behind, (0, 0), 0.75))
+    unlike = distance > THING
+    labels = np.where(hole, cv2.GC_PR_BGD, cv2.GC_BGD).astype(np.uint8)
+    labels[bare] = cv2.GC_BGD
+    labels[unlike & hole & ~bare] = cv2.GC_PR_FGD
+    if (labels == cv2.GC_PR_FGD).sum() < LEAST:
+        return None
+    drawn = to_bytes(np.where(hole[..., None], picture, behind))
+    cv2.setRNGSeed(0)  # its colour clusters begin at random
+    colours = np.zeros((1, 65)), np.zeros((1, 65))  # of the ground, of the thing
+    cv2.grabCut(drawn, labels, (0, 0, 1, 1), *colours, 2, cv2.GC_INIT_WITH_MASK)  # no rectangle
+    cut = labels == cv2.GC_PR_FGD
+    thing = filled(cut.astype(np.uint8))
+    return None if thing is None else thing & ~_openings(thing & ~cut, distance, thing.sum())
+
+
+def _openings(inside: Mask, distance: Floats, size: float) -> Mask:
+    """What shows the bare ground of what was taken for ground ``inside`` a thing of ``size``."""
+    count, parts, stats, _ = cv2.connectedComponentsWithStats(inside.astype(np.uint8))
+    large = [
+        part
+        for part in range(1, count)
+        if stats[part, cv2.CC_STAT_AREA] >= OPENING * size and distance[parts == part].mean() < BARE
+    ]
+    return np.isin(parts, large)
+
+
+def filled(cut: NDArray[np.uint8]) -> Mask | None:
+    """What was cut out, (S, S) of 0 and 1, without specks and holes; None if there is too little.
+    """
+    count, parts, stats, _ = cv2.connectedComponentsWithStats(cut, connectivity=8)
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    if count < 2 or areas.sum() < LEAST:
+        return None
+    large = 1 + np.flatnonzero(areas >= SPECK * areas.sum())
+    outlines, _ = cv2.findContours(
+        np.isin(parts, large).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+    )
+    whole: Mask = cv2.drawContours(np.zeros_like(cut), outlines, -1, 1, cv2.FILLED) > 0
+    return whole
+
+
+def _core(whole: NDArray[np.uint8], width: int) -> Mask:
+    """What of a thing is farther than ``width`` from its edge; all of what is too thin for that."""
+    core = cv2.erode(whole, _disc(width), borderValue=0)
+    thin: Mask = (whole > 0) & (cv2.dilate(core, _disc(2 * width)) == 0)
+    return (core > 0) | thin
+
+
+def _disc(radius: int) -> NDArray[np.uint8]:
+    size = (2 * radius + 1, 2 * radius + 1)
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, size).astype(np.uint8)
+
+
+def _distance(apart: Floats) -> Floats:
+    distance: Floats = np.sqrt((apart**2).mean(axis=-1))
+    return distance
+
+
+def _scaled(mask: Mask, side: int) -> Mask:
+    size = (side, side)
+    scaled = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    return scaled.astype(bool)

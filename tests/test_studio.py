@@ -1,0 +1,263 @@
+"""Things are drawn before a plain ground and cut out of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import engine.frame
+from engine import EditOptions, EditRequest
+from engine.editor import Editor
+from engine.evaluation.edits import Case
+from engine.frame import Frame
+from engine.rules import rule_for
+from engine.studio import GREY, cut_out, filled, ground
+from engine.windows import Window
+from tests.pictures import noisy_rgb
+from tests.test_memory import Counter, same
+from tests.tiny import SCALES, tiny_editor
+
+SIDE = 256
+HOLE = np.zeros((SIDE, SIDE), bool)
+HOLE[26:230, 26:230] = True
+MEMBERS = {"bird": ["boat"]}
+MASK = np.zeros((64, 80), bool)
+MASK[12:52, 20:60] = True
+THIN = np.zeros_like(MASK)
+THIN[12:52, 20:24] = THIN[12:16, 20:60] = True  # a stroke: its frame's middle is known
+
+
+def disc(radius: int, at: tuple[int, int] = (128, 128)) -> Any:
+    """How much of each pixel a disc covers, (SIDE, SIDE, 1)."""
+    big = np.zeros((SIDE * 4, SIDE * 4), np.float32)
+    cv2.circle(big, (at[0] * 4, at[1] * 4), radius * 4, 1, cv2.FILLED)
+    return cv2.resize(big, (SIDE, SIDE), interpolation=cv2.INTER_AREA)[..., None]
+
+
+def before_ground(cover: Any, colour: tuple[int, int, int], tint: tuple[int, int, int]) -> Any:
+    """A thing on a ground to which the model gave a tint inside the hole, and some noise."""
+    picture = ground(SIDE)
+    picture[HOLE] += tint
+    picture += np.random.default_rng(0).normal(0, 2, picture.shape).astype(np.float32)
+    return picture * (1 - cover) + np.array(colour, np.float32) * cover
+
+
+@pytest.mark.parametrize("colour", [(250, 250, 250), (20, 20, 25), (220, 40, 30), (60, 140, 230)])
+@pytest.mark.parametrize("tint", [(0, 0, 0), (20, -10, -25)])
+def test_a_thing_is_cut_out_with_its_own_colours(colour: Any, tint: Any) -> None:
+    cover = disc(70)
+    colours, alpha = cut_out(before_ground(cover, colour, tint), HOLE)
+    assert (alpha[disc(66)[..., 0] == 1] == 1).all(), "no ground inside"
+    assert (alpha[disc(76)[..., 0] == 0] == 0).all(), "no ground around"
+    assert np.abs(alpha - cover[..., 0]).mean() < 0.005
+    edge = (alpha > 0.2) & (alpha < 1)
+    assert edge.any()
+    off = np.abs(colours[edge] - colour).mean(axis=0)
+    assert off.max() < 12, "no grey shines through at the edge"
+
+
+@pytest.mark.parametrize(("differs", "opening"), [(0, True), (13, False)])
+def test_a_ring_shows_what_is_behind_and_a_grey_eye_does_not(differs: int, opening: bool) -> None:
+    inner = disc(20)
+    grey = float(GREY + differs)
+    picture = before_ground(disc(70), (220, 40, 30), (0, 0, 0)) * (1 - inner) + grey * inner
+    _, alpha = cut_out(picture, HOLE)
+    assert (alpha[(disc(60) == 1)[..., 0] & (disc(26) == 0)[..., 0]] == 1).all()
+    assert (alpha[disc(14)[..., 0] == 1] == (0 if opening else 1)).all()
+
+
+def test_a_thin_part_is_kept() -> None:
+    cover = np.maximum(disc(50, (128, 90)), 0)
+    cover[130:200, 126:130] = 1  # a leg
+    _, alpha = cut_out(before_ground(cover, (240, 120, 160), (0, 0, 0)), HOLE)
+    assert (alpha[150:190, 127:129] > 0.9).all()
+
+
+def test_a_bare_ground_holds_no_thing() -> None:
+    picture = before_ground(disc(0) * 0, (0, 0, 0), (15, 5, -15))
+    _, alpha = cut_out(picture, HOLE)
+    assert not alpha.any()
+
+
+def test_a_thing_as_large_as_its_hole_is_not_taken_for_ground() -> None:
+    cover = np.zeros((SIDE, SIDE, 1), np.float32)
+    cover[HOLE] = 1
+    colours, alpha = cut_out(before_ground(cover, (230, 200, 20), (0, 0, 0)), HOLE)
+    assert (alpha[40:216, 40:216] == 1).all()
+    assert not alpha[~HOLE].any()
+    assert np.abs(colours[40:216, 40:216] - (230, 200, 20)).max() < 1
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from([32, 64, 96, 256]))
+def test_whatever_was_drawn_alpha_stays_in_the_hole_and_in_range(seed: int, side: int) -> None:
+    rng = np.random.default_rng(seed)
+    coarse = rng.uniform(-40, 300, (4, 4, 3)).astype(np.float32)
+    picture = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)
+    hole = np.zeros((side, side), bool)
+    top, left = rng.integers(0, side // 2, 2)
+    hole[top : top + rng.integers(1, side), left : left + rng.integers(1, side)] = True
+    colours, alpha = cut_out(picture, hole)
+    assert colours.shape == (side, side, 3) and alpha.shape == (side, side)
+    assert alpha.min() >= 0 and alpha.max() <= 1 and not alpha[~hole].any()
+    assert np.isfinite(colours).all()
+
+
+def test_specks_go_and_holes_are_filled() -> None:
+    cut = np.zeros((64, 64), np.uint8)
+    cut[10:40, 10:40] = 1
+    cut[20:24, 20:24] = 0
+    cut[60, 60] = 1
+    thing = filled(cut)
+    assert thing is not None and thing[22, 22] and not thing[60, 60]
+    assert filled(np.eye(3, dtype=np.uint8)) is None
+
+
+def test_a_frame_in_a_studio_shows_its_backdrop_around_the_thing_at_full_resolution() -> None:
+    rng = np.random.default_rng(1)
+    behind = rng.integers(0, 255, (512, 512, 3), np.uint8)
+    canvas = np.full((512, 512, 3), 77, np.uint8)
+    mask = np.zeros((512, 512), bool)
+    mask[60:460, 60:460] = True
+    frame = Frame.cut(canvas, mask, Window(0, 0, 512), SIDE).staged()
+    assert frame.studio and (frame.pixels == GREY).all()
+    before = canvas.copy()
+    frame.composite(canvas, mask, before_ground(disc(60), (220, 40, 30), (8, 0, -8)), behind=behind)
+    assert np.array_equal(canvas[~mask], before[~mask])
+    assert np.array_equal(canvas[60:100, 60:460], behind[60:100, 60:460])
+    assert np.abs(canvas[230:280, 230:280].astype(int) - (220, 40, 30)).mean() < 4
+
+
+# When a thing is drawn there.
+
+
+def watched(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> list[Frame]:
+    """The frames that the model is shown, one after the other, for each run."""
+    seen: list[Frame] = []
+    run = editor.runner.run
+
+    def watch(job: Any, frames: list[Frame], number: int = 0) -> Any:
+        seen.extend(frames)
+        return run(job, frames, number)
+
+    monkeypatch.setattr(editor.runner, "run", watch)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("label", "mask", "options", "expected"),
+    [
+        ("bird", MASK, {}, True),  # stands for things
+        ("boat", MASK, {}, True),  # is one
+        ("hills", MASK, {}, False),  # is scenery
+        ("hills", MASK, {"studio": True}, True),
+        ("bird", MASK, {"studio": False}, False),
+        ("bird", MASK, {"backdrop": False}, False),
+        ("bird", MASK, {"rule": "paper"}, False),
+        ("bird", THIN, {}, False),  # a thing would not fit
+    ],
+)
+def test_things_are_drawn_in_a_studio(
+    label: str, mask: Any, options: Any, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    editor = tiny_editor(MEMBERS, foresight=True)
+    seen = watched(editor, monkeypatch)
+    editor.edit_class(noisy_rgb(80, 64), mask, label, EditOptions(seed=1, **options))
+    assert seen[-1].studio is expected
+    assert not any(frame.studio for frame in seen[:-1]), "the backdrop is the picture's"
+
+
+def test_with_nothing_known_there_is_no_backdrop_and_no_studio(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    editor = tiny_editor(MEMBERS, foresight=True)
+    seen = watched(editor, monkeypatch)
+    everything = np.ones((64, 80), bool)
+    editor.edit_class(noisy_rgb(80, 64), everything, "bird", EditOptions(seed=1))
+    assert seen and not any(frame.studio for frame in seen)
+
+
+def test_models_without_things_have_no_studio_unless_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    editor = tiny_editor(foresight=True)
+    seen = watched(editor, monkeypatch)
+    editor.edit_class(noisy_rgb(80, 64), MASK, "bird", EditOptions(seed=1))
+    assert not any(frame.studio for frame in seen)
+    assert not rule_for("edit_class", EditOptions(), SCALES).studio, "no backdrop"
+    assert not rule_for("inpaint", EditOptions(studio=True, backdrop=True), SCALES).studio
+
+
+def test_what_is_drawn_does_not_depend_on_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only on the mask, the label and the seed."""
+    drawn: list[Any] = []
+
+    def watch(picture: Any, hole: Any) -> Any:
+        drawn.append(picture.copy())
+        return cut_out(picture, hole)
+
+    monkeypatch.setattr(engine.frame, "cut_out", watch)
+    for seed in (0, 5):
+        editor = tiny_editor(MEMBERS, foresight=True)
+        editor.edit_class(noisy_rgb(80, 64, seed=seed), MASK, "bird", EditOptions(seed=1))
+    assert len(drawn) == 2 and np.array_equal(drawn[0], drawn[1])
+
+
+@pytest.mark.parametrize("speed", ["exact", "fast"])
+def test_variations_are_those_of_their_seeds_alone(speed: Any) -> None:
+    def edit(editor: Editor, seed: int, count: int) -> Any:
+        options = EditOptions(seed=seed, variations=count, speed=speed)
+        return editor.edit_class(noisy_rgb(80, 64), MASK, "bird", options)
+
+    editor = tiny_editor(MEMBERS, foresight=True)
+    several = edit(editor, 3, 3)
+    assert same(several, edit(editor, 3, 3)), "what is remembered changes nothing"
+    for index in range(3):
+        alone = edit(tiny_editor(MEMBERS, foresight=True), 3 + index, 1)
+        assert np.array_equal(alone.images[0], several.images[index])
+    untouched = np.asarray(noisy_rgb(80, 64))[~MASK]
+    assert all(np.array_equal(np.asarray(image)[~MASK], untouched) for image in several.images)
+
+
+def test_regions_are_drawn_in_a_studio_each_by_its_own_label(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    right = np.zeros_like(MASK)
+    right[20:40, 62:78] = True
+    editor = tiny_editor(MEMBERS, foresight=True)
+    seen = watched(editor, monkeypatch)
+    editor.run(EditRequest(
+        task="edit_class", image=noisy_rgb(80, 64), options=EditOptions(seed=1, variations=2),
+        regions=[{"mask": MASK, "label": "hills"}, {"mask": right, "label": "boat"}],
+    ))  # fmt: skip
+    assert [frame.studio for frame in seen] == [False, False, True], "one plain frame for both"
+
+
+def test_what_the_fast_mode_did_ahead_is_what_an_edit_in_a_studio_needs() -> None:
+    editor = tiny_editor(MEMBERS, foresight=True)
+    options = EditOptions(seed=1, speed="fast")
+    request = EditRequest(
+        task="edit_class", image=noisy_rgb(80, 64), mask=MASK, label="boat", options=options
+    )
+    editor.warm(request)
+    studied = Counter(editor.runner.var, "run")
+    editor.warm(request)
+    assert studied.calls == 0
+    again = editor.run(request)
+    assert same(again, tiny_editor(MEMBERS, foresight=True).run(request))
+
+
+def test_evaluation_shows_the_model_what_the_editor_does() -> None:
+    editor = tiny_editor(MEMBERS, foresight=True)
+    picture = np.asarray(noisy_rgb(64, 64))
+    mask = np.ascontiguousarray(MASK[:, 8:72])
+    case = Case(editor, picture, mask, "boat", "edit_class", None)
+    edited = case.edit(EditOptions(seed=2))
+    assert (edited.seen == GREY).all()
+    result = editor.edit_class(noisy_rgb(64, 64), mask, "boat", EditOptions(seed=2))
+    assert np.array_equal(edited.result, np.asarray(result.images[0]))
