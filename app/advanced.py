@@ -24,6 +24,7 @@ SCHEDULES = [
     AUTO, ("Linear", "linear"), ("Constant", "constant"), ("Cosine", "cosine"),
     ("Falling", "falling"),
 ]  # fmt: skip
+COOLING = [AUTO, ("Constant", "constant"), ("Falling", "falling")]
 FILLS = [
     AUTO, ("None", "none"), ("Telea", "telea"), ("Navier-Stokes", "navier_stokes"),
     ("Push-pull", "push_pull"), ("Mirror", "mirror"), ("Sideways", "sideways"),
@@ -57,6 +58,8 @@ def draw_experts(add: Add) -> None:
     gr.HTML("<h4>How it draws</h4>")
     _text(add, "temperature", "Temperature",
           "Below 1 it draws with care, above 1 boldly.")  # fmt: skip
+    _choice(add, "temperature-schedule", "Temperature over scales", COOLING,
+            "Falling goes from 1 at the coarsest to that at the finest.")  # fmt: skip
     _text(add, "top-k", "Top-k", "Draws among so many of the likeliest tokens; 0 means all.")
     _text(add, "top-p", "Top-p", "Draws among the likeliest of this probability; 1 means all.")
     _choice(add, "guidance-schedule", "Guidance over scales", SCHEDULES,

@@ -20,6 +20,7 @@ CHOICES = {  # fields that choose, and what they show for "the default of this t
     "blend": "auto",
     "match-colour": "auto",
     "guidance-schedule": "auto",
+    "temperature-schedule": "auto",
     "fill": "auto",
     "closed-loop": "auto",
     "anchor": "auto",
@@ -31,9 +32,9 @@ TEXTS = ("seed", "guidance", "top-k", "top-p", "temperature", "feather", "soft-s
          "candidates", "coarse-seeds", "coverage", "grow", "half-known", "grain")  # fmt: skip
 OPTIONS = (
     "seed", "variations", "guidance", "guidance-schedule", "top-k", "top-p", "temperature",
-    "context", "feather", "blend", "match-colour", "structure", "soft-scales", "candidates",
-    "coarse-seeds", "speed", "rule", "fill", "closed-loop", "coverage", "grow", "anchor",
-    "half-known", "foresight", "backdrop", "studio", "grain",
+    "temperature-schedule", "context", "feather", "blend", "match-colour", "structure",
+    "soft-scales", "candidates", "coarse-seeds", "speed", "rule", "fill", "closed-loop",
+    "coverage", "grow", "anchor", "half-known", "foresight", "backdrop", "studio", "grain",
 )  # fmt: skip
 MARGINS = tuple(SIDE_FIELDS.values())
 

@@ -259,13 +259,17 @@ class Editor:
             raise RequestError(
                 f"foresight: {self.name!r} was not trained for it; leave the option out"
             )
-        rule = rule_for(task, options, self.scales, self.defaults, foresight=foresight)
+        scenery = label is not None and self.label_names.is_scenery(label)
+        rule = rule_for(
+            task, options, self.scales, self.defaults, foresight=foresight, scenery=scenery
+        )
         sampling = Sampling(
             guidance=rule.guidance if label is not None else 0.0,
             schedule=rule.guidance_schedule,
             top_k=rule.top_k,
             top_p=rule.top_p,
             temperature=rule.temperature,
+            cooling=rule.temperature_schedule == "falling",
             soft_scales=rule.soft_scales,
         )
         return self._drawing(Job(resolved, rule, sampling, label, seeds, ()), label)

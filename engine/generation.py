@@ -366,6 +366,7 @@ def generate(
             seen = foresight.repeat_interleave(len(inputs) // pictures, dim=0)
             inputs = quantizer.foreseen(k, inputs, seen, unknown[k])
         soft = sampling.is_soft(k, len(quantizer.scales))
+        here = sampling.at(k, len(quantizer.scales))
         if rows.numel():
             logits = predictor.logits(k, inputs, rows)
             keys = seeds if k >= len(coarse_seeds) else (coarse_seeds[k],) * pictures
@@ -378,10 +379,10 @@ def generate(
             speaking = speaking.repeat_interleave(times)
             if soft:
                 codebook = quantizer.embedding.weight
-                expected = expect(logits, codebook, uniform, sampling)  # (B, n, z)
+                expected = expect(logits, codebook, uniform, here)  # (B, n, z)
                 chosen = torch.full(expected.shape[:2], -1, device=device)
             else:
-                chosen, chance = draw(logits, uniform, sampling)
+                chosen, chance = draw(logits, uniform, here)
                 drawn += rows.numel()
                 likelihood = likelihood + chance.sum(1)
                 if evidence is not None:

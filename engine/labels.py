@@ -103,6 +103,10 @@ class Labels:
         """
         return self._checked(index) in self._things
 
+    def is_scenery(self, index: int) -> bool:
+        """Whether a class is no thing, of a model that knows things."""
+        return bool(self._things) and not self.is_thing(index)
+
     def find(self, label: int | str) -> int:
         """The id of a class given as id (207 or "207"), name, or "name (id)"; case is ignored."""
         if isinstance(label, int):

@@ -108,8 +108,10 @@ class EditOptions(_Schema):
 
     ``seed`` draws a fresh one if None; variation i uses ``seed + i``, so any variation can be made
     again alone. ``guidance`` is the classifier-free guidance at the last scale, ``top_k`` 0 and
-    ``top_p`` 1 switch the filter off, ``temperature`` below 1 draws likelier tokens. ``context`` is
-    what the model sees around the mask: "auto", the "whole" picture, or so many pixels.
+    ``top_p`` 1 switch the filter off, ``temperature`` below 1 draws likelier tokens; with
+    ``temperature_schedule`` "falling" it goes from 1 at the first scale to that at the last.
+    ``context`` is what the model sees around the mask: "auto", the "whole" picture, or so many
+    pixels.
     ``feather`` is the width in source pixels over which an edit fades in, inward from the mask's
     edge.
 
@@ -145,6 +147,7 @@ class EditOptions(_Schema):
     top_k: Annotated[int, Number, Field(ge=0, le=65536)] | None = None
     top_p: Annotated[float, Number, Field(gt=0, le=1)] | None = None
     temperature: Annotated[float, Number, Field(gt=0, le=4)] | None = None
+    temperature_schedule: Literal["constant", "falling"] | None = None
     context: Annotated[
         Literal["auto", "whole"] | Annotated[int, Field(ge=0, le=65536)],
         BeforeValidator(_parse_context),

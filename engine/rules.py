@@ -41,6 +41,7 @@ class Rule:
     top_k: int
     top_p: float
     temperature: float
+    temperature_schedule: str
 
     def kept(self, mask: Tensor) -> int:
         """How many of the first scales are kept of a frame with this mask, (S, S) in [0, 1].
@@ -70,7 +71,10 @@ class Rule:
 TASK_GUIDANCE = {"inpaint": 2.0, "outpaint": 2.0, "edit_class": 4.0, "generate": 4.0}
 LABELLED = ("edit_class", "generate")
 SAMPLING = {"top_k": 600, "top_p": 0.95, "soft_scales": 0, "guidance_schedule": "linear",
-            "temperature": 1.0}  # fmt: skip
+            "temperature": 1.0, "temperature_schedule": "constant"}  # fmt: skip
+# A thing has one form, which a few likely tokens draw; scenery has many.
+SCENERY = {"top_k": 0, "top_p": 0.9, "guidance": 2.0, "guidance_schedule": "falling",
+           "temperature": 0.4, "temperature_schedule": "falling"}  # fmt: skip
 KEPT = 0.6  # part of the scales that an unlabelled edit keeps
 # How much the known part of a token's area counts, see `half_known`. More of it holds the known
 # area better, and gives a thing that a label asks for less room near the mask's edge.
@@ -86,13 +90,15 @@ def rule_for(
     defaults: Mapping[str, Any] | None = None,
     *,
     foresight: bool = False,
+    scenery: bool = False,
 ) -> Rule:
     """The rule for a request: what the options leave open is filled in.
 
     ``defaults`` is the model's own sampling, where its file recommends one; guidance, its schedule
     and temperature are for class edits and new pictures, soft scales for unlabelled edits (what a
     label asks for is to have edges). The rule "paper" takes its filters only.
-    ``foresight`` says whether the model was trained for that.
+    ``foresight`` says whether the model was trained for that, ``scenery`` whether the label is
+    known to be no thing: new pictures of it have a sampling of their own.
 
     Unlabelled edits keep the coarser scales of the filled picture, which carry colour and light
     across the hole; class edits and new pictures regenerate all of them, but where the middle of a
@@ -115,11 +121,13 @@ def rule_for(
     own = {**SAMPLING, "guidance": TASK_GUIDANCE[task], **(defaults or {})}
     if task not in LABELLED:
         own |= {"guidance": TASK_GUIDANCE[task], "temperature": SAMPLING["temperature"]}
+    if task == "generate" and scenery and not paper:
+        own |= SCENERY
     soft = min(own["soft_scales"], len(scales) - 1 - max(kept, 0))  # a scale is left to draw
     own["soft_scales"] = soft if unlabelled else 0
     half_known = HALF_KNOWN if unlabelled else HALF_KNOWN_LABELLED
     if paper:
-        own["guidance_schedule"] = "linear"
+        own |= {"guidance_schedule": "linear", "temperature_schedule": "constant"}
 
     def chosen(value: Any, default: Any) -> Any:
         return default if value is None else value
@@ -150,4 +158,5 @@ def rule_for(
         top_k=chosen(options.top_k, own["top_k"]),
         top_p=chosen(options.top_p, own["top_p"]),
         temperature=chosen(options.temperature, own["temperature"]),
+        temperature_schedule=chosen(options.temperature_schedule, own["temperature_schedule"]),
     )

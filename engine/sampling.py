@@ -8,7 +8,7 @@ and the number of variations therefore cannot change a draw.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -23,8 +23,9 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 class Sampling:
     """How a token is drawn. ``top_k`` 0 and ``top_p`` 1 switch a filter off.
 
-    ``schedule`` is how guidance goes over the scales: linear, constant, cosine or falling. The last
-    ``soft_scales`` scales take the expected code vector.
+    ``schedule`` is how guidance goes over the scales: linear, constant, cosine or falling; with
+    ``cooling`` the temperature falls over them. The last ``soft_scales`` scales take the expected
+    code vector.
     """
 
     guidance: float = 0.0
@@ -32,6 +33,7 @@ class Sampling:
     top_k: int = 0
     top_p: float = 1.0
     temperature: float = 1.0
+    cooling: bool = False
     soft_scales: int = 0
 
     def guidance_at(self, k: int, scales: int) -> float:
@@ -50,6 +52,16 @@ class Sampling:
         if self.schedule == "cosine":
             way = (1 - math.cos(math.pi * way)) / 2
         return self.guidance * way
+
+    def at(self, k: int, scales: int) -> Sampling:
+        """How scale k is drawn: with cooling at temperature 1 + (T - 1) (k / (K - 1))^2.
+
+        Coarse scales, which say what there is, are drawn freely and fine ones with care.
+        """
+        if not self.cooling:
+            return self
+        way = (k / max(scales - 1, 1)) ** 2
+        return replace(self, temperature=1 + (self.temperature - 1) * way, cooling=False)
 
     def is_soft(self, k: int, scales: int) -> bool:
         """Whether scale k takes the expected code vector instead of a drawn one."""

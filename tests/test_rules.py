@@ -141,6 +141,19 @@ def test_class_edits_have_a_backdrop_of_models_with_foresight_and_no_grain() -> 
         assert asked.backdrop == (task == "edit_class")
 
 
+def test_new_scenery_is_drawn_freely_where_it_is_coarse() -> None:
+    own = {"top_k": 8, "temperature": 0.7, "guidance": 1.5}
+    for task in TASKS:
+        rule = rule_for(task, EditOptions(), SCALES, own, scenery=True)
+        thing = rule_for(task, EditOptions(), SCALES, own)
+        assert (rule != thing) == (task == "generate")
+        assert thing.temperature_schedule == "constant"
+        paper = rule_for(task, EditOptions(rule="paper"), SCALES, own, scenery=True)
+        assert paper == rule_for(task, EditOptions(rule="paper"), SCALES, own)
+    rule = rule_for("generate", EditOptions(guidance=3, top_k=9), SCALES, own, scenery=True)
+    assert (rule.guidance, rule.top_k, rule.temperature_schedule) == (3, 9, "falling")
+
+
 def test_something_is_always_left_to_draw() -> None:
     """With every regenerated scale soft, variations would be all the same."""
     for task in TASKS:
@@ -158,7 +171,7 @@ def test_what_a_request_says_is_done(task: str, rule: str) -> None:
         "anchor": rule == "paper", "half_known": 2.5, "foresight": rule == "paper",
         "blend": "multiband", "match_colour": True, "grain": 0.5, "feather": 9, "soft_scales": 2,
         "guidance": 1.5, "guidance_schedule": "cosine", "top_k": 11, "top_p": 0.7,
-        "temperature": 0.5,
+        "temperature": 0.5, "temperature_schedule": "falling",
     }  # fmt: skip
     found = rule_for(task, EditOptions(rule=rule, **asked), SCALES, {"top_k": 20})
     assert {name: getattr(found, name) for name in asked} == asked

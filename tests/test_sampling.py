@@ -96,6 +96,16 @@ def test_guidance_follows_its_schedule() -> None:
     assert over_the_scales("cosine") == pytest.approx([0, 2 - 2**0.5, 2, 2 + 2**0.5, 4])
 
 
+def test_with_cooling_coarse_scales_are_drawn_freely_and_fine_ones_with_care() -> None:
+    sampling = Sampling(temperature=0.4, cooling=True, top_k=5)
+    here = [sampling.at(k, 5) for k in range(5)]
+    assert [s.temperature for s in here] == pytest.approx([1, 0.9625, 0.85, 0.6625, 0.4])
+    assert all(s.top_k == 5 for s in here)
+    assert here[2].at(4, 5) == here[2], "once for all"
+    assert Sampling(temperature=0.4).at(0, 5).temperature == 0.4
+    assert sampling.at(0, 1).temperature == 1
+
+
 def test_the_expected_vector_is_nearly_the_mean_of_the_distribution() -> None:
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(1, 50, 30, generator=generator)

@@ -32,6 +32,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "studio": (False, True),
     "soft_scales": (0, 1, 2),
     "guidance_schedule": ("linear", "constant", "cosine", "falling"),
+    "temperature_schedule": ("constant", "falling"),
     "blend": ("none", "membrane", "poisson", "multiband"),
     "match_colour": (False, True),
     "grain": (0, 1),

@@ -18,10 +18,10 @@ from tests.pictures import noisy_rgb
 
 FULL = EditOptions(
     seed=7, variations=3, guidance=2.5, guidance_schedule="cosine", top_k=0, top_p=0.9,
-    temperature=1.5, context=64, feather=0, blend="poisson", match_colour=False, structure=2,
-    soft_scales=0, candidates=5, coarse_seeds=(3, 3, 9), speed="fast", rule="paper",
-    fill="none", closed_loop=False, coverage=0.25, grow=0, anchor=True, half_known=2.5,
-    foresight=False, backdrop=True, grain=0.5,
+    temperature=1.5, temperature_schedule="falling", context=64, feather=0, blend="poisson",
+    match_colour=False, structure=2, soft_scales=0, candidates=5, coarse_seeds=(3, 3, 9),
+    speed="fast", rule="paper", fill="none", closed_loop=False, coverage=0.25, grow=0,
+    anchor=True, half_known=2.5, foresight=False, backdrop=True, studio=True, grain=0.5,
 )  # fmt: skip
 
 
@@ -57,7 +57,7 @@ def test_every_option_goes_both_ways_and_is_automatic_when_it_is_left_alone() ->
         assert getattr(FULL, name) != getattr(default, name), name
         assert name.replace("_", "-") in OPTIONS
     fields = fields_of(EditRequest(task="inpaint"))
-    for name in ("fill", "closed-loop", "anchor", "foresight", "backdrop", "match-colour"):
+    for name in ("fill", "closed-loop", "anchor", "foresight", "backdrop", "studio"):
         assert fields[name] == "auto"
     for name in ("coverage", "grow", "half-known", "top-k"):
         assert fields[name] == ""
