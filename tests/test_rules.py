@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ import torch
 from engine.frame import Frame
 from engine.pixels import to_tensor
 from engine.request import EditOptions, EditRequest
-from engine.rules import rule_for
+from engine.rules import SCENERY, rule_for
 from engine.windows import Window
 from tests.pictures import noisy_rgb
 from tests.tiny import tiny_editor
@@ -152,6 +154,18 @@ def test_new_scenery_is_drawn_freely_where_it_is_coarse() -> None:
         assert paper == rule_for(task, EditOptions(rule="paper"), SCALES, own)
     rule = rule_for("generate", EditOptions(guidance=3, top_k=9), SCALES, own, scenery=True)
     assert (rule.guidance, rule.top_k, rule.temperature_schedule) == (3, 9, "falling")
+
+
+def test_the_editor_knows_what_scenery_is() -> None:
+    def new(label: str, **options: Any) -> Any:
+        editor = tiny_editor({"bird": ["boat"]})
+        return np.asarray(editor.generate(label, EditOptions(seed=1, **options)).images[0])
+
+    for label in ("hills", "boat"):
+        asked = new(label, **SCENERY)
+        assert np.array_equal(new(label), asked) == (label == "hills")
+        warm = new(label, **SCENERY | {"temperature_schedule": "constant"})
+        assert not np.array_equal(warm, asked)
 
 
 def test_something_is_always_left_to_draw() -> None:

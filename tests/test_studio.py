@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import engine.fast
 import engine.frame
 from engine import EditOptions, EditRequest
 from engine.editor import Editor
@@ -19,7 +20,7 @@ from engine.rules import rule_for
 from engine.studio import GREY, cut_out, filled, ground
 from engine.windows import Window
 from tests.pictures import noisy_rgb
-from tests.test_memory import Counter, same
+from tests.test_memory import same
 from tests.tiny import SCALES, tiny_editor
 
 SIDE = 256
@@ -52,8 +53,8 @@ def before_ground(cover: Any, colour: tuple[int, int, int], tint: tuple[int, int
 def test_a_thing_is_cut_out_with_its_own_colours(colour: Any, tint: Any) -> None:
     cover = disc(70)
     colours, alpha = cut_out(before_ground(cover, colour, tint), HOLE)
-    assert (alpha[disc(66)[..., 0] == 1] == 1).all(), "no ground inside"
-    assert (alpha[disc(76)[..., 0] == 0] == 0).all(), "no ground around"
+    assert (alpha[disc(68)[..., 0] == 1] == 1).all(), "no ground inside"
+    assert (alpha[disc(71)[..., 0] == 0] == 0).all(), "no ground around"
     assert np.abs(alpha - cover[..., 0]).mean() < 0.005
     edge = (alpha > 0.2) & (alpha < 1)
     assert edge.any()
@@ -71,11 +72,12 @@ def test_a_ring_shows_what_is_behind_and_a_grey_eye_does_not(differs: int, openi
     assert (alpha[disc(14)[..., 0] == 1] == (0 if opening else 1)).all()
 
 
-def test_a_thin_part_is_kept() -> None:
-    cover = np.maximum(disc(50, (128, 90)), 0)
-    cover[130:200, 126:130] = 1  # a leg
-    _, alpha = cut_out(before_ground(cover, (240, 120, 160), (0, 0, 0)), HOLE)
+def test_a_thin_part_of_another_colour_is_kept() -> None:
+    picture = before_ground(disc(50, (128, 90)), (240, 120, 160), (0, 0, 0))
+    picture[130:200, 126:130] = (60, 40, 30)  # a leg, darker than the ground
+    colours, alpha = cut_out(picture, HOLE)
     assert (alpha[150:190, 127:129] > 0.9).all()
+    assert np.abs(colours[150:190, 127:129] - (60, 40, 30)).max() < 12
 
 
 def test_a_bare_ground_holds_no_thing() -> None:
@@ -131,6 +133,14 @@ def test_a_frame_in_a_studio_shows_its_backdrop_around_the_thing_at_full_resolut
     assert np.array_equal(canvas[~mask], before[~mask])
     assert np.array_equal(canvas[60:100, 60:460], behind[60:100, 60:460])
     assert np.abs(canvas[230:280, 230:280].astype(int) - (220, 40, 30)).mean() < 4
+
+
+def test_what_is_hidden_is_no_part_of_the_hole_there() -> None:
+    canvas = np.full((64, 64, 3), 77, np.uint8)
+    left, right = np.zeros((2, 64, 64), bool)
+    left[10:50, 10:30] = right[10:50, 40:60] = True
+    frame = Frame.cut(canvas, left, Window(0, 0, 64), 64, right)
+    assert frame.hole[20, 50] and not frame.staged().hole[20, 50]
 
 
 # When a thing is drawn there.
@@ -238,18 +248,30 @@ def test_regions_are_drawn_in_a_studio_each_by_its_own_label(
     assert [frame.studio for frame in seen] == [False, False, True], "one plain frame for both"
 
 
-def test_what_the_fast_mode_did_ahead_is_what_an_edit_in_a_studio_needs() -> None:
-    editor = tiny_editor(MEMBERS, foresight=True)
-    options = EditOptions(seed=1, speed="fast")
+@pytest.mark.parametrize(("across", "studio"), [(32, True), (14, False)])
+def test_what_the_fast_mode_did_ahead_is_what_an_edit_needs(
+    across: int, studio: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a studio the plain ground, beside a known middle the picture."""
+    mask = np.zeros((64, 64), bool)
+    mask[16:48, 16 : 16 + across] = True
     request = EditRequest(
-        task="edit_class", image=noisy_rgb(80, 64), mask=MASK, label="boat", options=options
+        task="edit_class", image=noisy_rgb(64, 64), mask=mask, label="boat",
+        options=EditOptions(seed=1, speed="fast", context="whole"),
+    )  # fmt: skip
+    editor = tiny_editor(MEMBERS, foresight=True)
+    editor.warm(request)
+    studies: list[Any] = []
+    inner = engine.fast.keys_and_values
+    monkeypatch.setattr(
+        engine.fast, "keys_and_values", lambda *a, **k: studies.append(a) or inner(*a, **k)
     )
-    editor.warm(request)
-    studied = Counter(editor.runner.var, "run")
-    editor.warm(request)
-    assert studied.calls == 0
+    seen = watched(editor, monkeypatch)
     again = editor.run(request)
-    assert same(again, tiny_editor(MEMBERS, foresight=True).run(request))
+    assert seen[-1].studio is studio and not studies
+    cold = tiny_editor(MEMBERS, foresight=True).run(request)
+    assert studies, "the fast mode serves here"
+    assert same(again, cold)
 
 
 def test_evaluation_shows_the_model_what_the_editor_does() -> None:
