@@ -73,7 +73,7 @@ LABELLED = ("edit_class", "generate")
 SAMPLING = {"top_k": 600, "top_p": 0.95, "soft_scales": 0, "guidance_schedule": "linear",
             "temperature": 1.0, "temperature_schedule": "constant"}  # fmt: skip
 # A thing has one form, which a few likely tokens draw; scenery has many.
-SCENERY = {"top_k": 0, "top_p": 0.9, "guidance": 2.0, "guidance_schedule": "falling",
+SCENERY = {"top_k": 0, "top_p": 0.9, "guidance": 1.0, "guidance_schedule": "constant",
            "temperature": 0.4, "temperature_schedule": "falling"}  # fmt: skip
 KEPT = 0.6  # part of the scales that an unlabelled edit keeps
 # How much the known part of a token's area counts, see `half_known`. More of it holds the known
