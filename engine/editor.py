@@ -20,7 +20,7 @@ from engine.fill import Floats
 from engine.frame import TOUCHED, Frame
 from engine.generation import ScaleStep
 from engine.labels import Labels
-from engine.masks import coverage, hides_middle
+from engine.masks import coverage, holds_thing
 from engine.model.packed_conv import weight_count
 from engine.model.var import VAR
 from engine.model.vqvae import VQVAE
@@ -321,12 +321,12 @@ class Editor:
     def staged(self, job: Job, frames: list[Frame]) -> list[Frame]:
         """The frames as the model sees them: one plain one if a thing is drawn in a studio.
 
-        For an edit that has a backdrop, and a hole that a thing fits into.
+        For an edit that has a backdrop, and a mask that a thing may be wanted in.
         """
         if not job.rule.studio or job.label is None:
             return frames
         thing = job.request.options.studio or self.label_names.is_thing(job.label)
-        if not thing or not hides_middle(torch.from_numpy(frames[0].mask)):
+        if not thing or not holds_thing(torch.from_numpy(frames[0].mask)):
             return frames
         return [frames[0].staged()]
 

@@ -20,7 +20,7 @@ from engine.fill import Floats, fill_hole
 from engine.grain import grain as grain_of
 from engine.pixels import RGB, Box, Mask, to_bytes
 from engine.scaling import enlarged, redrawn, shrunk
-from engine.studio import cut_out, ground
+from engine.studio import cut_out, fitted, ground, middle_hole
 from engine.windows import Window, bounding_box
 
 LARGEST_WHOLE = 4096  # side of a window up to which it is made whole, mirror and all
@@ -119,8 +119,11 @@ class Frame:
         return hole if self.hidden is None else hole | self.hidden
 
     def staged(self) -> Frame:
-        """The frame with a plain ground in the place of all that the canvas shows."""
-        return replace(self, pixels=ground(len(self.pixels)), hidden=None, studio=True)
+        """A plain ground with a hole in its middle, in the place of all that the canvas shows."""
+        side = len(self.pixels)
+        return replace(
+            self, pixels=ground(side), mask=middle_hole(side), hidden=None, studio=True
+        )
 
     def grown(self, width: int) -> Frame:
         """The frame with a rim of ``width`` model pixels around its hole hidden as well.
@@ -173,7 +176,8 @@ class Frame:
         share = None
         if self.studio:
             assert behind is not None, "a studio needs something to show around the thing"
-            picture, alpha = cut_out(picture, self.hole)
+            room = self._room(mask, len(picture))
+            picture, alpha = fitted(*cut_out(picture, self.hole), room)
             share = 1 - alpha
         else:
             if match_colour and trusted.any():
@@ -198,6 +202,19 @@ class Frame:
                 target[part] = to_bytes(target[part] * (1 - alpha) + full[part] * alpha)
             else:
                 target[part] = to_bytes(full[part])
+
+    def _room(self, mask: Mask, side: int) -> Mask:
+        """Where a mask has room for a thing, (side, side): wholly masked, and on the canvas."""
+        room: Mask = _share(mask, self.window, side) > 1 - TOUCHED
+        box = self.window.clip(mask.shape[1], mask.shape[0])
+        corner = (self.window.left, self.window.top) * 2
+        left, top, right, bottom = (
+            round((edge - begin) * side / self.window.side)
+            for edge, begin in zip(box, corner, strict=True)
+        )
+        canvas = np.zeros_like(room)
+        canvas[top:bottom, left:right] = True
+        return room & canvas
 
     def _whole(
         self,

@@ -15,6 +15,8 @@ from torch.nn import functional as F
 COARSE_COVERAGE = 0.5  # masked share of its area from which a coarse token is regenerated
 FINE_COVERAGE = 0.02  # the same at the finest scale, where a kept token would show the old pixels
 HIDING = 0.6  # masked share of the frame's middle from which a thing there is hidden whole
+CENTRED = 0.1  # distance from the frame's middle, of its side, up to which a box is around it
+COMPACT = 0.6  # masked share of the box around a mask from which the mask is in one piece
 SURROUNDING = 0.75  # masked share of the frame's border from which the hole lies all around
 
 
@@ -27,6 +29,19 @@ def hides_middle(mask: Tensor) -> bool:
     """Whether a thing in the frame's middle, where models draw one, may be wholly under (S, S)."""
     edge = mask.shape[0] // 4
     return bool(mask[edge : mask.shape[0] - edge, edge : mask.shape[1] - edge].mean() > HIDING)
+
+
+def holds_thing(mask: Tensor) -> bool:
+    """Whether a mask, (S, S), is where a thing is to be: it hides the frame's middle, or is in one
+    piece around it, such as a band. Strokes and what extends a picture are not."""
+    side = mask.shape[0]
+    rows, columns = ((mask > 0.5).any(dim=dim).nonzero().flatten().tolist() for dim in (1, 0))
+    if hides_middle(mask) or not rows:
+        return hides_middle(mask)
+    box = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    apart = max(abs(line[0] + line[-1] + 1 - side) for line in (rows, columns)) / 2
+    middle = float(mask[side // 2, side // 2])
+    return middle > 0.5 and apart <= CENTRED * side and float(box.mean()) > COMPACT
 
 
 def surrounds(hole: NDArray[np.bool_]) -> bool:

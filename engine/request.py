@@ -126,8 +126,8 @@ class EditOptions(_Schema):
     ``foresight`` lets the transformer read the known area's own features at every scale, if it was
     trained for that. ``backdrop`` shows the hole as inpainting fills it (with seed 0) around the
     thing that a class edit has drawn, which is cut out for that; it is the default of models with
-    foresight. ``studio`` draws that thing before plain grey instead of the picture, where the hole
-    has room for all of it; it needs a backdrop, and is the default of labels that the model's file
+    foresight. ``studio`` draws that thing before plain grey instead of the picture, where the mask
+    is in one piece; it needs a backdrop, and is the default of labels that the model's file
     knows as things. ``blend`` is how the result meets its surroundings, ``match_colour`` takes the
     VQVAE's shift of colour on the known rim out of the edit, ``grain`` is how much of the texture
     around the hole is laid over it (1 as much as there; less where less is known than is to be

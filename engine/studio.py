@@ -2,8 +2,9 @@
 
 What a model has learned of things that are pasted on scenery it draws best where nothing else is
 to be seen: before a scene it draws what goes with the scene into the thing, and what of it has the
-scene's colours is lost when it is cut out. So the model is shown a plain grey square around the
-hole, and what it has drawn there is put before the picture by its alpha (Porter & Duff 1984).
+scene's colours is lost when it is cut out. So the model is shown a plain grey square with a hole of
+the size that it has learned to draw things in, whatever the mask. What it has drawn is put before
+the picture by its alpha (Porter & Duff 1984), moved and made smaller until there is room for it.
 
 Pictures are (S, S, 3) float32 in 0..255, of the model's square; masks (S, S) bool.
 """
@@ -18,6 +19,7 @@ from engine.fill import Floats, push_pull
 from engine.pixels import Mask, to_bytes
 
 GREY = 128  # of the ground: few things have its colour
+HOLE = 0.8  # side of the hole in it, of the ground's
 CUTTING = 128  # side at which things are cut out
 RIM = 1 / 20  # width, of the side, of the rim inside the hole that shows the ground as it was drawn
 LIKE = 26.0  # root mean square difference of colours up to which the rim shows it
@@ -30,11 +32,22 @@ OPENING = 0.005  # part of a thing from which what shows the ground inside it is
 BARE = 8.0  # ... if it differs from the ground by no more than that
 SOFT = 1 / 85  # width, of the side, of the edge inside which a pixel is all thing
 CLEAR, OPAQUE = 0.1, 0.9  # alphas that count as 0 and as 1
+SEARCH = 64  # side at which a place for a thing is looked for
+SIZES = np.arange(1.0, 0.25, -0.05)  # of a thing, of that it was drawn in, until it fits
+SPILL = 0.01  # part of a thing that may lie outside the mask
 
 
 def ground(side: int) -> Floats:
     """The plain ground, (side, side, 3)."""
     return np.full((side, side, 3), GREY, np.float32)
+
+
+def middle_hole(side: int) -> Floats:
+    """The hole in it: the masked share of every pixel, (side, side)."""
+    mask = np.zeros((side, side), np.float32)
+    rim = round(side * (1 - HOLE) / 2)
+    mask[rim : side - rim, rim : side - rim] = 1
+    return mask
 
 
 def cut_out(picture: Floats, hole: Mask) -> tuple[Floats, Floats]:
@@ -63,6 +76,49 @@ def cut_out(picture: Floats, hole: Mask) -> tuple[Floats, Floats]:
     alpha = np.where(core, 1, np.where(near, alpha, 0)).astype(np.float32)
     colours: Floats = picture + (1 - alpha)[..., None] * apart
     return colours, np.where(hole, alpha, 0).astype(np.float32)
+
+
+def fitted(colours: Floats, alpha: Floats, room: Mask) -> tuple[Floats, Floats]:
+    """A thing where there is ``room`` for it, (S, S): as it is if it fits, else moved and smaller.
+
+    It has the largest of ``SIZES`` at which all but a little of it finds room, and stands as near
+    the room's middle as it can; if no size will do, it has the smallest and stands where most does.
+    """
+    if float(alpha[~room].sum()) <= SPILL * float(alpha.sum()) or not room.any():
+        return colours, alpha
+    rows, columns = (np.flatnonzero((alpha > 0).any(axis=axis)) for axis in (1, 0))
+    cut = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    thing, paint = np.ascontiguousarray(alpha[cut]), np.ascontiguousarray(colours[cut])
+    size, middle = _place(thing, room)
+    height, width = (max(round(length * size), 1) for length in thing.shape)
+    top, left = (
+        min(max(round(at - length / 2), 0), len(room) - length)
+        for at, length in zip(middle, (height, width), strict=True)
+    )
+    put = (slice(top, top + height), slice(left, left + width))
+    shown, placed = np.zeros_like(colours), np.zeros_like(alpha)
+    shown[put] = cv2.resize(paint, (width, height), interpolation=cv2.INTER_AREA)
+    placed[put] = cv2.resize(thing, (width, height), interpolation=cv2.INTER_AREA)
+    return shown, placed
+
+
+def _place(thing: Floats, room: Mask) -> tuple[float, tuple[float, float]]:
+    """The size at which a thing (h, w) finds room (S, S), and where its middle is then."""
+    scale = SEARCH / len(room)
+    free = cv2.resize(room.astype(np.float32), (SEARCH, SEARCH), interpolation=cv2.INTER_AREA)
+    middle = np.argwhere(room).mean(axis=0) * scale
+    for size in SIZES:
+        shape = np.array([max(round(length * scale * size), 1) for length in thing.shape])
+        small = cv2.resize(thing, shape[::-1].tolist(), interpolation=cv2.INTER_AREA)
+        inside = cv2.matchTemplate(free, small, cv2.TM_CCORR)  # how much of the thing, by place
+        enough = inside >= (1 - SPILL) * small.sum()
+        if enough.any():
+            break
+    else:
+        enough = inside >= inside.max() * (1 - SPILL)
+    centres = np.argwhere(enough) + shape / 2
+    row, column = centres[((centres - middle) ** 2).sum(axis=1).argmin()] / scale
+    return float(size), (float(row), float(column))
 
 
 def _as_drawn(picture: Floats, hole: Mask) -> tuple[Floats, Mask]:

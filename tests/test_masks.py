@@ -10,6 +10,7 @@ from engine.masks import (
     coverage,
     finest_keep,
     hides_middle,
+    holds_thing,
     paper_maps,
     regenerate_maps,
     surrounds,
@@ -97,3 +98,19 @@ def test_a_hole_surrounds_the_known_area_or_does_not() -> None:
     hole[:] = False
     hole[:, 1:-1] = True  # all of it but two sides
     assert not surrounds(hole)
+
+
+def test_a_thing_is_wanted_in_a_mask_in_one_piece_around_the_middle() -> None:
+    def mask(*boxes: tuple[int, int, int, int]) -> torch.Tensor:
+        found = torch.zeros(64, 64)
+        for top, left, bottom, right in boxes:
+            found[top:bottom, left:right] = 1
+        return found
+
+    band = mask((27, 2, 37, 62))
+    assert holds_thing(band) and holds_thing(band.T) and not hides_middle(band)
+    assert holds_thing(mask((10, 10, 54, 54)))
+    assert not holds_thing(mask()), "nothing"
+    assert not holds_thing(mask((27, 2, 37, 62), (2, 27, 62, 37))), "strokes that cross"
+    assert not holds_thing(mask((0, 30, 64, 64))), "half of the frame"
+    assert not holds_thing(1 - mask((4, 4, 60, 60))), "a known middle"

@@ -17,7 +17,7 @@ from engine.editor import Editor
 from engine.evaluation.edits import Case
 from engine.frame import Frame
 from engine.rules import rule_for
-from engine.studio import GREY, cut_out, filled, ground
+from engine.studio import GREY, cut_out, filled, fitted, ground, middle_hole
 from engine.windows import Window
 from tests.pictures import noisy_rgb
 from tests.test_memory import same
@@ -29,6 +29,10 @@ HOLE[26:230, 26:230] = True
 MEMBERS = {"bird": ["boat"]}
 MASK = np.zeros((64, 80), bool)
 MASK[12:52, 20:60] = True
+BAND = np.zeros_like(MASK)
+BAND[28:36, 4:76] = True
+AROUND = np.ones_like(MASK)
+AROUND[10:54, 10:70] = False
 THIN = np.zeros_like(MASK)
 THIN[12:52, 20:24] = THIN[12:16, 20:60] = True  # a stroke: its frame's middle is known
 
@@ -135,12 +139,66 @@ def test_a_frame_in_a_studio_shows_its_backdrop_around_the_thing_at_full_resolut
     assert np.abs(canvas[230:280, 230:280].astype(int) - (220, 40, 30)).mean() < 4
 
 
+def box(top: int, left: int, bottom: int, right: int) -> Any:
+    room = np.zeros((SIDE, SIDE), bool)
+    room[top:bottom, left:right] = True
+    return room
+
+
+@pytest.mark.parametrize(
+    "room",
+    [box(100, 0, 150, SIDE), box(0, 150, SIDE, 200), box(160, 170, 250, 250),
+     cv2.circle(np.zeros((SIDE, SIDE), np.uint8), (90, 160), 60, 1, cv2.FILLED) > 0],
+)  # fmt: skip
+def test_a_thing_is_made_small_enough_for_its_mask_and_stands_in_its_middle(room: Any) -> None:
+    cover = disc(80)
+    colours, alpha = fitted(*cut_out(before_ground(cover, (220, 40, 30), (0, 0, 0)), HOLE), room)
+    assert alpha[~room].sum() < 0.03 * alpha.sum(), "all of it, to what a pixel of the search is"
+    whole = alpha > 0.5
+    rows, columns = np.flatnonzero(whole.any(1)), np.flatnonzero(whole.any(0))
+    height, width = rows[-1] + 1 - rows[0], columns[-1] + 1 - columns[0]
+    assert abs(height - width) <= 2, "in its own shape"
+    free = np.flatnonzero(room.any(1)).size, np.flatnonzero(room.any(0)).size
+    assert height > 0.8 * min(*free, 161), "as large as may be"
+    middle = (rows.mean(), columns.mean())
+    assert np.abs(np.argwhere(room).mean(axis=0) - middle).max() < 6
+    assert np.abs(colours[whole] - (220, 40, 30)).mean() < 3
+
+
+def test_a_thing_that_fits_stays_as_it_is() -> None:
+    drawn = cut_out(before_ground(disc(80, (120, 130)), (220, 40, 30), (0, 0, 0)), HOLE)
+    for room in (HOLE, np.zeros_like(HOLE)):
+        found = fitted(*drawn, room)
+        assert all(np.array_equal(a, b) for a, b in zip(found, drawn, strict=True))
+
+
+def test_a_thing_stands_where_most_of_it_finds_room_if_nothing_is_large_enough() -> None:
+    room = box(0, 20, SIDE, 40) | box(0, 216, SIDE, 236)
+    _, alpha = fitted(*cut_out(before_ground(disc(80), (220, 40, 30), (0, 0, 0)), HOLE), room)
+    column = np.nonzero(alpha > 0.5)[1].mean()
+    assert min(abs(column - 30), abs(column - 226)) < 12
+
+
+def test_beyond_the_canvas_there_is_no_room() -> None:
+    """A mask at the picture's edge is mirrored there in what the model's square shows."""
+    canvas = np.full((256, 256, 3), 77, np.uint8)
+    mask = np.zeros((256, 256), bool)
+    mask[60:200, :70] = True
+    frame = Frame.cut(canvas, mask, Window(-93, 2, 256), SIDE).staged()
+    picture = before_ground(disc(60), (220, 40, 30), (0, 0, 0))
+    frame.composite(canvas, mask, picture, behind=np.full_like(canvas, 77))
+    red = canvas[..., 0] > 200
+    columns = np.flatnonzero(red.any(0))
+    assert 0 < columns[0] < 8 and columns[-1] < 70, "whole, and on the canvas"
+
+
 def test_what_is_hidden_is_no_part_of_the_hole_there() -> None:
     canvas = np.full((64, 64, 3), 77, np.uint8)
     left, right = np.zeros((2, 64, 64), bool)
     left[10:50, 10:30] = right[10:50, 40:60] = True
     frame = Frame.cut(canvas, left, Window(0, 0, 64), 64, right)
-    assert frame.hole[20, 50] and not frame.staged().hole[20, 50]
+    assert frame.hole[20, 50]
+    assert np.array_equal(frame.staged().hole, middle_hole(64) == 1)
 
 
 # When a thing is drawn there.
@@ -169,7 +227,9 @@ def watched(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> list[Frame]:
         ("bird", MASK, {"studio": False}, False),
         ("bird", MASK, {"backdrop": False}, False),
         ("bird", MASK, {"rule": "paper"}, False),
-        ("bird", THIN, {}, False),  # a thing would not fit
+        ("bird", THIN, {}, False),  # a stroke
+        ("bird", BAND, {}, True),
+        ("bird", AROUND, {}, False),  # extends the picture
     ],
 )
 def test_things_are_drawn_in_a_studio(
