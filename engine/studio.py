@@ -95,10 +95,11 @@ def fitted(colours: Floats, alpha: Floats, room: Mask) -> tuple[Floats, Floats]:
         min(max(round(at - length / 2), 0), len(room) - length)
         for at, length in zip(middle, (height, width), strict=True)
     )
-    put = (slice(top, top + height), slice(left, left + width))
-    shown, placed = np.zeros_like(colours), np.zeros_like(alpha)
-    shown[put] = cv2.resize(paint, (width, height), interpolation=cv2.INTER_AREA)
-    placed[put] = cv2.resize(thing, (width, height), interpolation=cv2.INTER_AREA)
+    edges = (top, len(room) - top - height, left, len(room) - left - width)
+    small = cv2.resize(paint, (width, height), interpolation=cv2.INTER_AREA)
+    shown = cv2.copyMakeBorder(small, *edges, cv2.BORDER_REPLICATE)  # nothing foreign at its edge
+    small = cv2.resize(thing, (width, height), interpolation=cv2.INTER_AREA)
+    placed = cv2.copyMakeBorder(small, *edges, cv2.BORDER_CONSTANT, value=0)
     return shown, placed
 
 

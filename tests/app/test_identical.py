@@ -107,22 +107,26 @@ def test_inpaint(client: Client, photo: Path, tmp_path: Path, tiny_model_folder:
     ) == expected  # fmt: skip
 
 
-def test_regions(client: Client, photo: Path, tmp_path: Path, tiny_model_folder: Path) -> None:
+@pytest.mark.parametrize("more", [{}, {"backdrop": True, "studio": True}], ids=["", "studio"])
+def test_regions(
+    client: Client, photo: Path, tmp_path: Path, tiny_model_folder: Path, more: dict[str, bool]
+) -> None:
     model, folder = tiny_model_folder, photo.parent
+    given = {**OPTIONS, **more}
     regions = (Region(mask=mask(LEFT), label="bird"), Region(mask=mask(RIGHT), label="boat"))
     request = EditRequest(task="edit_class", image=open_image(photo), regions=regions,
-                          options=EditOptions(**OPTIONS))  # fmt: skip
+                          options=EditOptions(**given))  # fmt: skip
     expected = by_python(model, request)
     masks = [handle_file(folder / "left.png"), handle_file(folder / "right.png")]
-    assert by_http(client, "edit_class", handle_file(photo), None, None, OPTIONS, None, masks,
+    assert by_http(client, "edit_class", handle_file(photo), None, None, given, None, masks,
                    ["bird", "boat"]) == expected  # fmt: skip
     painted = [layer(LEFT), layer(RIGHT)]
-    fields = {"seed": "11", "variations": 2, "feather": "2"}
+    fields = {"seed": "11", "variations": 2, "feather": "2", **dict.fromkeys(more, "yes")}
     assert by_window(model, photo, painted, ["bird", "boat"], **fields) == expected
     assert by_command_line(
         model, tmp_path, "edit-class", str(photo), "--region", f"{folder / 'left.png'}:bird",
         "--region", f"{folder / 'right.png'}:boat", "--seed", "11", "--variations", "2",
-        "--feather", "2",
+        "--feather", "2", *(word for name in more for word in ("--set", f"{name}=true")),
     ) == expected  # fmt: skip
 
 
