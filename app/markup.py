@@ -168,11 +168,12 @@ def shape(number: int, version: int, url: str, *, take: bool) -> str:
     )
 
 
-def sight(version: int, frames: Sequence[tuple[int, int, int]]) -> str:
-    """The squares that the model would see: (left, top, side) in the picture's pixels; the
-    page's script draws them."""
+def sight(version: int, frames: Sequence[tuple[int, int, int]], *, draws: bool = False) -> str:
+    """The squares that the model would see, or ``draws`` in: (left, top, side) in the picture's
+    pixels; the page's script draws them."""
     squares = json.dumps([list(frame) for frame in frames])
-    return f'<span id="sight" data-version="{version}" data-frames="{squares}"></span>'
+    says = ' data-draws="true"' if draws else ""
+    return f'<span id="sight" data-version="{version}" data-frames="{squares}"{says}></span>'
 
 
 def note(text: str, below: str = "", title: str = "") -> str:

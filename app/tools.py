@@ -109,7 +109,7 @@ class Tools:
         model: str | None,
         **fields: Any,
     ) -> Iterator[Screen]:
-        """The squares that the model would see if Run were pressed now.
+        """The squares that the model would see, or draw a class in, if Run were pressed now.
 
         ``painted`` is the canvas's version and, after a space, a small picture of the mask.
         """
@@ -120,7 +120,7 @@ class Tools:
             frames = self._frames(mask, session, task, model, fields)
         except (EngineError, ValueError, OSError):
             frames = []  # half-typed fields; Run tells
-        yield {"sight": markup.sight(session.version, frames)}
+        yield {"sight": markup.sight(session.version, frames, draws=task == "edit_class")}
 
     def _frames(
         self, painted: str, session: Session, task: str, model: str | None, fields: dict[str, Any]
@@ -144,9 +144,10 @@ class Tools:
             masks.append(_mask_of(painted).resize(size, Image.Resampling.NEAREST))
         context = {"context": fields.get("context")}
         frames = []
+        label = 0 if task == "edit_class" else None  # where it draws is the same for all
         for mask in masks:  # one after the other
             image = Image.new("L", size)
-            request = edit_request("inpaint", image=image, mask=mask, options=context)
+            request = edit_request(task, image=image, mask=mask, label=label, options=context)
             windows = self._models.editor(model).views(request)
             frames += [(window.left, window.top, window.side) for window in windows]
         return frames

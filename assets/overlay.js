@@ -101,6 +101,7 @@
     if (!shown() || !sight || generating() || sight.dataset.version !== $("#facts")?.dataset.version) return [];
     return JSON.parse(sight.dataset.frames || "[]");
   }
+  const draws = () => "draws" in ($("#sight")?.dataset ?? {}); // in them, and need not look
   varpaint.toggleFrames = () => {
     document.body.classList.toggle("no-frames");
     $("#show-frames")?.setAttribute("aria-pressed", String(shown()));
@@ -147,7 +148,7 @@
       if (!frame || (squares.length > 3 && index)) return;
       const label = document.createElement("span");
       label.textContent = squares.length > 3 ? `${squares.length} looks, each ${side} px`
-        : index ? `${side} px` : `the model sees ${side} × ${side} px`;
+        : index ? `${side} px` : draws() ? `drawn at ${side} px` : `the model sees ${side} × ${side} px`;
       frame.append(label);
     });
   }
@@ -179,7 +180,7 @@
       fitted = "";
     }
     grow(add, width, height);
-    const key = box ? JSON.stringify([add, box, width, squares]) : "";
+    const key = box ? JSON.stringify([add, box, width, squares, draws()]) : "";
     if (key === drawn) return;
     drawn = key;
     over.replaceChildren();

@@ -160,6 +160,23 @@ def test_the_frame_is_where_the_model_will_look(models: Models, session: Session
     assert frames_of(screen) == [[0, -16, 96]]
 
 
+def test_the_frame_of_a_class_edit_is_where_the_class_is_drawn(
+    models: Models, session: Session
+) -> None:
+    mask = Image.new("L", SIZE, 0)
+    mask.paste(255, (20, 10, 60, 50))
+    painted = f"{session.version} {small_mask(mask)}"
+    found = {}
+    for task, label in (("inpaint", None), ("edit_class", "bird")):
+        [screen] = Tools(models).sight(painted, session, task, None, context="auto")
+        request = EditRequest(task=task, image=session.picture.image, mask=mask, label=label)
+        [window] = models.editor(None).views(request)
+        found[task] = frames_of(screen)
+        assert found[task] == [[window.left, window.top, window.side]]
+        assert ("data-draws" in screen["sight"]) == (task == "edit_class")
+    assert found["inpaint"] != found["edit_class"]
+
+
 def test_the_frames_of_an_extension_are_placed_on_the_old_picture(
     models: Models, session: Session
 ) -> None:
