@@ -147,7 +147,8 @@
       const frame = part(over, "frame", x, y, x + side * unit, y + side * unit);
       if (!frame || (squares.length > 3 && index)) return;
       const label = document.createElement("span");
-      label.textContent = squares.length > 3 ? `${squares.length} looks, each ${side} px`
+      label.textContent = squares.length > 3 && draws() ? `drawn in ${squares.length} squares`
+        : squares.length > 3 ? `${squares.length} looks, each ${side} px`
         : index ? `${side} px` : draws() ? `drawn at ${side} px` : `the model sees ${side} × ${side} px`;
       frame.append(label);
     });

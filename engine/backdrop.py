@@ -107,6 +107,5 @@ def whole_of(cut: NDArray[np.uint8]) -> Mask | None:
     if count < 2 or areas.max() < max(WHOLE * areas.sum(), LEAST):
         return None
     thing = filled(cut)
-    if thing is None:
-        return None
+    assert thing is not None  # it is large enough
     return cv2.dilate(thing.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0

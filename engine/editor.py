@@ -36,6 +36,7 @@ from engine.runner import Job, Runner, for_each
 from engine.sampling import Sampling
 from engine.windows import Window, bounding_box, march, windows_for
 
+NOTHING = "nothing could be told from the ground that it was drawn on; try another seed"
 SLOW_DECODER = 30e6  # weights of a decoder that a CPU takes long for
 
 
@@ -77,7 +78,8 @@ class Tally:
         self.drawn += last.drawn
         for variation, picture in enumerate(pictures):
             frame = frames[variation * len(frames) // len(pictures)]
-            self.seams[variation].append(seam(frame.pixels, picture, frame.mask > TOUCHED))
+            if not frame.studio:  # what meets the ground there is cut away
+                self.seams[variation].append(seam(frame.pixels, picture, frame.mask > TOUCHED))
 
     def scores(self) -> list[float]:
         """One score a candidate, higher is better (`engine.ranking`)."""
@@ -263,6 +265,8 @@ class Editor:
         rule = rule_for(
             task, options, self.scales, self.defaults, foresight=foresight, scenery=scenery
         )
+        if options.studio and task == "edit_class" and not rule.backdrop:
+            raise RequestError("studio: needs a backdrop around the thing; set backdrop as well")
         sampling = Sampling(
             guidance=rule.guidance if label is not None else 0.0,
             schedule=rule.guidance_schedule,
@@ -277,9 +281,8 @@ class Editor:
     def warm(self, request: EditRequest) -> None:
         """Do ahead of an edit what its fast mode (``speed="fast"``) needs; safe in the background.
 
-        Without a mask: for an edit that sees the whole picture, or draws a thing in a studio. What
-        was done is done once; a request that no fast mode serves, such as "generate" or "outpaint",
-        costs nothing.
+        Without a mask: for an edit that sees the whole picture. What was done is done once; what
+        no fast mode serves, such as "generate", "outpaint" or a studio, costs nothing.
         """
         if request.image is None or request.task not in ("inpaint", "edit_class"):
             return
@@ -292,16 +295,15 @@ class Editor:
         picture = Painting(source, [everything], (0, 0, source.width, source.height))
         parts = self._parts(request, source)
         work = [(self._drawing(job, part.label), part) for part in parts]
-        behind = self._behind(job, source, parts)
+        behind = self._behind(job, parts, whole=any_mask)
         if behind is not None:
             work.append((behind.job, behind.part))
         for labelled, part in work:
             painting = picture.afresh([part.mask])
             for window in part.windows:
-                frames = painting.frames(window, self.side)
-                if behind is not None or any_mask:
-                    frames = self.staged(labelled, frames)
-                self.runner.study(labelled, frames[0])
+                (frame,) = painting.frames(window, self.side)
+                if behind is None or not self.staged(labelled, [frame])[0].studio:
+                    self.runner.study(labelled, frame)
 
     def views(self, request: EditRequest) -> list[Window]:
         """What the model would see, one window after the other, in the result's pixels.
@@ -396,7 +398,7 @@ class Editor:
 
     def _edit(self, job: Job, source: Source, parts: list[Part]) -> Iterator[Step]:
         """Inpaint and edit_class: a frame around the mask, or one for each far-off part of it."""
-        behind = self._behind(job, source, parts)
+        behind = self._behind(job, parts)
         windows = [window for part in parts for window in part.windows]
         windows += behind.part.windows if behind is not None else []
         boxes = np.array([window.clip(source.width, source.height) for window in windows])
@@ -405,21 +407,23 @@ class Editor:
         painting = Painting(source, [part.mask for part in parts], (left, top, right, bottom))
         return self._paint(job, painting, parts, behind)
 
-    def _behind(self, job: Job, source: Source, parts: list[Part]) -> Behind | None:
-        """The backdrop of a class edit, if its rule has one and anything of the picture is known.
+    def _behind(self, job: Job, parts: list[Part], *, whole: bool = False) -> Behind | None:
+        """The backdrop of a class edit, if its rule has one and anything of the picture is known,
+        or the ``whole`` picture stands for any part of it.
 
         One for all variations, so that none of them depends on those beside it.
         """
         if not job.rule.backdrop:
             return None
         mask = np.logical_or.reduce([part.mask for part in parts])
-        if mask.all():
+        if mask.all() and not whole:
             return None
         request = job.request.model_copy(
             update={"task": "inpaint", "label": None, "regions": (), "mask": mask,
                     "options": backdrop_options(job.request.options)}
         )  # fmt: skip
-        (part,) = self._parts(request, source)
+        assert request.image is not None
+        (part,) = self._parts(request, Source(request.image))
         return Behind(self.prepare(request), part)
 
     def _outpaint(self, job: Job, source: Source) -> Iterator[Step]:
@@ -475,7 +479,7 @@ class Editor:
         """Paint one part, and yield its steps but the very last one of all ``count`` frames.
 
         ``number`` is that of the part's first frame, in whose name noise is drawn; ``first`` frames
-        were painted before those that count. Returns notes on where memory was short.
+        were painted before those that count. Returns notes on what did not go as asked.
         """
         notes: list[str] = []
         of = len(self.scales) * count
@@ -494,6 +498,7 @@ class Editor:
                 tally.add(scale, frames, pictures)
             painting.apply(frames, pictures, job.rule)
             notes += run.notes
+            notes += [f"seed {job.seeds[index]}: {NOTHING}" for index in painting.missing]
         return notes
 
     def _chosen(self, job: Job, scores: list[float]) -> list[int]:
@@ -517,7 +522,7 @@ class Editor:
         different = 1 if alike else wanted
         some = scale.feature_map[: -(-different * len(scale.feature_map) // total)]
         pictures = None
-        if self._decodes_slowly:
+        if self._decodes_slowly and not frames[0].studio:  # there all that is known is grey
             known = coverage(torch.from_numpy(frames[0].mask), self.scales[-1]) == 0
             pictures = rough_pictures(scale.feature_map, [f.pixels for f in frames], known)
         if pictures is None:

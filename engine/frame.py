@@ -155,7 +155,7 @@ class Frame:
         edge: Mask | None = None,
         grain: float = 0.0,
         behind: RGB | None = None,
-    ) -> None:
+    ) -> bool:
         """Put the model's ``picture`` (side, side, 3; 0..255) under the mask, into ``canvas``.
 
         Pixels outside ``mask`` are not written. ``match_colour`` first takes out the colour shift
@@ -165,20 +165,22 @@ class Frame:
         where ``mask`` is a part of it). ``grain`` is how much of the known area's texture is laid
         over it (`engine.grain`); less as the known area is smaller than the hole, of which it says
         the less then. ``behind`` is a canvas that shows where nothing is drawn before
-        it (`engine.backdrop`); in a studio all that shows around the thing.
+        it (`engine.backdrop`). In a studio it is all that shows around the thing, which keeps its
+        own colours and surface: there is nothing to match, to blend or to take grain from. Returns
+        False if nothing could be cut out there.
         """
         height, width = mask.shape
         left, top, right, bottom = self.window.clip(width, height)
         part = mask[top:bottom, left:right]
         if not part.any():
-            return
+            return True
         known, trusted = ~self.hole, ~self.grown(grow).hole
-        share = None
+        share, drawn = None, True
         if self.studio:
             assert behind is not None, "a studio needs something to show around the thing"
             room = self._room(mask, len(picture))
             picture, alpha = fitted(*cut_out(picture, self.hole), room)
-            share = 1 - alpha
+            share, drawn, grain = 1 - alpha, bool(alpha.any()), 0.0
         else:
             if match_colour and trusted.any():
                 picture = picture + colour_shift(self.pixels - picture, trusted)
@@ -202,6 +204,7 @@ class Frame:
                 target[part] = to_bytes(target[part] * (1 - alpha) + full[part] * alpha)
             else:
                 target[part] = to_bytes(full[part])
+        return drawn
 
     def _room(self, mask: Mask, side: int) -> Mask:
         """Where a mask has room for a thing, (side, side): wholly masked, and on the canvas."""

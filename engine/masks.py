@@ -16,6 +16,7 @@ COARSE_COVERAGE = 0.5  # masked share of its area from which a coarse token is r
 FINE_COVERAGE = 0.02  # the same at the finest scale, where a kept token would show the old pixels
 HIDING = 0.6  # masked share of the frame's middle from which a thing there is hidden whole
 CENTRED = 0.1  # distance from the frame's middle, of its side, up to which a box is around it
+NARROW = 1 / 6  # shorter side of a box, of the frame's, from which a thing in it can be told
 COMPACT = 0.6  # masked share of the box around a mask from which the mask is in one piece
 SURROUNDING = 0.75  # masked share of the frame's border from which the hole lies all around
 
@@ -33,7 +34,7 @@ def hides_middle(mask: Tensor) -> bool:
 
 def holds_thing(mask: Tensor) -> bool:
     """Whether a mask, (S, S), is where a thing is to be: it hides the frame's middle, or is in one
-    piece around it, such as a band. Strokes and what extends a picture are not."""
+    piece around it, such as a band. Strokes and what extends a picture are not, nor specks."""
     side = mask.shape[0]
     rows, columns = ((mask > 0.5).any(dim=dim).nonzero().flatten().tolist() for dim in (1, 0))
     if hides_middle(mask) or not rows:
@@ -41,7 +42,9 @@ def holds_thing(mask: Tensor) -> bool:
     box = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     apart = max(abs(line[0] + line[-1] + 1 - side) for line in (rows, columns)) / 2
     middle = float(mask[side // 2, side // 2])
-    return middle > 0.5 and apart <= CENTRED * side and float(box.mean()) > COMPACT
+    roomy = min(box.shape) >= NARROW * side
+    around = middle > 0.5 and apart <= CENTRED * side
+    return roomy and around and float(box.mean()) > COMPACT
 
 
 def surrounds(hole: NDArray[np.bool_]) -> bool:

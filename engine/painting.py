@@ -54,6 +54,7 @@ class Painting:
         self.hidden = np.logical_or.reduce(later) & ~self.part if later else None
         self.done = np.logical_or.reduce(self.parts[:part]) if part else None
         self.before = list(self.canvases)
+        self.missing: list[int] = []  # the variations in which nothing was drawn, see `Frame`
 
     def frames(self, window: Window, side: int) -> list[Frame]:
         """What the model sees through ``window`` (in source pixels): one frame a canvas."""
@@ -62,6 +63,7 @@ class Painting:
 
     def apply(self, frames: list[Frame], pictures: list[Floats], rule: Rule) -> None:
         """Paint one finished picture a variation through their common window."""
+        self.missing = []
         self.canvases = list(self._painted(frames, pictures, rule))
         left, top, right, bottom = frames[0].window.clip(*self.left_to_paint.shape[::-1])
         self.left_to_paint[top:bottom, left:right] = False
@@ -117,7 +119,7 @@ class Painting:
         for index, picture in enumerate(pictures[:count]):
             canvas = self.canvases[index * len(self.canvases) // len(pictures)].copy()
             frame = frames[index * len(frames) // len(pictures)]
-            frame.composite(
+            drawn = frame.composite(
                 canvas,
                 self.left_to_paint,
                 picture,
@@ -129,4 +131,6 @@ class Painting:
                 edge=self.part,
                 behind=self._behind(index * len(self.before) // len(pictures)),
             )
+            if not drawn:
+                self.missing.append(index)
             yield canvas

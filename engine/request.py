@@ -127,12 +127,14 @@ class EditOptions(_Schema):
     trained for that. ``backdrop`` shows the hole as inpainting fills it (with seed 0) around the
     thing that a class edit has drawn, which is cut out for that; it is the default of models with
     foresight. ``studio`` draws that thing before plain grey instead of the picture, where the mask
-    is in one piece; it needs a backdrop, and is the default of labels that the model's file
-    knows as things. ``blend`` is how the result meets its surroundings, ``match_colour`` takes the
-    VQVAE's shift of colour on the known rim out of the edit, ``grain`` is how much of the texture
-    around the hole is laid over it (1 as much as there; less where less is known than is to be
-    made), ``soft_scales`` is how many of the last scales take the expected code vector instead of a
-    drawn one, ``guidance_schedule`` how guidance grows over the scales.
+    hides the middle of what the model would see or is in one piece around it. It needs a backdrop,
+    and is the default of labels that the model's file knows as things; ``blend``, ``grain``,
+    ``match_colour`` and ``speed`` are then about the backdrop or nothing. ``blend`` is how the
+    result meets its surroundings, ``match_colour`` takes the VQVAE's shift of colour on the
+    known rim out of the edit, ``grain`` is how much of the texture around the hole is laid over
+    it (1 as much as there; less where less is known than is to be made), ``soft_scales`` is how
+    many of the last scales take the expected code vector instead of a drawn one,
+    ``guidance_schedule`` how guidance grows over the scales.
 
     ``candidates`` draws so many and returns the best ``variations`` of them by score, best first.
     ``coarse_seeds`` has one seed for each of the first scales: all variations draw those scales

@@ -23,7 +23,8 @@ class Result:
 
     ``scores`` says which variations are better (`engine.ranking`), higher is better: comparable
     among those of one request. Variations come in the order of their seeds, or best first where
-    the request asked for ``candidates``. ``notes`` tells, in words, where memory was short.
+    the request asked for ``candidates``. ``notes`` tells, in words, what did not go as asked, such
+    as where memory was short.
     """
 
     images: tuple[Image.Image, ...]

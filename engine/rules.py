@@ -98,7 +98,7 @@ def rule_for(
     and temperature are for class edits and new pictures, soft scales for unlabelled edits (what a
     label asks for is to have edges). The rule "paper" takes its filters only.
     ``foresight`` says whether the model was trained for that, ``scenery`` whether the label is
-    known to be no thing: new pictures of it have a sampling of their own.
+    known to be no thing: new pictures of it have a sampling of their own, before the model's.
 
     Unlabelled edits keep the coarser scales of the filled picture, which carry colour and light
     across the hole; class edits and new pictures regenerate all of them, but where the middle of a
@@ -127,7 +127,7 @@ def rule_for(
     own["soft_scales"] = soft if unlabelled else 0
     half_known = HALF_KNOWN if unlabelled else HALF_KNOWN_LABELLED
     if paper:
-        own |= {"guidance_schedule": "linear", "temperature_schedule": "constant"}
+        own["guidance_schedule"] = "linear"
 
     def chosen(value: Any, default: Any) -> Any:
         return default if value is None else value

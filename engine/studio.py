@@ -23,7 +23,7 @@ HOLE = 0.8  # side of the hole in it, of the ground's
 CUTTING = 128  # side at which things are cut out
 RIM = 1 / 20  # width, of the side, of the rim inside the hole that shows the ground as it was drawn
 LIKE = 26.0  # root mean square difference of colours up to which the rim shows it
-FAR = 64.0  # the same from the ground that was given: beyond, a thing fills the rim
+FAR = 40.0  # the same from the ground that was given: beyond, a thing fills the rim
 SEEN = 0.2  # part of the rim that must show it
 THING = 14.0  # the difference from the ground from which a pixel may belong to a thing
 LEAST = 16  # pixels of a thing, at that side
@@ -33,7 +33,7 @@ BARE = 8.0  # ... if it differs from the ground by no more than that
 SOFT = 1 / 85  # width, of the side, of the edge inside which a pixel is all thing
 CLEAR, OPAQUE = 0.1, 0.9  # alphas that count as 0 and as 1
 SEARCH = 64  # side at which a place for a thing is looked for
-SIZES = np.arange(1.0, 0.25, -0.05)  # of a thing, of that it was drawn in, until it fits
+SIZES = np.arange(1.0, 0.075, -0.05)  # of a thing, of that it was drawn in, until it fits
 SPILL = 0.01  # part of a thing that may lie outside the mask
 
 
@@ -62,6 +62,9 @@ def cut_out(picture: Floats, hole: Mask) -> tuple[Floats, Floats]:
     inside = _scaled(hole, CUTTING)
     behind, bare = _as_drawn(small, inside)
     thing = _thing(small, inside, behind, bare)
+    if thing is None:  # perhaps it fills the hole, and the rim shows nothing else
+        behind, bare = ground(CUTTING), np.zeros_like(inside)
+        thing = _thing(small, inside, behind, bare)
     if thing is None:
         return picture, np.zeros((side, side), np.float32)
     behind = cv2.resize(behind, (side, side), interpolation=cv2.INTER_LINEAR)
@@ -72,7 +75,7 @@ def cut_out(picture: Floats, hole: Mask) -> tuple[Floats, Floats]:
     apart = own - behind
     alpha = ((picture - behind) * apart).sum(axis=2) / np.maximum((apart**2).sum(axis=2), 1)
     alpha = np.clip((alpha - CLEAR) / (OPAQUE - CLEAR), 0, 1)
-    near = cv2.dilate(whole, _disc(2)) > 0
+    near = cv2.dilate(whole, _disc(max(round(side / CUTTING), 1))) > 0
     alpha = np.where(core, 1, np.where(near, alpha, 0)).astype(np.float32)
     colours: Floats = picture + (1 - alpha)[..., None] * apart
     return colours, np.where(hole, alpha, 0).astype(np.float32)

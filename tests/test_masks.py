@@ -107,10 +107,11 @@ def test_a_thing_is_wanted_in_a_mask_in_one_piece_around_the_middle() -> None:
             found[top:bottom, left:right] = 1
         return found
 
-    band = mask((27, 2, 37, 62))
+    band = mask((26, 2, 38, 62))
     assert holds_thing(band) and holds_thing(band.T) and not hides_middle(band)
     assert holds_thing(mask((10, 10, 54, 54)))
     assert not holds_thing(mask()), "nothing"
     assert not holds_thing(mask((27, 2, 37, 62), (2, 27, 62, 37))), "strokes that cross"
     assert not holds_thing(mask((0, 30, 64, 64))), "half of the frame"
-    assert not holds_thing(1 - mask((4, 4, 60, 60))), "a known middle"
+    assert not holds_thing(1 - mask((16, 16, 48, 48))), "a known middle"
+    assert not holds_thing(mask((28, 28, 36, 36))), "too small to be told"

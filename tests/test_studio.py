@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import engine.editor
 import engine.fast
 import engine.frame
 from engine import EditOptions, EditRequest
 from engine.editor import Editor
+from engine.errors import RequestError
 from engine.evaluation.edits import Case
 from engine.frame import Frame
 from engine.rules import rule_for
@@ -30,7 +32,7 @@ MEMBERS = {"bird": ["boat"]}
 MASK = np.zeros((64, 80), bool)
 MASK[12:52, 20:60] = True
 BAND = np.zeros_like(MASK)
-BAND[28:36, 4:76] = True
+BAND[24:40, 4:76] = True
 AROUND = np.ones_like(MASK)
 AROUND[10:54, 10:70] = False
 THIN = np.zeros_like(MASK)
@@ -90,13 +92,16 @@ def test_a_bare_ground_holds_no_thing() -> None:
     assert not alpha.any()
 
 
-def test_a_thing_as_large_as_its_hole_is_not_taken_for_ground() -> None:
+@pytest.mark.parametrize(
+    "colour", [(230, 200, 20), (150, 120, 90), (160, 150, 140), (180, 180, 180), (100, 70, 50)]
+)
+def test_a_thing_as_large_as_its_hole_is_not_taken_for_ground(colour: Any) -> None:
     cover = np.zeros((SIDE, SIDE, 1), np.float32)
     cover[HOLE] = 1
-    colours, alpha = cut_out(before_ground(cover, (230, 200, 20), (0, 0, 0)), HOLE)
+    colours, alpha = cut_out(before_ground(cover, colour, (0, 0, 0)), HOLE)
     assert (alpha[40:216, 40:216] == 1).all()
     assert not alpha[~HOLE].any()
-    assert np.abs(colours[40:216, 40:216] - (230, 200, 20)).max() < 1
+    assert np.abs(colours[40:216, 40:216] - colour).max() < 1
 
 
 @settings(max_examples=25, deadline=None)
@@ -148,6 +153,7 @@ def box(top: int, left: int, bottom: int, right: int) -> Any:
 @pytest.mark.parametrize(
     "room",
     [box(100, 0, 150, SIDE), box(0, 150, SIDE, 200), box(160, 170, 250, 250),
+     box(100, 0, 132, SIDE),
      cv2.circle(np.zeros((SIDE, SIDE), np.uint8), (90, 160), 60, 1, cv2.FILLED) > 0],
 )  # fmt: skip
 def test_a_thing_is_made_small_enough_for_its_mask_and_stands_in_its_middle(room: Any) -> None:
@@ -309,11 +315,22 @@ def test_regions_are_drawn_in_a_studio_each_by_its_own_label(
     assert [frame.studio for frame in seen] == [False, False, True], "one plain frame for both"
 
 
-@pytest.mark.parametrize(("across", "studio"), [(32, True), (14, False)])
+def studies(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What the fast mode computes of whole pictures from now on."""
+    found: list[Any] = []
+    inner = engine.fast.keys_and_values
+    monkeypatch.setattr(
+        engine.fast, "keys_and_values", lambda *a, **k: found.append(a) or inner(*a, **k)
+    )
+    return found
+
+
+@pytest.mark.parametrize(("across", "given"), [(32, True), (32, False), (14, True)])
 def test_what_the_fast_mode_did_ahead_is_what_an_edit_needs(
-    across: int, studio: bool, monkeypatch: pytest.MonkeyPatch
+    across: int, given: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a studio the plain ground, beside a known middle the picture."""
+    """The picture, for the backdrop and for what is drawn beside a known middle; of a studio, whose
+    hole is too large for it, nothing."""
     mask = np.zeros((64, 64), bool)
     mask[16:48, 16 : 16 + across] = True
     request = EditRequest(
@@ -321,18 +338,78 @@ def test_what_the_fast_mode_did_ahead_is_what_an_edit_needs(
         options=EditOptions(seed=1, speed="fast", context="whole"),
     )  # fmt: skip
     editor = tiny_editor(MEMBERS, foresight=True)
-    editor.warm(request)
-    studies: list[Any] = []
-    inner = engine.fast.keys_and_values
-    monkeypatch.setattr(
-        engine.fast, "keys_and_values", lambda *a, **k: studies.append(a) or inner(*a, **k)
-    )
+    done = studies(monkeypatch)
+    editor.warm(request if given else request.model_copy(update={"mask": None}))
+    assert len(done) == (2 if across == 14 else 1)
+    done.clear()
     seen = watched(editor, monkeypatch)
     again = editor.run(request)
-    assert seen[-1].studio is studio and not studies
+    assert seen[-1].studio is (across == 32) and not done
     cold = tiny_editor(MEMBERS, foresight=True).run(request)
-    assert studies, "the fast mode serves here"
+    assert done, "the fast mode serves here"
     assert same(again, cold)
+
+
+def test_the_best_is_not_judged_by_an_edge_that_is_cut_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def look(*_: Any) -> float:
+        return pytest.fail("looked at the ground's edge")
+
+    monkeypatch.setattr(engine.editor, "seam", look)
+    editor = tiny_editor(MEMBERS, foresight=True)
+    options = EditOptions(seed=1, candidates=3, variations=2)
+    monkeypatch.setattr(engine.editor.Editor, "_behind", lambda *_, **__: None)
+    with pytest.raises(pytest.fail.Exception, match="ground"):
+        editor.edit_class(noisy_rgb(80, 64), MASK, "bird", options)
+    monkeypatch.undo()
+    result = editor.edit_class(noisy_rgb(80, 64), MASK, "bird", options)
+    assert len(result.scores) == 2 and result.scores[0] >= result.scores[1]
+
+
+def test_a_result_says_where_nothing_was_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing(picture: Any, hole: Any) -> Any:
+        return picture, np.zeros(hole.shape, np.float32)
+
+    editor = tiny_editor(MEMBERS, foresight=True)
+    options = EditOptions(seed=4, variations=2)
+    assert not editor.edit_class(noisy_rgb(80, 64), MASK, "bird", options).notes
+    monkeypatch.setattr(engine.frame, "cut_out", nothing)
+    result = editor.edit_class(noisy_rgb(80, 64), MASK, "bird", options)
+    assert [note.split(":")[0] for note in result.notes] == ["seed 4", "seed 5"]
+    bare = editor.inpaint(noisy_rgb(80, 64), MASK, options=EditOptions(seed=0))
+    assert np.array_equal(result.images[0], bare.images[0])
+
+
+def test_previews_show_the_thing_before_the_picture() -> None:
+    editor = tiny_editor(MEMBERS, foresight=True)
+    request = EditRequest(
+        task="edit_class", image=noisy_rgb(80, 64), mask=MASK, label="bird",
+        options=EditOptions(seed=1, variations=2),
+    )  # fmt: skip
+    untouched = np.asarray(noisy_rgb(80, 64))[~MASK]
+    for step in editor.steps(request):
+        if step.result is None:
+            for shown in step.previews():
+                assert np.array_equal(np.asarray(shown)[~MASK], untouched)
+
+
+def test_a_studio_without_a_backdrop_is_refused_in_one_line() -> None:
+    options = EditOptions(studio=True, backdrop=False)
+    with pytest.raises(RequestError, match="set backdrop as well") as caught:
+        tiny_editor(MEMBERS).edit_class(noisy_rgb(80, 64), MASK, "bird", options)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("lever", ["grain", "blend", "match_colour"])
+def test_a_thing_keeps_its_own_surface(lever: str) -> None:
+    value = {"grain": 1.0, "blend": "none", "match_colour": True}[lever]
+    editor = tiny_editor(MEMBERS, foresight=True)
+
+    def edit(**more: Any) -> Any:
+        return editor.edit_class(noisy_rgb(80, 64), MASK, "bird", EditOptions(seed=1, **more))
+
+    assert same(edit(), edit(**{lever: value}))
 
 
 def test_evaluation_shows_the_model_what_the_editor_does() -> None:

@@ -22,11 +22,12 @@ from engine.runner import Job
 
 @dataclass(frozen=True)
 class Edited:
-    """``raw`` is the model's picture (S, S, 3) in 0..255, ``seen`` what it was shown, ``result``
-    the composited one, uint8."""
+    """``raw`` is the model's picture (S, S, 3) in 0..255, ``seen`` what it was shown, with which
+    ``hole`` (S, S); ``result`` is the composited one, uint8."""
 
     raw: Floats
     seen: Floats
+    hole: Mask
     result: RGB
 
 
@@ -64,11 +65,12 @@ class Case:
         """The edit with these options: the best candidate, if there are several."""
         job = self.job(options)
         frame = self._frame(job)
-        key = (tokens_of(job.rule), job.sampling, job.seeds, options.speed, frame.window)
+        shown = (frame.window, frame.studio)
+        key = (tokens_of(job.rule), job.sampling, job.seeds, options.speed, *shown)
         if key not in self.made:
             self.made[key] = self._best(job, frame)
         raw = self.made[key]
-        return Edited(raw, frame.pixels, self._composited(job, frame, raw))
+        return Edited(raw, frame.pixels, frame.hole, self._composited(job, frame, raw))
 
     def several(self, options: EditOptions, count: int) -> list[RGB]:
         """``count`` results of seeds that follow one another."""

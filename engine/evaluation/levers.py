@@ -41,8 +41,8 @@ CHOICES: dict[str, tuple[Any, ...]] = {
 LABELLED_ONLY = {"guidance_schedule", "backdrop", "studio"}
 # Carried over when only the masks are to be those of the paper.
 EDITING = (
-    "fill", "closed_loop", "grow", "anchor", "half_known", "foresight", "backdrop", "studio",
-    "soft_scales", "blend", "match_colour", "grain", "feather",
+    "fill", "closed_loop", "grow", "anchor", "half_known", "foresight", "backdrop", "soft_scales",
+    "blend", "match_colour", "grain", "feather",
 )  # fmt: skip
 
 Changes = dict[str, Any]
@@ -68,7 +68,7 @@ def rows_for(
     for lever, values in CHOICES.items():
         if lever in LABELLED_ONLY and mode == "unlabelled":
             continue
-        if lever == "foresight" and not foresight:
+        if (lever == "foresight" and not foresight) or (lever == "studio" and not chosen.backdrop):
             continue
         for value in values:
             if lever == "structure" and value >= len(scales):

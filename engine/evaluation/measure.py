@@ -143,11 +143,11 @@ class Measure:
     def _edit(self, case: Case, true: Reference, options: EditOptions, index: int) -> Line:
         """One edit of one row."""
         edited: Edited = case.edit(options)
-        pasted = np.where(case.mask[..., None], edited.raw, edited.seen)
+        pasted = np.where(edited.hole[..., None], edited.raw, edited.seen)
         found: Line = {
             **self._distances(true, edited.result, case.mask),
-            "known_psnr": psnr(edited.raw, edited.seen, ~case.mask),
-            "seam_raw": edge_gradient(pasted, case.mask),
+            "known_psnr": psnr(edited.raw, edited.seen, ~edited.hole),
+            "seam_raw": edge_gradient(pasted, edited.hole),
             "seam": edge_gradient(edited.result, case.mask),
             "features": self._features(edited.result, case.mask),
         }
