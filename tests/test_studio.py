@@ -17,6 +17,9 @@ from engine import EditOptions, EditRequest
 from engine.editor import Editor
 from engine.errors import RequestError
 from engine.evaluation.edits import Case
+from engine.evaluation.flip import see
+from engine.evaluation.measure import Measure, Plan, Reference
+from engine.evaluation.metrics import psnr
 from engine.frame import Frame
 from engine.rules import rule_for
 from engine.studio import GREY, cut_out, filled, fitted, ground, middle_hole
@@ -350,20 +353,21 @@ def test_what_the_fast_mode_did_ahead_is_what_an_edit_needs(
     assert same(again, cold)
 
 
+@pytest.mark.parametrize("studio", [True, False])
 def test_the_best_is_not_judged_by_an_edge_that_is_cut_away(
-    monkeypatch: pytest.MonkeyPatch,
+    studio: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def look(*_: Any) -> float:
-        return pytest.fail("looked at the ground's edge")
+    looks: list[Any] = []
+
+    def look(*given: Any) -> float:
+        looks.append(given)
+        return 1.0
 
     monkeypatch.setattr(engine.editor, "seam", look)
     editor = tiny_editor(MEMBERS, foresight=True)
-    options = EditOptions(seed=1, candidates=3, variations=2)
-    monkeypatch.setattr(engine.editor.Editor, "_behind", lambda *_, **__: None)
-    with pytest.raises(pytest.fail.Exception, match="ground"):
-        editor.edit_class(noisy_rgb(80, 64), MASK, "bird", options)
-    monkeypatch.undo()
+    options = EditOptions(seed=1, candidates=3, variations=2, studio=studio)
     result = editor.edit_class(noisy_rgb(80, 64), MASK, "bird", options)
+    assert len(looks) == (0 if studio else 3)
     assert len(result.scores) == 2 and result.scores[0] >= result.scores[1]
 
 
@@ -421,3 +425,30 @@ def test_evaluation_shows_the_model_what_the_editor_does() -> None:
     assert (edited.seen == GREY).all()
     result = editor.edit_class(noisy_rgb(64, 64), mask, "boat", EditOptions(seed=2))
     assert np.array_equal(edited.result, np.asarray(result.images[0]))
+    assert np.array_equal(edited.hole, middle_hole(editor.side) == 1)
+
+
+def test_evaluation_keeps_apart_what_was_drawn_in_a_studio_and_what_was_not() -> None:
+    editor = tiny_editor(MEMBERS, foresight=True)
+    picture, mask = np.asarray(noisy_rgb(64, 64)), np.ascontiguousarray(MASK[:, 8:72])
+
+    def case() -> Case:
+        return Case(editor, picture, mask, "hills", "edit_class", None)
+
+    both = case()
+    for options in (EditOptions(seed=2), EditOptions(seed=2, studio=True)):
+        assert np.array_equal(both.edit(options).raw, case().edit(options).raw)
+
+
+def test_what_evaluation_takes_for_known_is_what_the_model_was_shown() -> None:
+    editor = tiny_editor(MEMBERS, foresight=True)
+    picture = np.asarray(noisy_rgb(editor.side, editor.side))
+    mask = np.zeros(picture.shape[:2], bool)
+    mask[8:24, 8:24] = True
+    case = Case(editor, picture, mask, "boat", "edit_class")
+    plan = Plan(EditOptions(), {}, (), 0, thorough=False)
+    measure = Measure(editor, None, plan, None, None)  # type: ignore[arg-type]
+    found = measure._edit(case, Reference(see(picture), None), EditOptions(seed=1), 0)
+    edited = case.edit(EditOptions(seed=1))
+    assert found["known_psnr"] == psnr(edited.raw, edited.seen, ~edited.hole)
+    assert found["known_psnr"] != psnr(edited.raw, edited.seen, ~mask)
