@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from engine.fill import Floats
 from engine.pixels import Mask, to_bytes
-from engine.studio import CUTTING, LEAST, filled
+from engine.studio import CUTTING, LEAST, difference, filled, grab, scaled
 
 # Root mean square difference of colours up to which the backdrop shows, and from which it does not;
 # where nothing can be cut out of what was drawn.
@@ -38,7 +38,7 @@ def shares(picture: Floats, backdrop: Floats, hole: Mask) -> Floats:
     side = picture.shape[0]
     sigma = max(side * SMOOTH, 0.5)
     apart = cv2.GaussianBlur((picture - backdrop).astype(np.float32), (0, 0), sigma)
-    unlike = np.sqrt((apart**2).mean(axis=2))
+    unlike = difference(apart)
     thing = _thing(picture, backdrop, hole, unlike > THING)
     if thing is None:
         share = cv2.erode(_alike(unlike, hole), np.ones((3, 3), np.uint8))
@@ -64,14 +64,13 @@ def _alike(unlike: Floats, hole: Mask) -> Floats:
 def _thing(picture: Floats, backdrop: Floats, hole: Mask, unlike: Mask) -> Mask | None:
     """The thing drawn in a hole, (CUTTING, CUTTING) bool; None if none is cut out with confidence.
 
-    GrabCut (Rother et al. 2004): what is ``unlike`` may be the thing or the haze around it; the
+    GrabCut: what is ``unlike`` may be the thing or the haze around it; the
     hole's surroundings and the backdrop, which is laid beside the drawn picture for that, tell
     the colours of what is none.
     """
     size = (CUTTING, CUTTING)
-    within = cv2.resize(hole.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-    seen = cv2.resize(unlike.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-    foreign = (seen > 0) & (within > 0)
+    within = scaled(hole, CUTTING).astype(np.uint8)
+    foreign = scaled(unlike, CUTTING) & (within > 0)
     guess = np.where(within > 0, cv2.GC_PR_BGD, cv2.GC_BGD).astype(np.uint8)
     guess[foreign & (cv2.erode(within, np.ones((3, 3), np.uint8)) > 0)] = cv2.GC_PR_FGD
     if (guess == cv2.GC_PR_FGD).sum() < LEAST:
@@ -86,11 +85,8 @@ def _thing(picture: Floats, backdrop: Floats, hole: Mask, unlike: Mask) -> Mask 
     known = np.full((near[3], near[2]), cv2.GC_BGD, np.uint8)
     both = np.concatenate([drawn[rows, columns], behind[rows, columns]], axis=1)
     labels = np.concatenate([guess[rows, columns], known], axis=1)
-    cv2.setRNGSeed(0)  # its colour clusters begin at random
-    colours = np.zeros((1, 65)), np.zeros((1, 65))  # of the backdrop, of the thing
-    cv2.grabCut(both, labels, (0, 0, 1, 1), *colours, 1, cv2.GC_INIT_WITH_MASK)  # no rectangle
     cut = np.zeros(within.shape, np.uint8)
-    cut[rows, columns] = labels[:, : near[2]] == cv2.GC_PR_FGD
+    cut[rows, columns] = grab(both, labels, 1)[:, : near[2]]
     thing = whole_of(cut)
     if thing is None or (thing & foreign).sum() < CONFIDENT * foreign.sum():
         return None

@@ -295,7 +295,7 @@ class Editor:
         picture = Painting(source, [everything], (0, 0, source.width, source.height))
         parts = self._parts(request, source)
         work = [(self._drawing(job, part.label), part) for part in parts]
-        behind = self._behind(job, parts, whole=any_mask)
+        behind = self._behind(job, source, parts, whole=any_mask)
         if behind is not None:
             work.append((behind.job, behind.part))
         for labelled, part in work:
@@ -398,7 +398,7 @@ class Editor:
 
     def _edit(self, job: Job, source: Source, parts: list[Part]) -> Iterator[Step]:
         """Inpaint and edit_class: a frame around the mask, or one for each far-off part of it."""
-        behind = self._behind(job, parts)
+        behind = self._behind(job, source, parts)
         windows = [window for part in parts for window in part.windows]
         windows += behind.part.windows if behind is not None else []
         boxes = np.array([window.clip(source.width, source.height) for window in windows])
@@ -407,7 +407,9 @@ class Editor:
         painting = Painting(source, [part.mask for part in parts], (left, top, right, bottom))
         return self._paint(job, painting, parts, behind)
 
-    def _behind(self, job: Job, parts: list[Part], *, whole: bool = False) -> Behind | None:
+    def _behind(
+        self, job: Job, source: Source, parts: list[Part], *, whole: bool = False
+    ) -> Behind | None:
         """The backdrop of a class edit, if its rule has one and anything of the picture is known,
         or the ``whole`` picture stands for any part of it.
 
@@ -422,8 +424,7 @@ class Editor:
             update={"task": "inpaint", "label": None, "regions": (), "mask": mask,
                     "options": backdrop_options(job.request.options)}
         )  # fmt: skip
-        assert request.image is not None
-        (part,) = self._parts(request, Source(request.image))
+        (part,) = self._parts(request, source)
         return Behind(self.prepare(request), part)
 
     def _outpaint(self, job: Job, source: Source) -> Iterator[Step]:

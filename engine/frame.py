@@ -20,7 +20,7 @@ from engine.fill import Floats, fill_hole
 from engine.grain import grain as grain_of
 from engine.pixels import RGB, Box, Mask, to_bytes
 from engine.scaling import enlarged, redrawn, shrunk
-from engine.studio import cut_out, fitted, ground, middle_hole
+from engine.studio import cut_out, fitted, ground, middle_hole, scaled
 from engine.windows import Window, bounding_box
 
 LARGEST_WHOLE = 4096  # side of a window up to which it is made whole, mirror and all
@@ -287,14 +287,8 @@ class Frame:
     def _texture(self, canvas: RGB, drawn: Floats, trusted: Mask) -> Floats:
         """What is to be added to a picture ``drawn`` at the grain's side; masks are the model's."""
         side = self._grain_side
-
-        def scaled(mask: Mask) -> Mask:
-            size = (side, side)
-            grown = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-            return grown.astype(bool)
-
         there = _square(canvas, self.window, side)
-        return grain_of(there, drawn, scaled(trusted), scaled(self.hole))
+        return grain_of(there, drawn, scaled(trusted, side), scaled(self.hole, side))
 
 
 def fade_in(mask: Mask, box: Box, feather: int) -> Floats:

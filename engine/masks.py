@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from engine.windows import bounding_box
+
 COARSE_COVERAGE = 0.5  # masked share of its area from which a coarse token is regenerated
 FINE_COVERAGE = 0.02  # the same at the finest scale, where a kept token would show the old pixels
 HIDING = 0.6  # masked share of the frame's middle from which a thing there is hidden whole
@@ -35,16 +37,16 @@ def hides_middle(mask: Tensor) -> bool:
 def holds_thing(mask: Tensor) -> bool:
     """Whether a mask, (S, S), is where a thing is to be: it hides the frame's middle, or is in one
     piece around it, such as a band. Strokes and what extends a picture are not, nor specks."""
+    if hides_middle(mask):
+        return True
     side = mask.shape[0]
-    rows, columns = ((mask > 0.5).any(dim=dim).nonzero().flatten().tolist() for dim in (1, 0))
-    if hides_middle(mask) or not rows:
-        return hides_middle(mask)
-    box = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    apart = max(abs(line[0] + line[-1] + 1 - side) for line in (rows, columns)) / 2
-    middle = float(mask[side // 2, side // 2])
+    if mask[side // 2, side // 2] <= 0.5:
+        return False
+    left, top, right, bottom = bounding_box((mask > 0.5).numpy())
+    box = mask[top:bottom, left:right]
+    apart = max(abs(left + right - side), abs(top + bottom - side)) / 2
     roomy = min(box.shape) >= NARROW * side
-    around = middle > 0.5 and apart <= CENTRED * side
-    return roomy and around and float(box.mean()) > COMPACT
+    return roomy and apart <= CENTRED * side and float(box.mean()) > COMPACT
 
 
 def surrounds(hole: NDArray[np.bool_]) -> bool:

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.fill import Floats, push_pull
-from engine.pixels import Mask, to_bytes
+from engine.pixels import RGB, Mask, to_bytes
+from engine.windows import bounding_box
 
 GREY = 128  # of the ground: few things have its colour
 HOLE = 0.8  # side of the hole in it, of the ground's
@@ -59,7 +60,7 @@ def cut_out(picture: Floats, hole: Mask) -> tuple[Floats, Floats]:
     side = picture.shape[0]
     picture = np.ascontiguousarray(picture, np.float32)
     small = cv2.resize(picture, (CUTTING, CUTTING), interpolation=cv2.INTER_AREA)
-    inside = _scaled(hole, CUTTING)
+    inside = scaled(hole, CUTTING)
     behind, bare = _as_drawn(small, inside)
     thing = _thing(small, inside, behind, bare)
     if thing is None:  # perhaps it fills the hole, and the rim shows nothing else
@@ -89,8 +90,8 @@ def fitted(colours: Floats, alpha: Floats, room: Mask) -> tuple[Floats, Floats]:
     """
     if float(alpha[~room].sum()) <= SPILL * float(alpha.sum()) or not room.any():
         return colours, alpha
-    rows, columns = (np.flatnonzero((alpha > 0).any(axis=axis)) for axis in (1, 0))
-    cut = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    left, top, right, bottom = bounding_box(alpha > 0)
+    cut = (slice(top, bottom), slice(left, right))
     thing, paint = np.ascontiguousarray(alpha[cut]), np.ascontiguousarray(colours[cut])
     size, middle = _place(thing, room)
     height, width = (max(round(length * size), 1) for length in thing.shape)
@@ -137,8 +138,8 @@ def _as_drawn(picture: Floats, hole: Mask) -> tuple[Floats, Mask]:
     if not rim.any():
         return plain, rim
     middle = np.median(picture[rim], axis=0)
-    bare: Mask = rim & (_distance(picture - middle) < LIKE)
-    if bare.sum() < SEEN * rim.sum() or _distance(middle - GREY) > FAR:
+    bare: Mask = rim & (difference(picture - middle) < LIKE)
+    if bare.sum() < SEEN * rim.sum() or difference(middle - GREY) > FAR:
         return plain, np.zeros_like(hole)
     return push_pull(picture, bare.astype(np.float32)), bare
 
@@ -146,10 +147,10 @@ def _as_drawn(picture: Floats, hole: Mask) -> tuple[Floats, Mask]:
 def _thing(picture: Floats, hole: Mask, behind: Floats, bare: Mask) -> Mask | None:
     """What is no ground, without specks; None if there is nothing.
 
-    GrabCut (Rother et al. 2004), which begins with what differs from the ground. Parts inside a
+    GrabCut begins with what differs from the ground. Parts inside a
     thing that it takes for ground are the thing's, but for openings, such as a ring's.
     """
-    distance = _distance(cv2.GaussianBlur(picture - behind, (0, 0), 0.75))
+    distance = difference(cv2.GaussianBlur(picture - behind, (0, 0), 0.75))
     unlike = distance > THING
     labels = np.where(hole, cv2.GC_PR_BGD, cv2.GC_BGD).astype(np.uint8)
     labels[bare] = cv2.GC_BGD
@@ -157,10 +158,7 @@ def _thing(picture: Floats, hole: Mask, behind: Floats, bare: Mask) -> Mask | No
     if (labels == cv2.GC_PR_FGD).sum() < LEAST:
         return None
     drawn = to_bytes(np.where(hole[..., None], picture, behind))
-    cv2.setRNGSeed(0)  # its colour clusters begin at random
-    colours = np.zeros((1, 65)), np.zeros((1, 65))  # of the ground, of the thing
-    cv2.grabCut(drawn, labels, (0, 0, 1, 1), *colours, 2, cv2.GC_INIT_WITH_MASK)  # no rectangle
-    cut = labels == cv2.GC_PR_FGD
+    cut = grab(drawn, labels, 2)
     thing = filled(cut.astype(np.uint8))
     return None if thing is None else thing & ~_openings(thing & ~cut, distance, thing.sum())
 
@@ -174,6 +172,18 @@ def _openings(inside: Mask, distance: Floats, size: float) -> Mask:
         if stats[part, cv2.CC_STAT_AREA] >= OPENING * size and distance[parts == part].mean() < BARE
     ]
     return np.isin(parts, large)
+
+
+def grab(picture: RGB, labels: NDArray[np.uint8], steps: int) -> Mask:
+    """What of a picture (h, w, 3) is foreground, by GrabCut (Rother et al. 2004).
+
+    ``labels`` (h, w) are OpenCV's, and are brought up to date in place.
+    """
+    cv2.setRNGSeed(0)  # its colour clusters begin at random
+    colours = np.zeros((1, 65)), np.zeros((1, 65))  # of what is behind, of the thing
+    cv2.grabCut(picture, labels, (0, 0, 1, 1), *colours, steps, cv2.GC_INIT_WITH_MASK)  # no rect
+    thing: Mask = labels == cv2.GC_PR_FGD
+    return thing
 
 
 def filled(cut: NDArray[np.uint8]) -> Mask | None:
@@ -203,12 +213,13 @@ def _disc(radius: int) -> NDArray[np.uint8]:
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, size).astype(np.uint8)
 
 
-def _distance(apart: Floats) -> Floats:
-    distance: Floats = np.sqrt((apart**2).mean(axis=-1))
-    return distance
+def difference(apart: Floats) -> Floats:
+    """How much colours (..., 3) differ that are so far ``apart``: the root mean square."""
+    found: Floats = np.sqrt((apart**2).mean(axis=-1))
+    return found
 
 
-def _scaled(mask: Mask, side: int) -> Mask:
-    size = (side, side)
-    scaled = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-    return scaled.astype(bool)
+def scaled(mask: Mask, side: int) -> Mask:
+    """A mask (S, S) at another side, by its nearest pixels."""
+    found = cv2.resize(mask.astype(np.uint8), (side, side), interpolation=cv2.INTER_NEAREST)
+    return found.astype(bool)
