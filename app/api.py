@@ -248,7 +248,8 @@ class Endpoints:
                 options=options,
             )
             with self._models.alone():
-                result: Result = self._models.editor(request.model).run(request)
+                editor = self._models.editor(request.model)
+                result: Result = self._models.worker.do(lambda: editor.run(request))
             folder, written = new_folder(), []
             for index, seed in enumerate(result.seeds):
                 path = folder / f"{task}-{seed}.png"

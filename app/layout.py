@@ -158,7 +158,7 @@ class Page:
                       file_types=list(PICTURES), type="filepath")  # fmt: skip
             self._add("export-mask", gr.Button, "Export", size="sm", min_width=0)
         gr.HTML(rail(), elem_id="hand")
-        for name in ("pick", "stroke-back", "painted", "label-how"):  # from the scripts
+        for name in ("pick", "stroke-back", "painted", "ahead", "label-how"):  # from the scripts
             self._add(name, gr.Textbox, "", visible="hidden", show_label=False, max_lines=1)
         parts = self.parts
         parts["shape"] = gr.HTML("", elem_id="shape-box", visible="hidden")
@@ -274,6 +274,10 @@ class Page:
             ]),
             self.tools.sight, ["painted", "session", "task", "model", "context", *MARGINS],
             trigger_mode="always_last", alone=False,
+        )  # fmt: skip
+        self.on(
+            partial(gr.on, [parts[name].change for name in ("ahead", "speed", "label")]),
+            do.runs.ahead, ["mask", *FORM], trigger_mode="always_last", alone=False,
         )  # fmt: skip
         parts["theme"].click(None, js="varpaint.theme")
         parts["help"].click(None, js="varpaint.help")

@@ -9,13 +9,16 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from app.line import Line
+from app.worker import Worker, in_own_thread
 from engine.errors import EngineError
 
 if TYPE_CHECKING:
     from engine.editor import Editor
+    from engine.request import EditRequest
 
 KEPT = 2  # loaded models; the one unused longest is let go
 
@@ -42,7 +45,9 @@ class Models:
         self.device = device
         self._editors: dict[str, Editor] = {}
         self._loading = threading.RLock()
+        self._warming = threading.Lock()
         self.line = Line()
+        self.worker = Worker()
 
     def start(self) -> None:
         """Begin to load the first model; returns at once. A failure is told to who asks first."""
@@ -60,7 +65,7 @@ class Models:
             if name not in self._editors:
                 from engine import load_editor
 
-                editor = load_editor(name, device=self.device)
+                editor = in_own_thread(partial(load_editor, name, device=self.device))
                 if name == self.chosen:
                     self.chosen = editor.name
                 self._editors[editor.name] = editor
@@ -82,9 +87,19 @@ class Models:
         ahead: Callable[[int], None] | None = None,
     ) -> Iterator[bool]:
         """Held while a model works: one edit at a time, whichever door it came through. As
-        ``Line.turn``."""
+        ``Line.turn``. What it works on is for the ``worker`` to do."""
         with self.line.turn(cancelled, ahead) as mine:
             yield mine
+
+    def warm(self, request: EditRequest) -> None:
+        """Do ahead of an edit what its fast mode needs, if nobody is at work or in line; waits."""
+        if len(self.line) or not self._warming.acquire(blocking=False):
+            return
+        try:
+            editor = self.editor(request.model)
+            self.worker.do(lambda: editor.warm(request))
+        finally:
+            self._warming.release()
 
     def _bytes_per_weight(self) -> int:
         """What a loaded model's weights take here; half precision until one is loaded."""

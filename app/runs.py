@@ -1,19 +1,21 @@
 """Runs: a request to its result, scale by scale, in the line before the model.
 
-The model works in a thread of its own; the generator that feeds the page only passes its news on.
-So a window that goes away, or a cancelled run, never keeps the model from the next one. A page that
-is opened again soon enough takes up the run that it left.
+A run waits in a thread of its own and has the model's thread (`app.worker`) do the edit; the
+generator that feeds the page only passes its news on. So a window that goes away, or a cancelled
+run, never keeps the model from the next one. A page that is opened again soon enough takes up the
+run that it left.
 """
 
 from __future__ import annotations
 
+import logging
 import queue
 import secrets
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
@@ -24,13 +26,18 @@ from app.models import Models
 from app.screens import Screen
 from app.session import Moment, Session
 from app.store import Store
-from engine.errors import RequestError
+from engine.errors import EngineError, RequestError
 from engine.request import MAX_SEED, EditRequest
+
+if TYPE_CHECKING:
+    from engine.editor import Editor
 
 GRACE = 20.0  # seconds that a run goes on without a page to show it
 TAKE_OVER = 10.0  # seconds that a page waits for its forerunner to let go of its run
 NOTHING_NEW = 2.0  # seconds without news after which a page is told so; less than it waits
 GLANCE = 0.05  # seconds between two looks whether it has
+
+log = logging.getLogger("varpaint")
 
 
 @dataclass
@@ -138,6 +145,26 @@ class Runs:
             self._jobs.pop(ticket, None)
             raise
         yield from self._show(ticket, job, session, request, base)
+
+    def ahead(
+        self,
+        painted: str,
+        session: Session,
+        task: str,
+        label: str | None,
+        model: str | None,
+        **fields: Any,
+    ) -> Iterator[Screen]:
+        """While nobody waits for the model, have it study the picture for a fast edit to come."""
+        if fields.get("speed") == "fast" and self._models.ready(model):
+            try:
+                session = forms.with_mask(painted, session, task)
+                self._models.warm(forms.request_of(session.current, task, label, model, fields))
+            except EngineError:  # not all is filled in yet; Run will tell
+                pass
+            except Exception:
+                log.warning("could not prepare a fast edit", exc_info=True)
+        yield {}
 
     def _again(self, session: Session, scales: int, fields: dict[str, Any]) -> EditRequest:
         """The chosen variation's request, with the seeds of its first scales."""
@@ -255,7 +282,7 @@ class Runs:
         job.left.set()
 
     def _work(self, request: EditRequest, job: Job) -> None:
-        """The worker: one edit at a time, news for the page after every scale."""
+        """A run from its place in line to its end; in a thread of its own, for it waits."""
 
         def waits(ahead: int) -> None:
             before = "1 run is" if ahead == 1 else f"{ahead} runs are"
@@ -267,23 +294,27 @@ class Runs:
                 if not mine:
                     return
                 editor = self._models.editor(request.model)
-                steps = editor.steps(request)
-                clock, live = Clock(editor.scales), Live()
-                grown: list[str] = []
-                try:
-                    for step in steps:
-                        if job.cancelled.is_set():
-                            return
-                        screen = screens.of_step(step, editor.scales, grown, clock, live)
-                        if step.result is not None:
-                            news = (step.result, tuple(editor.scales), tuple(grown))
-                            job.news.put(("result", news))
-                            return
-                        job.news.put(("step", screen))
-                finally:
-                    steps.close()
-            raise RequestError("the edit ended without a result; run it again")
+                self._models.worker.do(lambda: self._edit(editor, request, job))
         except Exception as error:
             job.news.put(("error", error))
         finally:
             job.news.put(("end", None))  # whoever waits for news of a cancelled run
+
+    def _edit(self, editor: Editor, request: EditRequest, job: Job) -> None:
+        """The edit, news for the page after every scale."""
+        steps = editor.steps(request)
+        clock, live = Clock(editor.scales), Live()
+        grown: list[str] = []
+        try:
+            for step in steps:
+                if job.cancelled.is_set():
+                    return
+                screen = screens.of_step(step, editor.scales, grown, clock, live)
+                if step.result is not None:
+                    news = (step.result, tuple(editor.scales), tuple(grown))
+                    job.news.put(("result", news))
+                    return
+                job.news.put(("step", screen))
+        finally:
+            steps.close()
+        raise RequestError("the edit ended without a result; run it again")

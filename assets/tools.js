@@ -381,11 +381,12 @@
   }
 
   const CALM = 250; // milliseconds after the last change
-  let changed = 0;
+  let changed = 0, strokes = 0;
   function tellMask() {
     if (!changed || performance.now() - changed < CALM || $("#easel").classList.contains("settling")) return;
     changed = 0;
     put("painted", $("#canvas.filled") ? `${$("#facts")?.dataset.version} ${smallMask()}` : "");
+    if ($("#speed input")?.value === "Fast") put("ahead", String(++strokes));
   }
 
   /* A new editor is on the page and ready. */

@@ -11,12 +11,12 @@ import ctypes
 import sys
 from typing import Any
 
-# Parameters of mallopt(3). glibc takes thresholds up to 32 MiB. What is larger than ours, such as a
-# K/V cache, has pages of its own, so that it does not cut up the place of the maps.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+# Parameters of mallopt(3).
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -2, -3, -4
+MANY = 65536  # blocks with pages of their own that glibc makes at most if nobody tells it
 SMALLEST_APART = 64 * 2**10  # bytes of a weight that has pages of its own
-LARGEST_KEPT = 24 * 2**20  # bytes of one block
-KEPT = 512 * 2**20  # bytes in all, at the heap's end
+KEPT = 512 * 2**20  # bytes that are kept free at the heap's end
+ROOM = 128 * 2**20  # bytes a heap grows by; a thread's heap of 64 MiB that is empty is kept with it
 
 
 def keep_weights_apart() -> bool:
@@ -26,21 +26,30 @@ def keep_weights_apart() -> bool:
     them that nothing fits into. For the whole process, until `keep_freed_memory`.
     """
     library = _library()
-    return library is not None and bool(library.mallopt(_MMAP_THRESHOLD, SMALLEST_APART))
+    if library is None:
+        return False
+    done = (
+        library.mallopt(_MMAP_MAX, MANY),
+        library.mallopt(_MMAP_THRESHOLD, SMALLEST_APART),
+    )
+    return all(done)
 
 
 def keep_freed_memory() -> bool:
     """Ask the C library, where it is glibc, to keep what is freed; False where it is not.
 
-    What loading left behind is given back first. For the whole process, and for good.
+    No block has pages of its own any more, however large: a map of 256 x 256 is 42 MB in float32.
+    What loading left behind is given back first. For the whole process, until
+    `keep_weights_apart`.
     """
     library = _library()
     if library is None:
         return False
     library.malloc_trim(ctypes.c_size_t(0))
     done = (
-        library.mallopt(_MMAP_THRESHOLD, LARGEST_KEPT),
+        library.mallopt(_MMAP_MAX, 0),
         library.mallopt(_TRIM_THRESHOLD, KEPT),
+        library.mallopt(_TOP_PAD, ROOM),
     )
     return all(done)
 

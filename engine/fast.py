@@ -98,10 +98,12 @@ def computed_positions(maps: list[Tensor], scales: tuple[int, ...]) -> tuple[Ten
     return tuple(chosen) if count <= WORTHWHILE * total else None
 
 
-def shortcut(cache: KVCache, positions: tuple[Tensor, ...]) -> Shortcut:
-    """For the predictor: a picture's K/V cache and the positions to compute."""
+def shortcut(
+    cache: KVCache, positions: tuple[Tensor, ...], spare: KVCache | None = None
+) -> Shortcut:
+    """For the predictor: a picture's K/V cache, the positions to compute and a cache to work in."""
     device = cache.store.device
-    return Shortcut(cache, tuple(each.to(device) for each in positions))
+    return Shortcut(cache, tuple(each.to(device) for each in positions), spare)
 
 
 @torch.inference_mode()

@@ -84,23 +84,33 @@ class Seen:
 
 @dataclass(frozen=True)
 class Recall:
-    """A run's calls by scale, as long as its variations were the same, and their K/V cache."""
+    """A run's calls by scale, as long as its variations were the same, and their K/V cache; of a
+    run with a shortcut the ``positions`` only that it computed."""
 
     seen: Mapping[int, Seen]
     cache: KVCache
+    positions: Tensor | None = None
 
     @property
     def nbytes(self) -> int:
-        return self.cache.nbytes + sum(call.logits.nbytes for call in self.seen.values())
+        places = 0 if self.positions is None else self.positions.nbytes
+        return self.cache.nbytes + places + sum(call.logits.nbytes for call in self.seen.values())
 
 
 @dataclass(frozen=True)
 class Shortcut:
     """The fast mode's part of a run: all keys and values of the picture as it was, and the
-    positions of each scale that are computed anew nevertheless."""
+    positions of each scale that are computed anew nevertheless. A run works on a copy, in the
+    memory of a ``spare`` cache if it is given one."""
 
     cache: KVCache
     computed: tuple[Tensor, ...]
+    spare: KVCache | None = None
+
+    def places(self, bounds: tuple[tuple[int, int], ...], count: int) -> Tensor:
+        """The positions that are computed of the first ``count`` scales, among all tokens."""
+        every = zip(self.computed, bounds, strict=True)
+        return torch.cat([own + begin for own, (begin, _) in list(every)[:count]])
 
 
 Label = int | None | tuple[int | None, ...]
@@ -215,7 +225,16 @@ class TransformerPredictor:
         """What a later run may recall of this one; to be asked once it is over."""
         if self.cache is None and self.recall is not None:
             return self.recall
-        return None if self.shared is None else Recall(self.seen, self.shared.trimmed())
+        if self.shared is None:
+            return None
+        if self.shortcut is None:
+            return Recall(self.seen, self.shared.trimmed())
+        places = self.shortcut.places(self.var.spec.bounds, max(self.seen, default=0) + 1)
+        return Recall(self.seen, self.shared.only(places), places)
+
+    def left_over(self) -> KVCache | None:
+        """A cache that nobody needs once a run with a shortcut is over, as a spare one."""
+        return None if self.shortcut is None else self.shared
 
     def _compute(self, k: int, stacked: Tensor | None, rows: Tensor, count: int) -> Tensor:
         """Logits (N, n, V), or (2 N, n, V), of scale k; the scales that waited run with it."""
@@ -254,15 +273,17 @@ class TransformerPredictor:
         """A cache for ``count`` rows with what was recalled."""
         recall = self.recall
         self.recall = None
-        if recall is not None and self.seen:
-            length = recall.cache.length if self.shortcut else self.var.spec.bounds[self.first][0]
-            self.cache = recall.cache.copy(length)
-        elif self.shortcut is not None:
-            had = self.shortcut.cache
-            branches = 2 if self.guided else 1
-            self.cache = had.copy(had.length, count * branches // had.rows)
+        rows = count * (2 if self.guided else 1)
+        recalled = recall is not None and bool(self.seen)
+        if self.shortcut is not None:
+            had, spare = self.shortcut.cache, self.shortcut.spare
+            self.cache = had.copy(had.length, rows // had.rows, spare)
+            if recall is not None and recalled:
+                assert recall.positions is not None
+                self.cache.put_back(recall.positions, recall.cache)
+        elif recall is not None and recalled:
+            self.cache = recall.cache.copy(self.var.spec.bounds[self.first][0])
         else:
-            rows = count * (2 if self.guided else 1)
             weight = self.var.head.weight
             self.cache = KVCache(self.var.spec, rows, device=weight.device, dtype=weight.dtype)
         self.rows, self.shared = count, self.cache

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 class Memory:
     """Values by exact key, at most ``limit`` bytes of them. Threads may share it.
 
-    A value is never changed once it is in here.
+    A value is never changed while it is in here.
     """
 
     def __init__(self, limit: int) -> None:
@@ -32,12 +32,22 @@ class Memory:
             self._held.move_to_end(key)
             return self._held[key][0]
 
-    def put(self, key: Hashable, value: Any, size: int) -> None:
-        """Hold a value of ``size`` bytes; what was used longest ago makes room for it."""
+    def take(self, key: Hashable) -> Any:
+        """The value, which is not here any more and so may be changed; None if it was not here."""
+        with self._lock:
+            value, size = self._held.pop(key, (None, 0))
+            self.bytes -= size
+            return value
+
+    def put(self, key: Hashable, value: Any, size: int, *, spare: bool = False) -> None:
+        """Hold a value of ``size`` bytes; what was used longest ago makes room for it.
+
+        A ``spare`` one is held only if nothing has to.
+        """
         with self._lock:
             if key in self._held:
                 self.bytes -= self._held.pop(key)[1]
-            if size > self.limit:
+            if size > (self.limit - self.bytes if spare else self.limit):
                 return
             self._held[key] = (value, size)
             self.bytes += size

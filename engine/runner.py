@@ -42,6 +42,8 @@ from engine.rules import Rule
 from engine.sampling import Sampling
 
 REMEMBERED = 256_000_000  # bytes of encoded pictures and begun runs, for edits that come after
+PICTURES = 2.5  # or room for so many pictures' keys and values under a label, if that is more
+SPARE = "spare cache"  # a run with a shortcut worked in it; to fill new memory takes a while
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +82,9 @@ class Runner:
     def __init__(self, vqvae: VQVAE, var: VAR) -> None:
         self.vqvae = vqvae
         self.var = var
-        self.memory = Memory(REMEMBERED)
+        spec = var.spec  # a position's key and value in every block, with a label and without
+        each = 4 * spec.depth * spec.width * var.dtype.itemsize
+        self.memory = Memory(max(REMEMBERED, int(PICTURES * spec.num_tokens * each)))
 
     @property
     def device(self) -> torch.device:
@@ -135,7 +139,7 @@ class Runner:
             return None
         assert known.before is not None and known.positions is not None
         cache = self._cache(label, sampling, rule, known.before, known.original)
-        return fast.shortcut(cache, known.positions)
+        return fast.shortcut(cache, known.positions, self.memory.take(SPARE))
 
     @torch.inference_mode()
     def study(self, job: Job, frame: Frame) -> None:
@@ -335,6 +339,9 @@ class Run:
             return
         if recall is not None:
             self.runner.memory.put(key, recall, recall.nbytes)
+        left = predictor.left_over()
+        if left is not None and left.store.device.type == "cpu":
+            self.runner.memory.put(SPARE, left, left.nbytes, spare=True)
 
     def decode(self, feature_map: Tensor, count: int | None = None) -> list[Floats]:
         """As `Runner.decode`; in the fast mode around the mask only."""

@@ -12,8 +12,9 @@ from PIL import Image
 from engine import EditOptions, EditRequest, fast
 from engine.editor import Editor
 from engine.fast import computed_positions
-from engine.generation import Shortcut, TransformerPredictor
+from engine.generation import Recall, Shortcut, TransformerPredictor
 from engine.labels import Labels
+from engine.model.var import KVCache
 from engine.sampling import Sampling
 from tests.pictures import noisy_rgb
 from tests.test_memory import Counter, same
@@ -43,7 +44,7 @@ def request(mask: Any, speed: str = "fast", **more: Any) -> EditRequest:
     return EditRequest(
         task="inpaint" if label is None else "edit_class",
         image=noisy_rgb(SIDE, SIDE), mask=mask, label=label,
-        options=EditOptions(seed=3, speed=speed, context="whole", **more),
+        options=EditOptions(speed=speed, context="whole", **{"seed": 3, **more}),
     )  # fmt: skip
 
 
@@ -159,6 +160,40 @@ def test_with_the_same_original_all_kept_scales_give_the_exact_logits() -> None:
                 feature_map = vqvae.quantize.add(k, feature_map, vectors)
             outcomes.append(predictor.logits(k, inputs, rows))
     torch.testing.assert_close(outcomes[1], outcomes[0], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("label", [None, "boat"])
+@pytest.mark.parametrize("again", [
+    {}, {"seed": 9}, {"variations": 3}, {"seed": 9, "coarse_seeds": (3, 3, 3)},
+])  # fmt: skip
+def test_an_edit_after_another_is_as_if_it_were_the_first(
+    label: str | None, again: dict[str, Any]
+) -> None:
+    """It works where the first one worked, and recalls the positions that that computed."""
+    subject = editor()
+    wide = box(30, 30, 90, 90)  # drawn at several scales
+    for mask in (wide, SMALL, wide):
+        subject.run(request(mask, label=label, structure=0))
+    asked = request(wide, label=label, structure=0, **again)
+    assert same(subject.run(asked), editor().run(asked))
+    assert same(subject.run(asked), editor().run(asked))
+
+
+def test_what_is_remembered_of_an_edit_is_what_it_computed() -> None:
+    subject = editor()
+    subject.run(request(SMALL, seed=3))
+    held = [value for value, _ in subject.runner.memory._held.values()]
+    (recall,) = (value for value in held if isinstance(value, Recall))
+    whole, spare = (value for value in held if isinstance(value, KVCache))
+    assert recall.positions is not None
+    assert recall.cache.store.shape[3] == len(recall.positions) < whole.tokens / 2
+    assert recall.cache.store.untyped_storage().nbytes() == recall.cache.nbytes < recall.nbytes
+    assert spare.store.shape == whole.store.shape
+    assert not torch.equal(spare.store, whole.store), "the picture's own is not worked on"
+    where = spare.store.data_ptr()
+    subject.run(request(SMALL, seed=4))
+    held = [value for value, _ in subject.runner.memory._held.values()]
+    assert where in [each.store.data_ptr() for each in held if isinstance(each, KVCache)]
 
 
 def test_positions_are_the_regenerated_ones_and_a_margin(monkeypatch: pytest.MonkeyPatch) -> None:

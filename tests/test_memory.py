@@ -22,9 +22,11 @@ from engine.generation import Recall
 from engine.memory import Memory, fingerprint
 from engine.model import VAR
 from engine.model.var import KVCache
+from engine.runner import Runner
 from engine.shelf import SPARE, Shelf
+from engine.spec import VARSpec
 from tests.pictures import noisy_rgb
-from tests.tiny import SCALES, tiny_editor, tiny_var
+from tests.tiny import SCALES, tiny_editor, tiny_var, tiny_vqvae
 
 MASK = np.zeros((40, 40), bool)
 MASK[:38, 9:] = True
@@ -175,6 +177,36 @@ def test_a_run_that_is_cancelled_leaves_what_it_had() -> None:
     steps.close()
     assert run.of(lambda: edit(editor, 7)) == len(SCALES) - 1
     assert same(edit(editor, 7), edit(tiny_editor(), 7))
+
+
+def test_what_is_taken_is_not_there_any_more() -> None:
+    memory = Memory(10)
+    memory.put("a", 1, 4)
+    memory.put("b", 2, 6)
+    assert memory.take("a") == 1 and memory.bytes == 6
+    assert memory.take("a") is None and memory.get("a") is None and memory.bytes == 6
+
+
+def test_a_spare_value_makes_nothing_else_go() -> None:
+    memory = Memory(10)
+    memory.put("a", 1, 6)
+    memory.put("b", 2, 5, spare=True)
+    assert memory.get("b") is None and memory.get("a") == 1
+    memory.put("b", 2, 4, spare=True)
+    assert memory.take("b") == 2
+    memory.put("b", 3, 4, spare=True)
+    memory.put("c", 4, 4)
+    assert memory.bytes <= 10 and memory.get("c") == 4
+
+
+def test_a_large_model_remembers_more() -> None:
+    """A picture's keys and values under a label, what an edit of it computed, and more."""
+    for depth, precision in ((16, torch.bfloat16), (30, torch.bfloat16), (36, torch.float32)):
+        spec = VARSpec.official(depth)
+        whole = 4 * spec.depth * spec.num_tokens * spec.width * precision.itemsize
+        var: Any = SimpleNamespace(spec=spec, dtype=precision)
+        limit = Runner(tiny_vqvae(), var).memory.limit
+        assert limit >= max(256_000_000, 2 * whole) and limit <= 256_000_000 + 3 * whole
 
 
 def recalls(editor: Editor) -> list[tuple[Recall, int]]:

@@ -94,7 +94,7 @@ def rows(
                     autocast = run(AUTOCAST, 0.25)
                 wanted = [(mask, EXACT) for mask in masks] + [(NEAR_MASK, FAST)]
                 if count == 1:
-                    wanted.append((masks[len(masks) // 2], REROLL))
+                    wanted += [(masks[len(masks) // 2], mode) for mode in (FAST, REROLL)]
                 for mask, mode in wanted:
                     yield _row(
                         {"model": model, "task": task, "labelled": labelled,

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine.model.autoencoder import Decoder, Encoder, Level, ResnetBlock
+from engine.model.autoencoder import Decoder, Encoder, Level, ResnetBlock, silu, total
 from engine.model.normalization import GroupNorm
 
 Box = tuple[int, int, int, int]
@@ -72,9 +72,9 @@ def replaying(norms: Norms) -> Normalize:
 
 
 def _residual(block: ResnetBlock, x: Tensor, normalize: Normalize) -> Tensor:
-    h = block.conv1(F.silu(normalize(block.norm1, x)))
-    h = block.conv2(F.silu(normalize(block.norm2, h)))
-    return cast(Tensor, block.nin_shortcut(x) + h)
+    h = block.conv1(silu(normalize(block.norm1, x)))
+    h = block.conv2(silu(normalize(block.norm2, h)))
+    return total(h, block.nin_shortcut(x))
 
 
 def _blocks(level: Level, x: Tensor, normalize: Normalize) -> Tensor:
@@ -127,7 +127,7 @@ def decode_noting(decoder: Decoder, z: Tensor) -> tuple[Tensor, Norms]:
         h = _blocks(cast(Level, level), h, normalize)
         if hasattr(level, "upsample"):
             h = cast(nn.Module, level.upsample)(h)
-    h = decoder.conv_out(F.silu(normalize(decoder.norm_out, h)))
+    h = decoder.conv_out(silu(normalize(decoder.norm_out, h)))
     return _picture(decoder, h, z), norms
 
 
@@ -170,7 +170,7 @@ def decode_part(decoder: Decoder, z: Tensor, box: Box, norms: Norms) -> Tensor:
             source = _coarser(_grow(parts[index - 1], 1, 2 * side), 2)
             fine = cast(nn.Module, level.upsample)(_cut(h, part, source))
             h = _cut(fine, _finer(source, 2), parts[index - 1])
-    h = decoder.conv_out(F.silu(normalize(decoder.norm_out, h)))
+    h = decoder.conv_out(silu(normalize(decoder.norm_out, h)))
     if decoder.stem > 1:
         h = F.pixel_shuffle(h, decoder.stem)
     h = _cut(h, _finer(parts[0], decoder.stem), box)
@@ -203,7 +203,7 @@ def _encode_levels(
         h = _blocks(level, h, normalize)
         if hasattr(level, "downsample"):
             h = cast(nn.Module, level.downsample)(h)
-    h = encoder.conv_out(F.silu(normalize(encoder.norm_out, encoder.mid(h))))
+    h = encoder.conv_out(silu(normalize(encoder.norm_out, encoder.mid(h))))
     return Encoded(h, entries, norms)
 
 

@@ -102,10 +102,15 @@ class KVCache:
         """A cache whose batch rows are each repeated ``times`` times, in place order."""
         return self if times == 1 else self.copy(self.length, times)
 
-    def copy(self, length: int, times: int = 1) -> KVCache:
-        """A cache of its own with the first ``length`` positions, each row ``times`` times."""
+    def copy(self, length: int, times: int = 1, spare: KVCache | None = None) -> KVCache:
+        """A cache of its own with the first ``length`` positions, each row ``times`` times.
+
+        In the memory of a ``spare`` one, which is lost, if that is as large.
+        """
         depth, two, batch, _, *rest = self.store.shape
-        store = self.store.new_empty(depth, two, batch * times, self.tokens, *rest)
+        shape = (depth, two, batch * times, self.tokens, *rest)
+        fits = spare is not None and spare.store.shape == shape
+        store = spare.store if spare is not None and fits else self.store.new_empty(shape)
         filled = self.store[:, :, :, :length]
         store[:, :, :, :length] = filled.repeat_interleave(times, 2) if times > 1 else filled
         return self._of(store, length)
@@ -115,6 +120,14 @@ class KVCache:
         if self.length == self.store.shape[3]:
             return self
         return self._of(self.store[:, :, :, : self.length].clone(), self.length)
+
+    def only(self, positions: Tensor) -> KVCache:
+        """Some positions (n,), to be held until they are put back; nothing can be added to it."""
+        return self._of(self.store.index_select(3, positions), len(positions))
+
+    def put_back(self, positions: Tensor, held: KVCache) -> None:
+        """Take over what `only` gave of a cache for these positions."""
+        self.store.index_copy_(3, positions, held.store)
 
     def _of(self, store: Tensor, length: int) -> KVCache:
         out = KVCache.__new__(KVCache)

@@ -190,6 +190,28 @@ def test_the_frame_on_the_canvas_is_what_the_model_will_see(
     frame.wait_for(state="detached")
 
 
+def test_a_fast_edit_is_asked_for_ahead_of_the_run(window: Window, photo: Path) -> None:
+    """The page sends the mask as soon as it is painted; otherwise only with what needs it."""
+    sent: list[str] = []
+    window.page.on("request", lambda request: sent.append(request.post_data or ""))
+
+    def with_mask() -> list[str]:
+        return [data for data in sent if '"fast"' in data and "data:image/png" in data]
+
+    window.open_picture(photo)
+    window.stroke((0.4, 0.4), (0.5, 0.5))
+    window.page.locator("#over .frame").wait_for()
+    assert not with_mask()
+    window.page.click("#advanced > button")
+    window.page.locator("#speed input").click()
+    with window.page.expect_request(lambda request: '"fast"' in (request.post_data or "")):
+        window.page.get_by_role("option", name="Fast", exact=True).click()
+    before = len(with_mask())
+    with window.page.expect_request(lambda request: bool(with_mask()[before:])):
+        window.stroke((0.6, 0.4), (0.6, 0.5))
+    window.run()
+
+
 def test_an_aspect_is_shown_before_the_run_and_made_by_it(window: Window, photo: Path) -> None:
     window.open_picture(photo)
     window.task("Outpaint")
