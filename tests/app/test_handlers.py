@@ -315,7 +315,7 @@ def test_what_breaks_inside_is_told_without_its_traceback(
     assert "secret path" in caplog.text
 
 
-# ---- ahead of an edit -----------------------------------------------------------------------------
+# ---- ahead of an edit ----------------------------------------------------------------------------
 
 
 @pytest.fixture
