@@ -171,8 +171,11 @@ def note(variation: Variation, number: int) -> str:
     below = title = ""
     if place:
         asked = variation.request.label is not None or bool(variation.request.regions)
-        liked = "how much it looks like its class" if asked else "how likely the model finds it"
-        below = f"Ranked by {liked}, and by how little its edge shows."
+        below = (
+            "Ranked above all by how much it looks like its class."
+            if asked
+            else "Ranked by how likely the model finds it, and by how little its edge shows."
+        )
         title = f"Score {variation.score:.2f}, higher is better"
     return markup.note(" · ".join(parts), below, title)
 
