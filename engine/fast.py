@@ -98,12 +98,10 @@ def computed_positions(maps: list[Tensor], scales: tuple[int, ...]) -> tuple[Ten
     return tuple(chosen) if count <= WORTHWHILE * total else None
 
 
-def shortcut(
-    cache: KVCache, positions: tuple[Tensor, ...], spare: KVCache | None = None
-) -> Shortcut:
-    """For the predictor: a picture's K/V cache, the positions to compute and a cache to work in."""
+def shortcut(cache: KVCache, positions: tuple[Tensor, ...]) -> Shortcut:
+    """For the predictor: a picture's K/V cache and the positions to compute."""
     device = cache.store.device
-    return Shortcut(cache, tuple(each.to(device) for each in positions), spare)
+    return Shortcut(cache, tuple(each.to(device) for each in positions))
 
 
 @torch.inference_mode()

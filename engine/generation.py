@@ -100,12 +100,11 @@ class Recall:
 @dataclass(frozen=True)
 class Shortcut:
     """The fast mode's part of a run: all keys and values of the picture as it was, and the
-    positions of each scale that are computed anew nevertheless. A run works on a copy, in the
-    memory of a ``spare`` cache if it is given one."""
+    positions of each scale that are computed anew nevertheless. A run works in this very cache,
+    so it must be the only one, and is asked to `TransformerPredictor.restore` it."""
 
     cache: KVCache
     computed: tuple[Tensor, ...]
-    spare: KVCache | None = None
 
     def places(self, bounds: tuple[tuple[int, int], ...], count: int) -> Tensor:
         """The positions that are computed of the first ``count`` scales, among all tokens."""
@@ -172,6 +171,7 @@ class TransformerPredictor:
         self.seen: dict[int, Seen] = {}
         self.shared: KVCache | None = None  # the cache of ``seen``
         self.cache: KVCache | None = None
+        self.before: KVCache | None = None  # what the shortcut's cache had at its places
         self.rows = 0
         self.alike = True  # the variations are the same as yet
         self.waiting: list[Tensor] = []
@@ -232,9 +232,14 @@ class TransformerPredictor:
         places = self.shortcut.places(self.var.spec.bounds, max(self.seen, default=0) + 1)
         return Recall(self.seen, self.shared.only(places), places)
 
-    def left_over(self) -> KVCache | None:
-        """A cache that nobody needs once a run with a shortcut is over, as a spare one."""
-        return None if self.shortcut is None else self.shared
+    @torch.inference_mode()
+    def restore(self) -> None:
+        """Give the shortcut's cache back what it had, once the run is over."""
+        if self.shortcut is not None and self.before is not None:
+            bounds = self.var.spec.bounds
+            places = self.shortcut.places(bounds, len(bounds))
+            self.shortcut.cache.put_back(places, self.before)
+            self.before = None
 
     def _compute(self, k: int, stacked: Tensor | None, rows: Tensor, count: int) -> Tensor:
         """Logits (N, n, V), or (2 N, n, V), of scale k; the scales that waited run with it."""
@@ -276,8 +281,10 @@ class TransformerPredictor:
         rows = count * (2 if self.guided else 1)
         recalled = recall is not None and bool(self.seen)
         if self.shortcut is not None:
-            had, spare = self.shortcut.cache, self.shortcut.spare
-            self.cache = had.copy(had.length, rows // had.rows, spare)
+            bounds = self.var.spec.bounds
+            self.cache = self.shortcut.cache
+            assert self.cache.rows == rows, "a shortcut is for one row a label"
+            self.before = self.cache.only(self.shortcut.places(bounds, len(bounds)))
             if recall is not None and recalled:
                 assert recall.positions is not None
                 self.cache.put_back(recall.positions, recall.cache)

@@ -39,15 +39,12 @@ class Memory:
             self.bytes -= size
             return value
 
-    def put(self, key: Hashable, value: Any, size: int, *, spare: bool = False) -> None:
-        """Hold a value of ``size`` bytes; what was used longest ago makes room for it.
-
-        A ``spare`` one is held only if nothing has to.
-        """
+    def put(self, key: Hashable, value: Any, size: int) -> None:
+        """Hold a value of ``size`` bytes; what was used longest ago makes room for it."""
         with self._lock:
             if key in self._held:
                 self.bytes -= self._held.pop(key)[1]
-            if size > (self.limit - self.bytes if spare else self.limit):
+            if size > self.limit:
                 return
             self._held[key] = (value, size)
             self.bytes += size

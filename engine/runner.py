@@ -43,7 +43,6 @@ from engine.sampling import Sampling
 
 REMEMBERED = 256_000_000  # bytes of encoded pictures and begun runs, for edits that come after
 PICTURES = 2.5  # or room for so many pictures' keys and values under a label, if that is more
-SPARE = "spare cache"  # a run with a shortcut worked in it; to fill new memory takes a while
 
 log = logging.getLogger(__name__)
 
@@ -131,22 +130,31 @@ class Runner:
         return Known(name, features, original, before, positions)
 
     @torch.inference_mode()
-    def shortcut(
+    def borrow(
         self, known: Known | None, label: Label, sampling: Sampling, rule: Rule
-    ) -> Shortcut | None:
-        """How the fast mode, if it serves here, gets round what an edit leaves as it is."""
+    ) -> tuple[Hashable, Shortcut | None]:
+        """How the fast mode, if it serves here, gets round what an edit leaves as it is.
+
+        The cache in it is the borrower's alone, until it is put back under the name.
+        """
         if known is None or known.original is None:
-            return None
+            return None, None
         assert known.before is not None and known.positions is not None
-        cache = self._cache(label, sampling, rule, known.before, known.original)
-        return fast.shortcut(cache, known.positions, self.memory.take(SPARE))
+        name = self._name_of_cache(label, sampling, rule, known.before)
+        cache: KVCache | None = self.memory.take(name)
+        if cache is None:
+            cache = self._computed(label, sampling, rule, known.original)
+        return name, fast.shortcut(cache, known.positions)
 
     @torch.inference_mode()
     def study(self, job: Job, frame: Frame) -> None:
         """Do now what the fast mode needs of a frame, whatever will be masked in it."""
-        before = frame.pixels[None]
+        before, label = frame.pixels[None], distinct(job.labels)
         original = self._original(before)
-        self._cache(distinct(job.labels), job.sampling, job.rule, before, original)
+        name = self._name_of_cache(label, job.sampling, job.rule, before)
+        if self.memory.get(name) is None:
+            cache = self._computed(label, job.sampling, job.rule, original)
+            self.memory.put(name, cache, cache.nbytes)
 
     def _features(
         self,
@@ -174,27 +182,18 @@ class Runner:
             self.memory.put(key, original, original.nbytes)
         return original
 
-    def _cache(
-        self,
-        label: Label,
-        sampling: Sampling,
-        rule: Rule,
-        pixels: Floats,
-        original: fast.Original,
+    def _name_of_cache(
+        self, label: Label, sampling: Sampling, rule: Rule, pixels: Floats
+    ) -> Hashable:
+        return "cache", fingerprint(pixels), branches(self.var, label, sampling), rule.foresight
+
+    def _computed(
+        self, label: Label, sampling: Sampling, rule: Rule, original: fast.Original
     ) -> KVCache:
-        labels = branches(self.var, label, sampling)
-        key = ("cache", fingerprint(pixels), labels, rule.foresight)
-        cache: KVCache | None = self.memory.get(key)
-        if cache is None:
-            cache = fast.keys_and_values(
-                self.vqvae,
-                self.var,
-                self.condition(label, sampling),
-                original.maps,
-                foresight=rule.foresight,
-            )
-            self.memory.put(key, cache, cache.nbytes)
-        return cache
+        condition = self.condition(label, sampling)
+        return fast.keys_and_values(
+            self.vqvae, self.var, condition, original.maps, foresight=rule.foresight
+        )
 
     @torch.inference_mode()
     def condition(self, label: Label, sampling: Sampling) -> Condition:
@@ -300,13 +299,14 @@ class Run:
             label, job.sampling.guidance > 0, job.rule.closed_loop, job.rule.foresight,
             known is not None and known.original is not None,
         )  # fmt: skip
+        name, shortcut = runner.borrow(known, label, job.sampling, job.rule)
         with torch.inference_mode():
             predictor = TransformerPredictor(
                 runner.var,
                 label,
                 job.sampling,
                 recall=runner.memory.get(key) if alone else None,
-                shortcut=runner.shortcut(known, label, job.sampling, job.rule),
+                shortcut=shortcut,
                 condition=runner.condition(label, job.sampling),
             )
         try:
@@ -328,6 +328,9 @@ class Run:
         finally:
             if alone and not self.let_go:
                 self._remember(key, predictor)
+            predictor.restore()
+            if shortcut is not None and not self.let_go:
+                runner.memory.put(name, shortcut.cache, shortcut.cache.nbytes)
 
     def _remember(self, key: Hashable, predictor: TransformerPredictor) -> None:
         """Keep what a later run may recall; where there is no memory for that, nothing."""
@@ -339,9 +342,6 @@ class Run:
             return
         if recall is not None:
             self.runner.memory.put(key, recall, recall.nbytes)
-        left = predictor.left_over()
-        if left is not None and left.store.device.type == "cpu":
-            self.runner.memory.put(SPARE, left, left.nbytes, spare=True)
 
     def decode(self, feature_map: Tensor, count: int | None = None) -> list[Floats]:
         """As `Runner.decode`; in the fast mode around the mask only."""

@@ -179,21 +179,60 @@ def test_an_edit_after_another_is_as_if_it_were_the_first(
     assert same(subject.run(asked), editor().run(asked))
 
 
+def held(subject: Editor, kind: type) -> list[Any]:
+    return [v for v, _ in subject.runner.memory._held.values() if isinstance(v, kind)]
+
+
 def test_what_is_remembered_of_an_edit_is_what_it_computed() -> None:
     subject = editor()
-    subject.run(request(SMALL, seed=3))
-    held = [value for value, _ in subject.runner.memory._held.values()]
-    (recall,) = (value for value in held if isinstance(value, Recall))
-    whole, spare = (value for value in held if isinstance(value, KVCache))
+    subject.warm(request(SMALL))
+    (whole,) = held(subject, KVCache)
+    subject.run(request(SMALL))
+    (recall,) = held(subject, Recall)
     assert recall.positions is not None
     assert recall.cache.store.shape[3] == len(recall.positions) < whole.tokens / 2
     assert recall.cache.store.untyped_storage().nbytes() == recall.cache.nbytes < recall.nbytes
-    assert spare.store.shape == whole.store.shape
-    assert not torch.equal(spare.store, whole.store), "the picture's own is not worked on"
-    where = spare.store.data_ptr()
-    subject.run(request(SMALL, seed=4))
-    held = [value for value, _ in subject.runner.memory._held.values()]
-    assert where in [each.store.data_ptr() for each in held if isinstance(each, KVCache)]
+
+
+@pytest.mark.parametrize("more", [{}, {"variations": 3}, {"label": "boat"}])
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_an_edit_leaves_the_pictures_own_keys_and_values_as_they_were(
+    more: dict[str, Any], cancelled: bool
+) -> None:
+    """Though it works in their memory, and no other edit finds them meanwhile."""
+    subject = editor()
+    asked = request(box(30, 30, 90, 90), structure=0, **more)
+    subject.warm(asked)
+    (whole,) = held(subject, KVCache)
+    before = whole.store.clone()
+    steps = subject.steps(asked)
+    for _ in SCALES[1:]:
+        next(steps)
+    assert not held(subject, KVCache)
+    if "variations" not in more:  # which have copies of their own from where they differ
+        assert not torch.equal(whole.store, before)
+    if cancelled:
+        steps.close()
+    else:
+        list(steps)
+    (after,) = held(subject, KVCache)
+    assert after is whole and torch.equal(after.store, before)
+
+
+def test_two_edits_of_a_picture_at_once_do_not_disturb_each_other() -> None:
+    subject = editor()
+    asked = [request(box(30, 30, 90, 90), structure=0, seed=seed) for seed in (3, 4)]
+    subject.warm(asked[0])
+    turns = [subject.steps(one) for one in asked]
+    results = [None, None]
+    for _ in SCALES:
+        for index, steps in enumerate(turns):
+            results[index] = next(steps).result or results[index]
+    for index, steps in enumerate(turns):
+        for step in steps:
+            results[index] = step.result or results[index]
+    for result, one in zip(results, asked, strict=True):
+        assert result is not None and same(result, editor().run(one))
 
 
 def test_positions_are_the_regenerated_ones_and_a_margin(monkeypatch: pytest.MonkeyPatch) -> None:

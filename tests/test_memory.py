@@ -187,18 +187,6 @@ def test_what_is_taken_is_not_there_any_more() -> None:
     assert memory.take("a") is None and memory.get("a") is None and memory.bytes == 6
 
 
-def test_a_spare_value_makes_nothing_else_go() -> None:
-    memory = Memory(10)
-    memory.put("a", 1, 6)
-    memory.put("b", 2, 5, spare=True)
-    assert memory.get("b") is None and memory.get("a") == 1
-    memory.put("b", 2, 4, spare=True)
-    assert memory.take("b") == 2
-    memory.put("b", 3, 4, spare=True)
-    memory.put("c", 4, 4)
-    assert memory.bytes <= 10 and memory.get("c") == 4
-
-
 def test_a_large_model_remembers_more() -> None:
     """A picture's keys and values under a label, what an edit of it computed, and more."""
     for depth, precision in ((16, torch.bfloat16), (30, torch.bfloat16), (36, torch.float32)):

@@ -102,15 +102,10 @@ class KVCache:
         """A cache whose batch rows are each repeated ``times`` times, in place order."""
         return self if times == 1 else self.copy(self.length, times)
 
-    def copy(self, length: int, times: int = 1, spare: KVCache | None = None) -> KVCache:
-        """A cache of its own with the first ``length`` positions, each row ``times`` times.
-
-        In the memory of a ``spare`` one, which is lost, if that is as large.
-        """
+    def copy(self, length: int, times: int = 1) -> KVCache:
+        """A cache of its own with the first ``length`` positions, each row ``times`` times."""
         depth, two, batch, _, *rest = self.store.shape
-        shape = (depth, two, batch * times, self.tokens, *rest)
-        fits = spare is not None and spare.store.shape == shape
-        store = spare.store if spare is not None and fits else self.store.new_empty(shape)
+        store = self.store.new_empty(depth, two, batch * times, self.tokens, *rest)
         filled = self.store[:, :, :, :length]
         store[:, :, :, :length] = filled.repeat_interleave(times, 2) if times > 1 else filled
         return self._of(store, length)
