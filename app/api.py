@@ -248,8 +248,9 @@ class Endpoints:
                 options=options,
             )
             with self._models.alone():
-                editor = self._models.editor(request.model)
-                result: Result = self._models.worker.do(lambda: editor.run(request))
+                result: Result = self._models.compute(
+                    request.model, lambda editor: editor.run(request)
+                )
             folder, written = new_folder(), []
             for index, seed in enumerate(result.seeds):
                 path = folder / f"{task}-{seed}.png"

@@ -276,8 +276,8 @@ class Page:
             trigger_mode="always_last", alone=False,
         )  # fmt: skip
         self.on(
-            partial(gr.on, [parts[name].change for name in ("ahead", "speed", "label")]),
-            do.runs.ahead, ["mask", *FORM], trigger_mode="always_last", alone=False,
+            parts["ahead"].change, do.runs.ahead, ["mask", *FORM],
+            trigger_mode="always_last", alone=False,
         )  # fmt: skip
         parts["theme"].click(None, js="varpaint.theme")
         parts["help"].click(None, js="varpaint.help")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from app.line import Line
 from app.worker import Worker, in_own_thread
@@ -19,6 +19,8 @@ from engine.errors import EngineError
 if TYPE_CHECKING:
     from engine.editor import Editor
     from engine.request import EditRequest
+
+T = TypeVar("T")
 
 KEPT = 2  # loaded models; the one unused longest is let go
 
@@ -47,7 +49,7 @@ class Models:
         self._loading = threading.RLock()
         self._warming = threading.Lock()
         self.line = Line()
-        self.worker = Worker()
+        self._worker = Worker()
 
     def start(self) -> None:
         """Begin to load the first model; returns at once. A failure is told to who asks first."""
@@ -87,17 +89,21 @@ class Models:
         ahead: Callable[[int], None] | None = None,
     ) -> Iterator[bool]:
         """Held while a model works: one edit at a time, whichever door it came through. As
-        ``Line.turn``. What it works on is for the ``worker`` to do."""
+        ``Line.turn``."""
         with self.line.turn(cancelled, ahead) as mine:
             yield mine
+
+    def compute(self, name: str | None, work: Callable[[Editor], T]) -> T:
+        """The result of ``work`` with the editor of that name, done in the models' thread."""
+        editor = self.editor(name)
+        return self._worker.do(lambda: work(editor))
 
     def warm(self, request: EditRequest) -> None:
         """Do ahead of an edit what its fast mode needs, if nobody is at work or in line; waits."""
         if len(self.line) or not self._warming.acquire(blocking=False):
             return
         try:
-            editor = self.editor(request.model)
-            self.worker.do(lambda: editor.warm(request))
+            self.compute(request.model, lambda editor: editor.warm(request))
         finally:
             self._warming.release()
 

@@ -293,8 +293,9 @@ class Runs:
             with self._models.alone(job.cancelled, waits) as mine:
                 if not mine:
                     return
-                editor = self._models.editor(request.model)
-                self._models.worker.do(lambda: self._edit(editor, request, job))
+                self._models.compute(
+                    request.model, lambda editor: self._edit(editor, request, job)
+                )
         except Exception as error:
             job.news.put(("error", error))
         finally:

@@ -34,6 +34,7 @@
   varpaint.keep = (names, values) => {
     if (!$("#key [data-key]")) return []; // the form's first values, before ours came back
     put("fields", JSON.stringify(Object.fromEntries(names.map((name, at) => [name, values[at]]))));
+    varpaint.ahead(values[names.indexOf("speed")] === "fast");
     return [];
   };
 

@@ -381,13 +381,18 @@
   }
 
   const CALM = 250; // milliseconds after the last change
-  let changed = 0, strokes = 0;
+  let changed = 0;
   function tellMask() {
     if (!changed || performance.now() - changed < CALM || $("#easel").classList.contains("settling")) return;
     changed = 0;
     put("painted", $("#canvas.filled") ? `${$("#facts")?.dataset.version} ${smallMask()}` : "");
-    if ($("#speed input")?.value === "Fast") put("ahead", String(++strokes));
+    varpaint.ahead($("#speed input")?.value === "Fast");
   }
+
+  /* After a stroke or a change in the form: what is painted goes to the server now, if a fast edit
+     is to be prepared. */
+  let asked = 0;
+  varpaint.ahead = (fast) => { if (fast) put("ahead", String(++asked)); };
 
   /* A new editor is on the page and ready. */
   let known = null;

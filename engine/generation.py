@@ -106,10 +106,12 @@ class Shortcut:
     cache: KVCache
     computed: tuple[Tensor, ...]
 
-    def places(self, bounds: tuple[tuple[int, int], ...], count: int) -> Tensor:
-        """The positions that are computed of the first ``count`` scales, among all tokens."""
-        every = zip(self.computed, bounds, strict=True)
-        return torch.cat([own + begin for own, (begin, _) in list(every)[:count]])
+    def places(self, bounds: tuple[tuple[int, int], ...]) -> Tensor:
+        """Among all tokens the positions that are computed of the scales, from the first on, with
+        these ``bounds``."""
+        return torch.cat(
+            [own + begin for own, (begin, _) in zip(self.computed, bounds, strict=False)]
+        )
 
 
 Label = int | None | tuple[int | None, ...]
@@ -229,15 +231,14 @@ class TransformerPredictor:
             return None
         if self.shortcut is None:
             return Recall(self.seen, self.shared.trimmed())
-        places = self.shortcut.places(self.var.spec.bounds, max(self.seen, default=0) + 1)
+        places = self.shortcut.places(self.var.spec.bounds[: max(self.seen, default=0) + 1])
         return Recall(self.seen, self.shared.only(places), places)
 
     @torch.inference_mode()
     def restore(self) -> None:
         """Give the shortcut's cache back what it had, once the run is over."""
         if self.shortcut is not None and self.before is not None:
-            bounds = self.var.spec.bounds
-            places = self.shortcut.places(bounds, len(bounds))
+            places = self.shortcut.places(self.var.spec.bounds)
             self.shortcut.cache.put_back(places, self.before)
             self.before = None
 
@@ -276,19 +277,17 @@ class TransformerPredictor:
 
     def _begin(self, count: int) -> None:
         """A cache for ``count`` rows with what was recalled."""
-        recall = self.recall
+        recall = self.recall if self.seen else None
         self.recall = None
         rows = count * (2 if self.guided else 1)
-        recalled = recall is not None and bool(self.seen)
         if self.shortcut is not None:
-            bounds = self.var.spec.bounds
             self.cache = self.shortcut.cache
             assert self.cache.rows == rows, "a shortcut is for one row a label"
-            self.before = self.cache.only(self.shortcut.places(bounds, len(bounds)))
-            if recall is not None and recalled:
+            self.before = self.cache.only(self.shortcut.places(self.var.spec.bounds))
+            if recall is not None:
                 assert recall.positions is not None
                 self.cache.put_back(recall.positions, recall.cache)
-        elif recall is not None and recalled:
+        elif recall is not None:
             self.cache = recall.cache.copy(self.var.spec.bounds[self.first][0])
         else:
             weight = self.var.head.weight

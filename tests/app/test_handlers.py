@@ -383,7 +383,7 @@ def test_one_is_prepared_at_a_time(
     session = opened(handlers, photo)
     begun, go = threading.Event(), threading.Event()
     busy = threading.Thread(
-        target=handlers.models.worker.do, args=(lambda: [begun.set(), go.wait(30)],)
+        target=handlers.models._worker.do, args=(lambda: [begun.set(), go.wait(30)],)
     )
     busy.start()
     assert begun.wait(10)
