@@ -26,7 +26,7 @@ log = logging.getLogger("varpaint")
 
 if TYPE_CHECKING:
     from app.handlers import Handlers
-    from engine.result import Result
+    from engine.events import Result
 
 WAITING = 24  # calls that wait in our own line; the rest in Gradio's
 

@@ -59,7 +59,9 @@ def _refuse(data: Any) -> None:
 
 def proxy(image: Image.Image, side: int = PROXY_SIDE) -> Image.Image:
     """The picture as the page shows it: upright sRGB over white, at most ``side`` pixels."""
-    from engine.pixels import Source  # not at the top: it imports torch, the page need not wait
+    from engine.picture.source import (
+        Source,  # not at the top: it imports torch, the page need not wait
+    )
 
     size = proxy_size(image.size, side)
     if image.mode in ("RGB", "L") and size != image.size:  # fewer pixels to convert to sRGB
@@ -189,7 +191,7 @@ def imported(path: str | Path, size: tuple[int, int], shown: tuple[int, int]) ->
 
     White, or what is painted where the file has transparency, is to be regenerated.
     """
-    from engine.request import mask_array  # imports torch
+    from engine.picture.masks import mask_array  # imports torch
 
     image = files.opened(path)
     if image.size not in (size, shown):

@@ -15,7 +15,7 @@ CHOOSE = "Choose a class …"
 
 
 class Named(Protocol):
-    """What the window asks of a model's labels (engine/labels.py)."""
+    """What the window asks of a model's labels (engine/plan/labels.py)."""
 
     @property
     def names(self) -> Sequence[str]: ...

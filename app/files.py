@@ -11,7 +11,7 @@ from engine.errors import ImageError
 
 def opened(path: str | Path) -> Image.Image:
     """The picture in a file; ImageError with the file's name, and not where it lies here."""
-    from engine.pixels import open_image  # imports torch; the page need not wait for it
+    from engine.picture.files import open_image  # imports torch; the page need not wait for it
 
     try:
         return open_image(path)

@@ -167,7 +167,7 @@ class Handlers:
 
     def _settings_of(self, image: Image.Image) -> tuple[Screen, str]:
         """The fields that made this picture, if it says so, and a word about them."""
-        from engine.pixels import read_request  # imports torch
+        from engine.picture.files import read_request  # imports torch
 
         text = read_request(image)
         request = forms.parsed(text) if text is not None else None
@@ -357,7 +357,7 @@ class Handlers:
         seed = f"-{request.task}-{request.options.seed}" if request is not None else ""
         suffix, image = FORMATS[form], chosen.image
         path = new_folder() / f"{session.name}{seed}{suffix}"
-        from engine.pixels import encode_image  # imports torch
+        from engine.picture.files import encode_image  # imports torch
 
         path.write_bytes(encode_image(image, suffix, request.to_json() if request else None))
         megabytes = path.stat().st_size / 1e6

@@ -118,7 +118,7 @@ class Models:
         offers: list[Offer] = []
         try:
             import engine
-            from engine.registry import OFFICIAL
+            from engine.weights.registry import OFFICIAL
 
             needs = {model.name: model.memory(self._bytes_per_weight()) for model in OFFICIAL}
             for info in engine.models():

@@ -176,7 +176,7 @@ class _Writer:
 
     def _picture(self, held: Held, request: EditRequest | None) -> str:
         if held not in self._names:
-            from engine.pixels import encode_image, encode_png  # imports torch
+            from engine.picture.files import encode_image, encode_png  # imports torch
 
             image = held.image
             suffix = ".tiff" if image.mode in TIFF_MODES else ".png"
@@ -310,7 +310,7 @@ class _Reader:
 
     def _picture(self, name: str) -> Held:
         if name not in self._held:
-            from engine.pixels import open_image  # imports torch
+            from engine.picture.files import open_image  # imports torch
 
             self._held[name] = self._session.vault.hold(open_image(self._bytes(name)))
         return self._held[name]

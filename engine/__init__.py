@@ -36,21 +36,21 @@ from engine.request import EditOptions, EditRequest
 
 if TYPE_CHECKING:
     from engine.editor import Editor
+    from engine.events import Result, Step
     from engine.loading import load_editor
-    from engine.pixels import open_image
-    from engine.registry import ModelInfo, models
-    from engine.result import Result, Step
+    from engine.picture.files import open_image
+    from engine.weights.registry import ModelInfo, models
 
 __version__ = "0.1.0"
 
 _LAZY = {
     "Editor": "engine.editor",
-    "Result": "engine.result",
-    "Step": "engine.result",
+    "Result": "engine.events",
+    "Step": "engine.events",
     "load_editor": "engine.loading",
-    "ModelInfo": "engine.registry",
-    "models": "engine.registry",
-    "open_image": "engine.pixels",
+    "ModelInfo": "engine.weights.registry",
+    "models": "engine.weights.registry",
+    "open_image": "engine.picture.files",
 }
 
 __all__ = [

@@ -241,7 +241,7 @@ def _edit(given: dict[str, Any], *, task: Task) -> None:
     )
 
     from engine.loading import load_editor
-    from engine.pixels import encode_image, open_image
+    from engine.picture.files import encode_image, open_image
 
     image = None if picture is None else open_image(picture)
     mask = None if given.get("mask") is None else open_image(given["mask"])
@@ -321,7 +321,7 @@ def models_list(as_json: JsonOpt = False) -> None:
     """The models that are known, and which of them are here."""
     from dataclasses import asdict
 
-    from engine.registry import models
+    from engine.weights.registry import models
 
     known = models()
     if as_json:
@@ -335,7 +335,7 @@ def models_list(as_json: JsonOpt = False) -> None:
 @models_app.command("download")
 def models_download(name: Annotated[str, typer.Argument(help="Such as var-d16.")]) -> None:
     """Fetch a model's files, resuming what was begun, and check them."""
-    from engine.registry import download
+    from engine.weights.registry import download
 
     for path in download(name):
         print(path)
@@ -344,7 +344,7 @@ def models_download(name: Annotated[str, typer.Argument(help="Such as var-d16.")
 @models_app.command("verify")
 def models_verify(name: Annotated[str, typer.Argument(help="Such as var-d16.")]) -> None:
     """Check a model's files: their SHA-256 and their layout."""
-    from engine.registry import verify
+    from engine.weights.registry import verify
 
     for line in verify(name):
         print(line)
@@ -363,7 +363,7 @@ def bench(
     """Time edits against a plain implementation of the authors' algorithm, in one run."""
     from engine.benchmark.measure import MODELS
     from engine.benchmark.table import bench as run
-    from engine.device import choose_device
+    from engine.machine.device import choose_device
 
     chosen = [name.strip() for name in models.split(",") if name.strip()]
     for name in chosen:

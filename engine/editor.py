@@ -15,26 +15,28 @@ import numpy as np
 import torch
 from PIL import Image
 
+from engine.arrays import RGB, Floats, Mask, Window, to_bytes
+from engine.draw.loop import ScaleStep
+from engine.draw.maps import coverage
+from engine.draw.sampling import Sampling
 from engine.errors import MaskError, RequestError
-from engine.fill import Floats
-from engine.frame import TOUCHED, Frame
-from engine.generation import ScaleStep
-from engine.labels import Labels
-from engine.masks import coverage, holds_thing
-from engine.model.packed_conv import weight_count
-from engine.model.var import VAR
-from engine.model.vqvae import VQVAE
-from engine.painting import Painting
-from engine.pixels import RGB, Mask, Source, check_size, extend, to_bytes
-from engine.preview import rough_pictures
-from engine.ranking import best_first, score, seam
-from engine.regions import painting_order
-from engine.request import MAX_SEED, EditOptions, EditRequest, MaskLike, mask_array
-from engine.result import PREVIEW_SIDE, Result, Step
-from engine.rules import rule_for
+from engine.events import PREVIEW_SIDE, Result, Step
+from engine.machine.packed_conv import weight_count
+from engine.model.var.transformer import VAR
+from engine.model.var.vqvae import VQVAE
+from engine.paint.canvas import Painting
+from engine.paint.frame import TOUCHED, Frame
+from engine.paint.ranking import best_first, score, seam
+from engine.paint.rough import rough_pictures
+from engine.picture.masks import mask_array
+from engine.picture.source import Source, check_size, extend
+from engine.plan.labels import Labels
+from engine.plan.regions import painting_order
+from engine.plan.rules import rule_for
+from engine.plan.shapes import holds_thing
+from engine.plan.windows import box_of, march, windows_for
+from engine.request import MAX_SEED, EditOptions, EditRequest, MaskLike
 from engine.runner import Job, Runner, for_each
-from engine.sampling import Sampling
-from engine.windows import Window, bounding_box, march, windows_for
 
 NOTHING = "nothing could be told from the ground that it was drawn on; try another seed"
 SLOW_DECODER = 30e6  # weights of a decoder that a CPU takes long for
@@ -82,7 +84,7 @@ class Tally:
                 self.seams[variation].append(seam(frame.pixels, picture, frame.mask > TOUCHED))
 
     def scores(self) -> list[float]:
-        """One score a candidate, higher is better (`engine.ranking`)."""
+        """One score a candidate, higher is better (`engine.paint.ranking`)."""
         count = max(self.drawn, 1)
         return [
             score(float(likely) / count, seams, float(spoken) / count if self.labelled else None)
@@ -328,7 +330,7 @@ class Editor:
         if not job.rule.studio or job.label is None:
             return frames
         thing = job.request.options.studio or self.label_names.is_thing(job.label)
-        if not thing or not holds_thing(torch.from_numpy(frames[0].mask)):
+        if not thing or not holds_thing(frames[0].mask):
             return frames
         return [frames[0].staged()]
 
@@ -393,7 +395,7 @@ class Editor:
                 f"{name} is {mask.shape[1]}x{mask.shape[0]}, the picture "
                 f"{source.width}x{source.height}; give a mask of the picture's size"
             )
-        bounding_box(mask)
+        box_of(mask)
         return mask
 
     def _edit(self, job: Job, source: Source, parts: list[Part]) -> Iterator[Step]:

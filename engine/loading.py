@@ -6,18 +6,18 @@ from pathlib import Path
 
 import torch
 
-from engine.allocator import keep_freed_memory, keep_weights_apart
-from engine.checkpoint import load_pair
-from engine.device import choose_device, choose_precision
 from engine.editor import Editor
-from engine.labels import Labels
+from engine.machine.allocator import keep_freed_memory, keep_weights_apart
+from engine.machine.compiled import compile_blocks
+from engine.machine.device import choose_device, choose_precision
+from engine.machine.packed import pack
+from engine.machine.packed_conv import pack_convolutions
+from engine.machine.shelf import Shelf
 from engine.model import VAR, VQVAE
-from engine.model.autoencoder import channels_last
-from engine.model.compiled import compile_blocks
-from engine.model.packed import pack
-from engine.model.packed_conv import pack_convolutions
-from engine.registry import WEIGHTS, free_memory, resolve
-from engine.shelf import Shelf
+from engine.model.var.autoencoder import channels_last
+from engine.plan.labels import Labels
+from engine.weights.checkpoint import load_pair
+from engine.weights.registry import WEIGHTS, free_memory, resolve
 
 SELDOM = 32_000_000  # bytes of weights read once a label from which a CPU holds them in a file
 TIGHT = 2_000_000_000  # bytes left on a GPU after loading below which every third weight moves out
@@ -36,7 +36,7 @@ def load_editor(
     ``model`` is "auto" (the best one present that fits the memory), "bundled", a name of the
     registry such as "var-d16", or a folder with a model in it. ``weights`` is the folder that
     downloads go to. ``compiled`` is for a GPU and many edits: the first takes minutes
-    (`engine.model.compiled`). Raises ModelNotFoundError, CheckpointError or DeviceError.
+    (`engine.machine.compiled`). Raises ModelNotFoundError, CheckpointError or DeviceError.
     """
     where = choose_device(device)
     dtype = choose_precision(precision, where)

@@ -1,7 +1,7 @@
 """The model's part of an edit: encode what is known, run the next-scale loop, decode.
 
-Between requests a runner remembers encoded pictures and begun runs (`engine.memory`), which saves
-work and changes no result. Where memory runs out it goes on with fewer variations at once.
+Between requests a runner remembers encoded pictures and begun runs (`engine.machine.memory`), which
+saves work and changes no result. Where memory runs out it goes on with fewer variations at once.
 """
 
 from __future__ import annotations
@@ -14,12 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine import fast
-from engine.device import out_of_memory
-from engine.errors import DeviceError
-from engine.fill import Floats
-from engine.frame import Frame
-from engine.generation import (
+from engine.arrays import Floats, Mask, fingerprint
+from engine.draw.loop import (
     Keeper,
     Label,
     ScaleStep,
@@ -31,15 +27,19 @@ from engine.generation import (
     half_known,
     replay,
 )
-from engine.masks import finest_keep, paper_maps, regenerate_maps
-from engine.memory import Memory, fingerprint
-from engine.model.partial import Box
-from engine.model.var import VAR, Condition, KVCache
-from engine.model.vqvae import VQVAE
-from engine.pixels import Mask, to_floats, to_tensor
+from engine.draw.maps import finest_keep, paper_maps, regenerate_maps
+from engine.draw.sampling import Sampling
+from engine.errors import DeviceError
+from engine.fast import original as fast
+from engine.fast.towers import Box
+from engine.machine.device import out_of_memory
+from engine.machine.memory import Memory
+from engine.machine.tensors import to_floats, to_tensor
+from engine.model.var.transformer import VAR, Condition, KVCache
+from engine.model.var.vqvae import VQVAE
+from engine.paint.frame import Frame
+from engine.plan.rules import Rule
 from engine.request import EditRequest
-from engine.rules import Rule
-from engine.sampling import Sampling
 
 REMEMBERED = 256_000_000  # bytes of encoded pictures and begun runs, for edits that come after
 PICTURES = 2.5  # or room for so many pictures' keys and values under a label, if that is more
@@ -107,7 +107,8 @@ class Runner:
         mask = torch.from_numpy(frames[0].mask)
         if rule.paper:
             return paper_maps(finest_keep(mask, self.scales), self.scales)
-        return regenerate_maps(mask, self.scales, fine=rule.coverage, structure=rule.kept(mask))
+        kept = rule.kept(frames[0].mask)
+        return regenerate_maps(mask, self.scales, fine=rule.coverage, structure=kept)
 
     @torch.inference_mode()
     def known(self, job: Job, frames: list[Frame], maps: list[Tensor]) -> Known:

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from engine.architecture import ATTENTION_BIAS
 from engine.model import VAR, VQVAE
-from engine.spec import VARSpec, VQVAESpec
+from engine.model.spec import VARSpec, VQVAESpec
+from engine.weights.architecture import ATTENTION_BIAS
 
 
 def official_state(spec: VQVAESpec | VARSpec, *, seed: int = 0) -> dict[str, Tensor]:

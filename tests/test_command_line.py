@@ -13,9 +13,9 @@ from PIL import Image
 
 from engine import EditOptions, EditRequest, load_editor
 from engine.__main__ import main
-from engine.checkpoint import save_model
-from engine.pixels import open_image
+from engine.picture.files import open_image
 from engine.request import Region
+from engine.weights.checkpoint import save_model
 from tests.pictures import noisy_rgb
 from tests.tiny import LABELS, tiny_var, tiny_vqvae
 

@@ -12,10 +12,10 @@ from PIL import Image
 
 from engine import EditOptions, EditRequest, EngineError, MaskError, RequestError
 from engine.editor import Editor
-from engine.pixels import open_image, read_request
-from engine.regions import painting_order
+from engine.events import Result
+from engine.picture.files import open_image, read_request
+from engine.plan.regions import painting_order
 from engine.request import MAX_SEED, Region
-from engine.result import Result
 from tests.pictures import MODES, noisy_rgb, picture
 from tests.tiny import LABELS, tiny_editor
 

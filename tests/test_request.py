@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from engine.errors import MaskError
-from engine.request import mask_array
+from engine.picture.masks import mask_array
 from tests.pictures import noisy_rgb
 
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from engine import DeviceError, EditOptions, EditRequest
-from engine.device import out_of_memory
 from engine.editor import Editor
+from engine.machine.device import out_of_memory
+from tests.machine.test_memory import MASK, same
 from tests.pictures import noisy_rgb
-from tests.test_memory import MASK, same
 from tests.tiny import SCALES, tiny_editor
 
 ALLOCATOR = "[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: 12"

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from engine.editor import Editor
-from engine.labels import Labels
 from engine.model import VAR, VQVAE
-from engine.spec import VARSpec, VQVAESpec
+from engine.model.spec import VARSpec, VQVAESpec
+from engine.plan.labels import Labels
 from tests.parity import reproducible_weights
 
 SCALES = (1, 2, 4)

@@ -19,25 +19,26 @@ import numpy as np
 import torch
 from PIL import Image
 
-from engine import fast, generation
-from engine.allocator import keep_weights_apart
-from engine.architecture import skeleton_var, skeleton_vqvae
 from engine.benchmark.meter import Clock, weight_bytes
 from engine.benchmark.plain import plain_edit
-from engine.checkpoint import FLOAT32, FLOAT32_ENDS, load_pair
-from engine.device import choose_precision
+from engine.draw import loop as generation
+from engine.draw.maps import finest_keep
 from engine.editor import Editor
-from engine.labels import Labels
+from engine.fast import original as fast
 from engine.loading import lay_out
-from engine.masks import finest_keep
+from engine.machine.allocator import keep_weights_apart
+from engine.machine.device import choose_precision
+from engine.machine.tensors import to_tensor
 from engine.model import VAR, VQVAE
 from engine.model.attention import choose_attention
-from engine.painting import Painting
-from engine.pixels import to_tensor
-from engine.registry import resolve
+from engine.model.spec import VARSpec, VQVAESpec
+from engine.paint.canvas import Painting
+from engine.plan.labels import Labels
+from engine.plan.rules import rule_for
 from engine.request import EditOptions, EditRequest
-from engine.rules import rule_for
-from engine.spec import VARSpec, VQVAESpec
+from engine.weights.architecture import skeleton_var, skeleton_vqvae
+from engine.weights.checkpoint import FLOAT32, FLOAT32_ENDS, load_pair
+from engine.weights.registry import resolve
 
 PROFILED = 8  # operators that a profile lists
 

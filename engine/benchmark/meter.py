@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.model.var import VAR
-from engine.spec import VARSpec
+from engine.model.spec import VARSpec
+from engine.model.var.transformer import VAR
 
 
 def settle(device: torch.device) -> None:

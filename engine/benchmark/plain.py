@@ -5,7 +5,7 @@ float32 weights, cast anew by autocast where that is on; both branches of guidan
 label; the K/V cache grown by concatenation; every adaLN projection evaluated at every scale; every
 position drawn, by a full sort, before the kept ones replace it; encode and decode at full size.
 Its process has torch's default layout of weights and the C library's default allocator, where ours
-has channels_last and `engine.allocator`: the factor between the two holds these as well.
+has channels_last and `engine.machine.allocator`: the factor between the two holds these as well.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from engine.masks import paper_maps
-from engine.model.blocks import MAX_LOG_SCALE, NORM_EPS, Block
-from engine.model.var import VAR
-from engine.model.vqvae import VQVAE
-from engine.spec import HEAD_SIZE
+from engine.draw.maps import paper_maps
+from engine.model.spec import HEAD_SIZE
+from engine.model.var.blocks import MAX_LOG_SCALE, NORM_EPS, Block
+from engine.model.var.transformer import VAR
+from engine.model.var.vqvae import VQVAE
 
 Cache = list[tuple[Tensor, Tensor] | None]
 

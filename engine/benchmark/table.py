@@ -1,7 +1,7 @@
 """The benchmark's table: every shape, task, mask and number of variations, ours beside plain.
 
 Memory is the peak above an empty process. On a CPU it is what the process has in memory, so that
-weights which ours holds in a mapped file (`engine.shelf`) are not counted while they are not;
+weights which ours holds in a mapped file (`engine.machine.shelf`) do not count while they are not;
 the plain algorithm, which reads them at every scale, has them in memory all the time.
 """
 
@@ -26,7 +26,7 @@ from engine.benchmark.measure import (
     in_own_process,
 )
 from engine.benchmark.meter import matmul_peak, read_rate
-from engine.device import choose_precision, cpu_has_bfloat16
+from engine.machine.device import choose_precision, cpu_has_bfloat16
 
 TASKS = ((False, "inpaint"), (True, "edit_class"))
 COLUMNS = ("model", "task", "n", "mask", "mode", "ours s", "plain s", "autocast s", "x plain",

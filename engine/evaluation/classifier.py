@@ -21,9 +21,9 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from engine.arrays import RGB, Mask
 from engine.errors import CheckpointError
-from engine.pixels import RGB, Mask
-from engine.windows import bounding_box
+from engine.plan.windows import box_of
 
 CLASSIFIER = Path(__file__).parents[2] / "weights" / "evaluation" / "domain-classifier.safetensors"
 SIDE = 96  # of a crop
@@ -130,7 +130,7 @@ class Judge:
 
 def crop_around(picture: RGB, mask: Mask) -> RGB:
     """The square around what is masked, with a margin, moved inside the picture; at SIDE px."""
-    left, top, right, bottom = bounding_box(mask)
+    left, top, right, bottom = box_of(mask)
     height, width = mask.shape
     side = min(round(MARGIN * max(right - left, bottom - top)), height, width)
     x = min(max(round((left + right - side) / 2), 0), width - side)

@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from PIL import Image
 
+from engine.arrays import RGB
+from engine.draw.loop import ScaleStep
 from engine.editor import Editor, Tally, backdrop_options
 from engine.evaluation.levers import tokens_of
 from engine.evaluation.metrics import Floats, Mask
-from engine.frame import Frame
-from engine.generation import ScaleStep
-from engine.pixels import RGB, to_tensor
-from engine.ranking import best_first
+from engine.machine.tensors import to_tensor
+from engine.paint.frame import Frame
+from engine.paint.ranking import best_first
 from engine.request import EditOptions, EditRequest
 from engine.runner import Job
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from engine.arrays import RGB
 from engine.editor import Editor
 from engine.evaluation.classifier import Judge, crop_around
 from engine.evaluation.edits import Case, Edited, reconstruction
@@ -32,8 +33,7 @@ from engine.evaluation.metrics import (
 )
 from engine.evaluation.records import Line, packed
 from engine.evaluation.scenes import Scenes
-from engine.fill import fill_hole
-from engine.pixels import RGB
+from engine.picture.fill import fill_hole
 from engine.request import EditOptions
 from engine.training.data import Pictures, keyed_generator
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.arrays import fingerprint
 from engine.editor import Editor
 from engine.errors import RequestError
 from engine.evaluation.classifier import CLASSIFIER, Judge
@@ -23,7 +24,6 @@ from engine.evaluation.measure import Measure, Plan
 from engine.evaluation.records import Records
 from engine.evaluation.report import ablation_report, report_of
 from engine.evaluation.scenes import Scenes
-from engine.memory import fingerprint
 from engine.request import EditOptions
 from engine.training.data import StickerSet, open_pictures
 

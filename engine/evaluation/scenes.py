@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from engine.arrays import RGB
 from engine.evaluation.families import Mask
-from engine.pixels import RGB
 from engine.training.data import StickerSet, choice, keyed_generator, random_crop, resized
 from engine.training.prepare import Icon
 

@@ -15,12 +15,12 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from engine.arrays import RGB
 from engine.editor import Editor
 from engine.evaluation.edits import Case
 from engine.evaluation.families import FAMILIES, Mask, make_mask
 from engine.evaluation.scenes import Scenes
-from engine.fill import fill_hole
-from engine.pixels import RGB
+from engine.picture.fill import fill_hole
 from engine.request import EditOptions
 from engine.training.data import Pictures, StickerSet, keyed_generator, open_pictures
 

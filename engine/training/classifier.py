@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from engine.errors import RequestError
 from engine.evaluation.classifier import CLASSIFIER, PLAIN, SIDE, DomainClassifier, Judge
-from engine.model.autoencoder import channels_last
+from engine.model.var.autoencoder import channels_last
 from engine.training.data import (
     SPLITS,
     Picture,

@@ -13,14 +13,14 @@ import torch
 import typer
 from torch import Tensor
 
-from engine.checkpoint import save_model
 from engine.errors import CheckpointError
 from engine.model import VAR, VQVAE
+from engine.model.spec import VARSpec
 from engine.request import EditOptions
-from engine.spec import VARSpec
 from engine.training.code_head import folded
 from engine.training.run import load_checkpoint
 from engine.training.vqvae import load_trained_vqvae
+from engine.weights.checkpoint import save_model
 
 
 def load_trained_var(path: Path) -> tuple[VAR, list[str], dict[str, list[str]]]:

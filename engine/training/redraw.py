@@ -14,14 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.checkpoint import inspect, load_var, require_codebook
+from engine.draw.loop import Label, TransformerPredictor, closed_loop, generate
+from engine.draw.maps import regenerate_maps
+from engine.draw.sampling import Sampling
 from engine.errors import CheckpointError
-from engine.generation import Label, TransformerPredictor, closed_loop, generate
-from engine.masks import regenerate_maps
 from engine.model import VAR, VQVAE
-from engine.sampling import Sampling
 from engine.training.data import Pictures, keyed_generator
 from engine.training.holes import choose_kind, draw_hole
+from engine.weights.checkpoint import inspect, load_var, require_codebook
 
 LABELLED = 0.7  # share of batches that are redrawn with their labels
 DRAWN = (0.6, 0.4)  # chances that the last one or the last two scales are drawn, not kept

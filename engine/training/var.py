@@ -14,21 +14,22 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, cast
 
+import numpy as np
 import torch
 import typer
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
-from engine.checkpoint import inspect, load_var
+from engine.draw.loop import TransformerPredictor, generate
+from engine.draw.maps import unknown_maps
+from engine.draw.sampling import Sampling
 from engine.errors import CheckpointError
-from engine.generation import TransformerPredictor, generate
-from engine.masks import hides_middle, unknown_maps
 from engine.model import VAR, VQVAE
 from engine.model.attention import choose_attention
-from engine.model.blocks import Block, Modulation
-from engine.sampling import Sampling
-from engine.spec import VARSpec
+from engine.model.spec import VARSpec
+from engine.model.var.blocks import Block, Modulation
+from engine.plan.shapes import hides_middle
 from engine.training.code_head import CodeHead
 from engine.training.data import keyed_generator, open_pictures
 from engine.training.export import export
@@ -37,6 +38,7 @@ from engine.training.run import Budget, Log, Processes, interruptible, processes
 from engine.training.tokens import TokenStore
 from engine.training.trainer import Trainer, TrainOptions
 from engine.training.vqvae import load_trained_vqvae
+from engine.weights.checkpoint import inspect, load_var
 
 SHEET = 12  # classes on the sample sheet
 HOLES = 3  # of the generator that holes are drawn by
@@ -293,7 +295,7 @@ class VARTrainer(Trainer):
             cells = draw_hole(kind, side, rng)
             # An unlabelled hole that hides an object whole would teach to put one there.
             thing = self.names[label] in self.members
-            hidden = thing and hides_middle(torch.from_numpy(cells).float())
+            hidden = thing and hides_middle(cells.astype(np.float32))
             drop = kind != "everything" and not hidden and rng.random() < NO_LABEL
             found.append(Hole(cells, drop))
         return found

@@ -21,12 +21,11 @@ import typer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine.checkpoint import load_vqvae
 from engine.errors import CheckpointError, RequestError
 from engine.model import VQVAE
-from engine.model.autoencoder import channels_last
-from engine.model.quantizer import Quantizer
-from engine.spec import SCALES_DOUBLING, VQVAESpec
+from engine.model.spec import SCALES_DOUBLING, VQVAESpec
+from engine.model.var.autoencoder import channels_last
+from engine.model.var.quantizer import Quantizer
 from engine.training.critic import Critic
 from engine.training.data import batches, open_pictures
 from engine.training.redraw import Redrawer, open_transformer
@@ -40,6 +39,7 @@ from engine.training.run import (
     processes,
 )
 from engine.training.trainer import Trainer, TrainOptions
+from engine.weights.checkpoint import load_vqvae
 
 BUNDLED_SPEC = VQVAESpec(
     scales=SCALES_DOUBLING,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.classes import known, listed
-from engine.labels import Labels
+from engine.plan.labels import Labels
 
 NAMES = ["bird", "hills", "owl", "duck", "crane", "crane", "boat"]
 LABELS = Labels(NAMES, {"bird": ["owl", "duck"], "boat": []})

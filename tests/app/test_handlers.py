@@ -18,7 +18,7 @@ from app.screens import Screen
 from app.session import Session
 from app.words import in_words
 from engine.errors import EngineError, ImageError, MaskError, RequestError
-from engine.pixels import open_image, read_request
+from engine.picture.files import open_image, read_request
 from tests.app.layers import layer
 from tests.app.waiting import becomes_free
 from tests.pictures import noisy_rgb
@@ -321,7 +321,7 @@ def test_what_breaks_inside_is_told_without_its_traceback(
 @pytest.fixture
 def studies(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The threads in which pictures were studied for the fast mode."""
-    from engine import fast
+    from engine.fast import original as fast
 
     inner, seen = fast.study, []
 

@@ -16,7 +16,7 @@ from app.forms import edit_request
 from app.handlers import Handlers
 from app.models import Models
 from engine import load_editor
-from engine.pixels import open_image
+from engine.picture.files import open_image
 from engine.request import EditOptions, EditRequest, Region
 from tests.app.layers import layer
 from tests.app.test_work import LEFT, RIGHT, last, mask

@@ -14,9 +14,9 @@ from PIL import Image
 from app import project
 from app.project import ProjectError
 from app.session import Session
-from engine.pixels import encode_png, open_image
+from engine.events import Result
+from engine.picture.files import encode_png, open_image
 from engine.request import EditOptions, EditRequest
-from engine.result import Result
 from tests.pictures import MODES, noisy_rgb, picture, png_bytes
 
 

@@ -8,8 +8,8 @@ from PIL import Image
 from app.session import Session
 from app.vault import Vault
 from engine.errors import MaskError, RequestError
+from engine.events import Result
 from engine.request import EditOptions, EditRequest
-from engine.result import Result
 
 
 def picture(colour: str, size: tuple[int, int] = (8, 6)) -> Image.Image:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from app.vault import Vault, memory_of
 from engine.errors import ImageError
-from engine.pixels import encode_image
+from engine.picture.files import encode_image
 from tests.pictures import MODES, noisy_rgb, picture
 
 

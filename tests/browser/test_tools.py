@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from engine import EditOptions, EditRequest, load_editor
-from engine.pixels import open_image
+from engine.picture.files import open_image
 from tests.browser.conftest import SIZE
 from tests.browser.window import PATIENCE, Window
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from engine import EditOptions, load_editor
-from engine.pixels import open_image, read_request
+from engine.picture.files import open_image, read_request
 from tests.browser.conftest import SIZE
 from tests.browser.window import Window
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from engine import load_editor
-from engine.pixels import open_image, read_request
+from engine.picture.files import open_image, read_request
 from engine.request import EditOptions, EditRequest, Region
 from tests.browser.conftest import SIZE
 from tests.browser.window import Window

@@ -204,7 +204,7 @@ class Window:
 
     def mask(self) -> NDArray[np.bool_]:
         """What is painted, (H, W) of the picture, by way of the export."""
-        from engine.pixels import open_image
+        from engine.picture.files import open_image
 
         return np.asarray(open_image(self.download("#export-mask"))) > 0
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.spec import VQVAESpec
+from engine.model.spec import VQVAESpec
 from engine.training.prepare import Icon, Photo
 
 TINY = VQVAESpec(

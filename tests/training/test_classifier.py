@@ -22,7 +22,7 @@ from engine.evaluation.classifier import (
 from engine.evaluation.run import Evaluation, evaluate
 from engine.evaluation.scenes import Scenes
 from engine.evaluation.table import markdown
-from engine.labels import Labels
+from engine.plan.labels import Labels
 from engine.request import EditOptions
 from engine.training.classifier import Crops, main, train
 from engine.training.data import StickerSet

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.masks import unknown_maps
+from engine.draw.maps import unknown_maps
 from engine.training.data import keyed_generator
 from engine.training.holes import Kind, choose_kind, draw_hole
 from engine.training.run import Budget, processes

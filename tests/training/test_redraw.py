@@ -4,15 +4,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.checkpoint import save_model
 from engine.errors import CheckpointError, RequestError
 from engine.model import VAR, VQVAE
-from engine.spec import VARSpec
+from engine.model.spec import VARSpec
 from engine.training.data import open_pictures
 from engine.training.redraw import Redrawer, open_transformer
 from engine.training.run import Budget, processes
 from engine.training.var import initialise
 from engine.training.vqvae import VQVAEOptions, VQVAETrainer, load_trained_vqvae, train_vqvae
+from engine.weights.checkpoint import save_model
 
 from .conftest import TINY
 from .test_vqvae import stop_after

@@ -8,11 +8,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from engine.checkpoint import load_pair, load_var, save_model
 from engine.errors import CheckpointError
 from engine.model import VAR
 from engine.model.attention import sdpa
-from engine.spec import VARSpec
+from engine.model.spec import VARSpec
 from engine.training.code_head import CodeHead, folded
 from engine.training.data import open_pictures
 from engine.training.prepare import Split
@@ -29,6 +28,7 @@ from engine.training.var import (
     train_var,
 )
 from engine.training.vqvae import VQVAEOptions, load_trained_vqvae, train_vqvae
+from engine.weights.checkpoint import load_pair, load_var, save_model
 
 from .conftest import TINY
 

@@ -1,0 +1,62 @@
+"""How good a variation is without knowing the truth, to show the best ones first.
+
+Signs of a bad one: an edge along the mask that the picture has not elsewhere; tokens that the model
+itself finds unlikely; and, where a class was asked for, tokens that do not speak for it. Pictures
+are (S, S, 3) floats in 0..255, masks (S, S) bool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from engine.arrays import Floats, Mask
+
+SEAM_WEIGHT = 0.5  # nats a token that a seam e times as strong costs, without a label ...
+LABELLED_SEAM_WEIGHT = 2.0  # ... and with one
+NEIGHBOURHOOD = 8  # width in pixels, on either side of the edge, of what a seam is compared with
+CALM = 2.0  # added to both gradients (of 255), so that flat neighbourhoods do not exaggerate
+
+
+def seam(known: Floats, picture: Floats, hole: Mask) -> float:
+    """The gradient across the hole's edge, as a multiple of that of its neighbourhood.
+
+    ``known`` is what was there, ``picture`` the model's output before any blending. 1 is an edge
+    like any other place nearby; 1 where there is no edge.
+    """
+    pasted = np.where(hole[..., None], picture, known)
+    kernel = np.ones((2 * NEIGHBOURHOOD + 1,) * 2, np.uint8)
+    inside = hole.astype(np.uint8)
+    near = (cv2.dilate(inside, kernel) > 0) & (cv2.erode(inside, kernel) == 0)
+    across, beside = [], []
+    for axis in (0, 1):
+        steps = np.abs(np.diff(pasted, axis=axis)).mean(axis=-1)
+        crossing = np.diff(inside, axis=axis) != 0
+        first, last = (slice(None, -1), slice(1, None))
+        pair = (first, last) if axis == 0 else ((slice(None), first), (slice(None), last))
+        band = near[pair[0]] & near[pair[1]] & ~crossing
+        across.append(steps[crossing])
+        beside.append(steps[band])
+    edge, rest = np.concatenate(across), np.concatenate(beside)
+    if not edge.size or not rest.size:
+        return 1.0
+    return float((edge.mean() + CALM) / (rest.mean() + CALM))
+
+
+def score(likelihood: float, seams: Sequence[float], evidence: float | None = None) -> float:
+    """Higher is better; likelihood and evidence are means over the drawn tokens, in nats.
+
+    Without a label: the log-likelihood, less the seam's log. With one: the evidence for the label,
+    log p(token | label) - log p(token | no label), less the seam's log.
+    """
+    worth, weight = likelihood, SEAM_WEIGHT
+    if evidence is not None:
+        worth, weight = evidence, LABELLED_SEAM_WEIGHT
+    return worth - weight * float(np.log(np.mean(seams))) if seams else worth
+
+
+def best_first(scores: Sequence[float]) -> list[int]:
+    """Indices by falling score; equal ones in their own order."""
+    return sorted(range(len(scores)), key=lambda index: -scores[index])

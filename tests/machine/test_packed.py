@@ -1,0 +1,81 @@
+"""Packed matrices give what plain ones give."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from engine.editor import Editor
+from engine.machine.packed import PackedLinear, can_pack, pack
+from engine.model import VAR
+from engine.plan.labels import Labels
+from engine.request import EditOptions
+from tests.machine.test_memory import MASK, same
+from tests.pictures import noisy_rgb
+from tests.tiny import LABELS, tiny_var, tiny_vqvae
+
+HALF, FULL = torch.bfloat16, torch.float32
+needs_half = pytest.mark.skipif(
+    not can_pack(HALF), reason="this torch or processor packs no bfloat16"
+)
+needs_full = pytest.mark.skipif(not can_pack(FULL), reason="this torch packs nothing")
+EACH = [pytest.param(HALF, marks=needs_half), pytest.param(FULL, marks=needs_full)]
+
+
+def in_precision(dtype: torch.dtype, shared: bool = False) -> VAR:
+    var = tiny_var(shared=shared)
+    for module in (*(b.attn for b in var.blocks), *(b.ffn for b in var.blocks), var.head):
+        module.to(dtype)
+        for name in ("scale_mul_1H11",):
+            if hasattr(module, name):
+                getattr(module, name).data = getattr(module, name).data.float()
+    return var
+
+
+@needs_half
+@pytest.mark.parametrize("rows", [1, 3, 64, 255])
+def test_a_packed_layer_is_the_plain_one_to_the_bit(rows: int) -> None:
+    generator = torch.Generator().manual_seed(rows)
+    x = torch.randn(2, rows, 128, generator=generator).bfloat16()
+    weight = torch.randn(96, 128, generator=generator).bfloat16()
+    bias = torch.randn(96, generator=generator).bfloat16()
+    assert torch.equal(PackedLinear(weight, bias)(x), F.linear(x, weight, bias))
+    assert torch.equal(PackedLinear(weight, None)(x), F.linear(x, weight))
+    exact = F.gelu(F.linear(x.double(), weight.double(), bias.double()), approximate="tanh")
+    fused = PackedLinear(weight, bias, "gelu")(x)
+    torch.testing.assert_close(fused.double(), exact, rtol=2**-7, atol=2e-3)
+
+
+@pytest.mark.parametrize("dtype", EACH)
+@pytest.mark.parametrize("shared", [False, True])
+@torch.inference_mode()
+def test_a_packed_transformer_is_the_plain_one(shared: bool, dtype: torch.dtype) -> None:
+    var = in_precision(dtype, shared)
+    packed = copy.deepcopy(var)
+    assert pack(packed)
+    inputs = torch.randn(2, 20, 8, generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([1, 5])
+    plain, ours = var(inputs, labels), packed(inputs, labels)
+    spread = float(plain.std())
+    assert float((plain - ours).abs().max()) < (0.1 if dtype == HALF else 1e-4) * spread
+    assert not any(p.dim() == 2 and p.shape[0] == 3 * 128 for p in packed.parameters())
+
+
+def test_other_precisions_are_left_alone() -> None:
+    var = tiny_var().double()
+    before = var.state_dict().keys()
+    assert not pack(var)
+    assert var.state_dict().keys() == before
+
+
+@pytest.mark.parametrize("dtype", EACH)
+def test_an_editor_over_a_packed_transformer_edits(dtype: torch.dtype) -> None:
+    var = in_precision(dtype)
+    pack(var)
+    editor = Editor(tiny_vqvae(), var, labels=Labels(LABELS), name="tiny")
+    options = EditOptions(seed=1, variations=2)
+    results = [editor.edit_class(noisy_rgb(40, 40), MASK, 1, options) for _ in range(2)]
+    assert same(*results)
