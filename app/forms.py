@@ -10,7 +10,8 @@ from PIL import Image
 from app import canvas
 from app.session import Moment, Session
 from engine.errors import EngineError, ImageError, MaskError, RequestError
-from engine.request import SIDES, TASKS, EditOptions, EditRequest, Region
+from engine.options import TASKS, EditOptions
+from engine.request import SIDES, EditRequest, Region
 
 NEED_MASK = ("inpaint", "edit_class")
 NEED_LABEL = ("edit_class", "generate")

@@ -66,7 +66,7 @@ class Handlers:
         yield {
             **screen,
             **self._model_screen(editor.name),
-            "label": self._label_update(task, label, editor.label_names),
+            "label": self._label_update(task, label, editor.card.labels),
         }
         yield from self.runs.resume(str(recalled.get("key") or ""), session)
 
@@ -82,7 +82,7 @@ class Handlers:
             raise
         yield {
             **self._model_screen(editor.name),
-            "label": self._label_update(task, label, editor.label_names),
+            "label": self._label_update(task, label, editor.card.labels),
             "status": markup.status(f"{title} is ready.", "done"),
         }
 
@@ -124,7 +124,7 @@ class Handlers:
         what is chosen on the page, for that may be newer than this event."""
         screen = {**self._task_screen(task), "status": markup.status(hint(session, task))}
         if self.models.ready():
-            labels = self.models.editor(model).label_names
+            labels = self.models.editor(model).card.labels
             screen["label"] = self._label_update(task, label, labels, keep=how != "set")
         yield screen
 
@@ -175,7 +175,7 @@ class Handlers:
             return {}, ""
         fields = forms.fields_of(request)
         if self.models.ready():
-            labels = self.models.editor(None).label_names
+            labels = self.models.editor(None).card.labels
             fields["label"] = self._label_update(request.task, fields["label"], labels)
         else:
             del fields["label"]
@@ -190,7 +190,7 @@ class Handlers:
         label = fields.pop("label", None)
         screen: Screen = {}
         if self.models.ready():
-            labels = self.models.editor(None).label_names
+            labels = self.models.editor(None).card.labels
             screen["label"] = self._label_update(task, label, labels)
         count = len(loaded.moments)
         steps = "1 step" if count == 1 else f"{count} steps"

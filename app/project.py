@@ -20,7 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from app.session import MAX_REGIONS, Marked, Moment, Run, Session, Variation, stem
 from app.vault import Held, HeldBytes
 from engine.errors import EngineError
-from engine.request import MAX_VARIATIONS, EditRequest
+from engine.options import MAX_VARIATIONS
+from engine.request import EditRequest
 
 SUFFIX = ".varpaint"
 FORMAT = "varpaint project"

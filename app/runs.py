@@ -27,7 +27,8 @@ from app.screens import Screen
 from app.session import Moment, Session
 from app.store import Store
 from engine.errors import EngineError, RequestError
-from engine.request import MAX_SEED, EditRequest
+from engine.options import MAX_SEED
+from engine.request import EditRequest
 
 if TYPE_CHECKING:
     from engine.editor import Editor

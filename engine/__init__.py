@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import (
     CheckpointError,
+    DamageError,
     DeviceError,
     DownloadError,
     EngineError,
@@ -32,11 +33,12 @@ from engine.errors import (
     ModelNotFoundError,
     RequestError,
 )
-from engine.request import EditOptions, EditRequest
+from engine.options import EditOptions
+from engine.request import EditRequest
 
 if TYPE_CHECKING:
     from engine.editor import Editor
-    from engine.events import Result, Step
+    from engine.events import Event, Finished, Painted, Result, ScaleDone
     from engine.loading import load_editor
     from engine.picture.files import open_image
     from engine.weights.registry import ModelInfo, models
@@ -46,7 +48,10 @@ __version__ = "0.1.0"
 _LAZY = {
     "Editor": "engine.editor",
     "Result": "engine.events",
-    "Step": "engine.events",
+    "ScaleDone": "engine.events",
+    "Painted": "engine.events",
+    "Finished": "engine.events",
+    "Event": "engine.events",
     "load_editor": "engine.loading",
     "ModelInfo": "engine.weights.registry",
     "models": "engine.weights.registry",
@@ -55,19 +60,23 @@ _LAZY = {
 
 __all__ = [
     "CheckpointError",
+    "DamageError",
     "DeviceError",
     "DownloadError",
     "EditOptions",
     "EditRequest",
     "Editor",
     "EngineError",
+    "Event",
+    "Finished",
     "ImageError",
     "MaskError",
     "ModelInfo",
     "ModelNotFoundError",
+    "Painted",
     "RequestError",
     "Result",
-    "Step",
+    "ScaleDone",
     "load_editor",
     "models",
     "open_image",

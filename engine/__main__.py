@@ -15,7 +15,8 @@ from typing import Annotated, Any
 import typer
 
 from engine.errors import EngineError, RequestError
-from engine.request import EditOptions, EditRequest, Region, Task
+from engine.options import EditOptions, Task
+from engine.request import EditRequest, Region
 
 # The base of everything the parser raises. Newer typer carries its own copy of click, so the class
 # is taken from typer's public exception, whichever click that derives from.
@@ -240,6 +241,7 @@ def _edit(given: dict[str, Any], *, task: Task) -> None:
         task=task, label=given["label"], regions=regions, options=EditOptions(**options), **sides
     )
 
+    from engine.events import Finished, ScaleDone
     from engine.loading import load_editor
     from engine.picture.files import encode_image, open_image
 
@@ -256,11 +258,13 @@ def _edit(given: dict[str, Any], *, task: Task) -> None:
 
     result = None
     with tqdm(unit="scale", leave=False, file=sys.stderr, disable=None) as bar:
-        for step in editor.steps(request):
-            bar.total = step.of
-            bar.set_description(f"{step.scale}x{step.scale}")
-            bar.update()
-            result = step.result
+        for event in editor.steps(request):
+            if isinstance(event, ScaleDone):
+                bar.total = event.of
+                bar.set_description(f"{event.scale}x{event.scale}")
+                bar.update()
+            elif isinstance(event, Finished):
+                result = event.result
     assert result is not None
     files = []
     for index, finished in enumerate(result.images):

@@ -36,3 +36,7 @@ class DownloadError(EngineError):
 
 class DeviceError(EngineError):
     """A device or precision that this machine does not offer."""
+
+
+class DamageError(EngineError):
+    """A result that would have changed what it must not: it is not handed over."""

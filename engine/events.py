@@ -1,15 +1,20 @@
-"""What an edit gives: a step a scale, and a result at the end."""
+"""What an edit tells while it runs, and what it gives in the end.
+
+Events are values: they can be pickled, and say the same whenever they are looked at.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 from PIL import Image
 
-from engine.machine.device import out_of_memory
+from engine.arrays import Floats
 from engine.picture.files import encode_png
+from engine.picture.frame import Frame
 from engine.picture.source import thumbnail
 from engine.request import EditRequest
 
@@ -51,31 +56,78 @@ class Result:
         return self.request.model_copy(update=bare)
 
 
+class Sketch(Protocol):
+    """What the pictures look like as yet; made when it is asked for."""
+
+    def pictures(self, count: int | None) -> list[Image.Image]:
+        """One a variation, or those of the first ``count``; none where memory is too short."""
+        ...
+
+
 @dataclass(frozen=True)
-class Step:
-    """One scale of one frame is done. ``result`` is set on the last step only."""
+class Sketched:
+    """A sketch that was made: what is left of one that travels to another process."""
+
+    made: tuple[Image.Image, ...]
+
+    def pictures(self, count: int | None) -> list[Image.Image]:
+        return list(self.made[:count])
+
+
+@dataclass(frozen=True)
+class ScaleDone:
+    """Scale ``scale`` of frame ``frame`` is drawn: ``index`` of all ``of`` such events."""
 
     index: int
     of: int
     scale: int
     frame: int
     frames: int
-    result: Result | None = None
-    preview: Callable[[int | None], list[Image.Image]] | None = field(default=None, repr=False)
+    sketch: Sketch = field(default=Sketched(()), repr=False)
 
     def previews(self, count: int | None = None) -> list[Image.Image]:
-        """The whole picture as it is now, scaled down to fit 768 pixels: one a variation, or one
+        """The whole picture as it was then, scaled down to fit 768 pixels: one a variation, or one
         for all of them while their backdrop is painted.
 
         With ``count`` those of the first so many variations only: each is decoded for it. An empty
         list where memory is too short for a preview: the run itself may go on.
         """
-        try:
-            if self.result is not None:
-                return [thumbnail(image, PREVIEW_SIDE) for image in self.result.images[:count]]
-            return self.preview(count) if self.preview is not None else []
-        except Exception as error:  # each library has its own for that
-            if not out_of_memory(error):
-                raise
-            log.info("no preview for want of memory: %s", error)
-            return []
+        return self.sketch.pictures(count)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A pickled event has its pictures with it: networks do not travel."""
+        return vars(replace(self, sketch=Sketched(tuple(self.sketch.pictures(None)))))
+
+
+@dataclass(frozen=True)
+class Painted:
+    """Frame ``frame`` is painted. ``seen`` is what the model was shown, one for all variations or
+    one for each; ``pictures`` what it made of that, (S, S, 3) in 0..255, before any blending."""
+
+    frame: int
+    frames: int
+    role: str
+    seen: tuple[Frame, ...] = field(repr=False)
+    pictures: tuple[Floats, ...] = field(repr=False)
+    scores: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The edit is done."""
+
+    result: Result
+
+    def previews(self, count: int | None = None) -> list[Image.Image]:
+        """The results scaled down to fit 768 pixels."""
+        return [thumbnail(image, PREVIEW_SIDE) for image in self.result.images[:count]]
+
+
+Event = ScaleDone | Painted | Finished
+
+
+def result_of(events: Sequence[Event]) -> Result:
+    """The result at the end of some events."""
+    last = events[-1]
+    assert isinstance(last, Finished)
+    return last.result

@@ -15,7 +15,7 @@ from engine.machine.packed_conv import pack_convolutions
 from engine.machine.shelf import Shelf
 from engine.model import VAR, VQVAE
 from engine.model.var.autoencoder import channels_last
-from engine.plan.labels import Labels
+from engine.weights.cards import card_of
 from engine.weights.checkpoint import load_pair
 from engine.weights.registry import WEIGHTS, free_memory, resolve
 
@@ -50,17 +50,7 @@ def load_editor(
     lay_out(loaded.vqvae, loaded.var)
     if compiled:
         compile_blocks(loaded.var)
-    return Editor(
-        loaded.vqvae,
-        loaded.var,
-        labels=Labels.of_model(
-            loaded.labels, loaded.var.spec.num_classes, loaded.members, loaded.draws
-        ),
-        name=Path(files.name).name,
-        about=loaded.about or files.about,
-        source=files.source,
-        defaults=loaded.defaults,
-    )
+    return Editor(loaded.vqvae, loaded.var, card_of(files, loaded))
 
 
 def lay_out(vqvae: VQVAE, var: VAR) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.arrays import Floats, Mask, fingerprint
+from engine.arrays import Floats, Mask, bounding_box, fingerprint
 from engine.draw.loop import (
     Keeper,
     Label,
@@ -28,39 +28,23 @@ from engine.draw.loop import (
     replay,
 )
 from engine.draw.maps import finest_keep, paper_maps, regenerate_maps
-from engine.draw.sampling import Sampling
 from engine.errors import DeviceError
 from engine.fast import original as fast
 from engine.fast.towers import Box
-from engine.machine.device import out_of_memory
+from engine.machine.device import in_precision, out_of_memory
 from engine.machine.memory import Memory
 from engine.machine.tensors import to_floats, to_tensor
 from engine.model.var.transformer import VAR, Condition, KVCache
 from engine.model.var.vqvae import VQVAE
-from engine.paint.frame import Frame
-from engine.plan.rules import Rule
-from engine.request import EditRequest
+from engine.paint.ranking import Drawn
+from engine.picture.frame import Frame
+from engine.plan.plan import Pass
+from engine.plan.rules import Keeping, Sampling
 
 REMEMBERED = 256_000_000  # bytes of encoded pictures and begun runs, for edits that come after
 PICTURES = 2.5  # or room for so many pictures' keys and values under a label, if that is more
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Job:
-    """All an edit needs once the request has been checked.
-
-    ``seeds`` has one seed a candidate, of which the best ``request.options.variations`` are shown;
-    ``labels`` has for each seed the class that it draws for ``label``.
-    """
-
-    request: EditRequest
-    rule: Rule
-    sampling: Sampling
-    label: int | None
-    seeds: tuple[int, ...]
-    labels: tuple[int | None, ...]
 
 
 @dataclass(frozen=True)
@@ -93,33 +77,33 @@ class Runner:
     def scales(self) -> tuple[int, ...]:
         return self.vqvae.spec.scales
 
-    def run(self, job: Job, frames: list[Frame], number: int = 0) -> Run:
-        """The run for frame ``number`` of an edit.
+    def run(self, one: Pass, frames: list[Frame], number: int = 0) -> Run:
+        """The run for frame ``number`` of a pass.
 
         ``frames`` is one picture for all variations, one for each (with equal masks), or none.
         """
-        return Run(self, job, frames, number)
+        return Run(self, one, frames, number)
 
-    def maps(self, rule: Rule, frames: list[Frame]) -> list[Tensor]:
+    def maps(self, keeping: Keeping, frames: list[Frame]) -> list[Tensor]:
         """What is regenerated at each scale, (s * s,) bool."""
         if not frames:
             return [torch.ones(side * side, dtype=torch.bool) for side in self.scales]
         mask = torch.from_numpy(frames[0].mask)
-        if rule.paper:
+        if keeping.paper:
             return paper_maps(finest_keep(mask, self.scales), self.scales)
-        kept = rule.kept(frames[0].mask)
-        return regenerate_maps(mask, self.scales, fine=rule.coverage, structure=kept)
+        kept = keeping.kept(frames[0].mask)
+        return regenerate_maps(mask, self.scales, structure=kept)
 
     @torch.inference_mode()
-    def known(self, job: Job, frames: list[Frame], maps: list[Tensor]) -> Known:
+    def known(self, one: Pass, frames: list[Frame], maps: list[Tensor]) -> Known:
         """Encode the frames, their holes filled; each picture once."""
-        rule = job.rule
+        keeping = one.keeping
         pixels = np.stack([
-            f.grown(rule.rim(f.hole)).filled(rule.filling(f.hole)).pixels for f in frames
+            f.grown(keeping.rim(f.hole)).filled(keeping.filling(f.hole)).pixels for f in frames
         ])  # fmt: skip
         name = fingerprint(pixels)
         positions = None
-        if job.request.options.speed == "fast" and job.request.task != "outpaint":
+        if one.fast:
             positions = fast.computed_positions(maps, self.scales)
         if positions is None or len(frames) > 1:
             return Known(name, self._features(name, pixels))
@@ -132,7 +116,7 @@ class Runner:
 
     @torch.inference_mode()
     def borrow(
-        self, known: Known | None, label: Label, sampling: Sampling, rule: Rule
+        self, known: Known | None, label: Label, sampling: Sampling, keeping: Keeping
     ) -> tuple[Hashable, Shortcut | None]:
         """How the fast mode, if it serves here, gets round what an edit leaves as it is.
 
@@ -141,20 +125,20 @@ class Runner:
         if known is None or known.original is None:
             return None, None
         assert known.before is not None and known.positions is not None
-        name = self._name_of_cache(label, sampling, rule, known.before)
+        name = self._name_of_cache(label, sampling, keeping, known.before)
         cache: KVCache | None = self.memory.take(name)
         if cache is None:
-            cache = self._computed(label, sampling, rule, known.original)
+            cache = self._computed(label, sampling, keeping, known.original)
         return name, fast.shortcut(cache, known.positions)
 
     @torch.inference_mode()
-    def study(self, job: Job, frame: Frame) -> None:
+    def study(self, one: Pass, frame: Frame) -> None:
         """Do now what the fast mode needs of a frame, whatever will be masked in it."""
-        before, label = frame.pixels[None], distinct(job.labels)
+        before, label = frame.pixels[None], distinct(one.labels)
         original = self._original(before)
-        name = self._name_of_cache(label, job.sampling, job.rule, before)
+        name = self._name_of_cache(label, one.sampling, one.keeping, before)
         if self.memory.get(name) is None:
-            cache = self._computed(label, job.sampling, job.rule, original)
+            cache = self._computed(label, one.sampling, one.keeping, original)
             self.memory.put(name, cache, cache.nbytes)
 
     def _features(
@@ -184,16 +168,16 @@ class Runner:
         return original
 
     def _name_of_cache(
-        self, label: Label, sampling: Sampling, rule: Rule, pixels: Floats
+        self, label: Label, sampling: Sampling, keeping: Keeping, pixels: Floats
     ) -> Hashable:
-        return "cache", fingerprint(pixels), branches(self.var, label, sampling), rule.foresight
+        return "cache", fingerprint(pixels), branches(self.var, label, sampling), keeping.foresight
 
     def _computed(
-        self, label: Label, sampling: Sampling, rule: Rule, original: fast.Original
+        self, label: Label, sampling: Sampling, keeping: Keeping, original: fast.Original
     ) -> KVCache:
         condition = self.condition(label, sampling)
         return fast.keys_and_values(
-            self.vqvae, self.var, condition, original.maps, foresight=rule.foresight
+            self.vqvae, self.var, condition, original.maps, foresight=keeping.foresight
         )
 
     @torch.inference_mode()
@@ -212,8 +196,8 @@ class Runner:
         return torch.cat([self.vqvae.quantize.encode(one[None])[1] for one in features])
 
     @torch.inference_mode()
-    def keeper(self, rule: Rule, features: Tensor) -> Keeper:
-        if rule.closed_loop:
+    def keeper(self, keeping: Keeping, features: Tensor) -> Keeper:
+        if not keeping.paper:
             return closed_loop(self.vqvae.quantize, features)
         maps, _ = self.vqvae.quantize.encode(features)
         return replay(maps)
@@ -232,9 +216,9 @@ class Runner:
 class Run:
     """One frame's run. ``notes`` says where it had to step down."""
 
-    def __init__(self, runner: Runner, job: Job, frames: list[Frame], number: int) -> None:
+    def __init__(self, runner: Runner, one: Pass, frames: list[Frame], number: int) -> None:
         self.runner = runner
-        self.job = job
+        self.one = one
         self.frames = frames
         self.number = number
         self.notes: list[str] = []
@@ -243,16 +227,16 @@ class Run:
 
     def steps(self) -> Iterator[ScaleStep]:
         """The next-scale loop, a step a scale; all variations at once, or as many as fit."""
-        job, frames, runner = self.job, self.frames, self.runner
-        maps = runner.maps(job.rule, frames)
-        seeds, at_once, given = job.seeds, len(job.seeds), 0
+        one, frames, runner = self.one, self.frames, self.runner
+        maps = runner.maps(one.keeping, frames)
+        seeds, at_once, given = one.seeds, len(one.seeds), 0
         done: list[ScaleStep] = []  # the last steps of the variations that are finished
         while True:
             first = sum(len(step.log_likelihood) for step in done)
             some = slice(first, first + at_once)
             try:
                 if frames and self.known is None:
-                    self.known = runner.known(job, frames, maps)
+                    self.known = runner.known(one, frames, maps)
                 for step in self._some(maps, seeds[some], some):
                     last = step.index + 1 == len(runner.scales)
                     if not last and step.index >= given and some.stop >= len(seeds):
@@ -270,45 +254,45 @@ class Run:
 
     def _some(self, maps: list[Tensor], seeds: tuple[int, ...], some: slice) -> Iterator[ScaleStep]:
         """The loop for some of the variations."""
-        runner, job = self.runner, self.job
+        runner, one, keeping = self.runner, self.one, self.one.keeping
         keeper, known, pictures = None, self.known, 1
         hint, anchor, foresight = None, None, None
         if known is not None:
             features = known.features
             features = features[some] if len(features) > 1 else features
             pictures = len(features)
-        label = distinct(job.labels[some])
+        label = distinct(one.labels[some])
         if isinstance(label, tuple):  # each variation is a picture with a label of its own
             pictures = len(seeds)
         if known is not None:
-            if job.rule.foresight:  # each picture once, before variations share it
+            if keeping.foresight:  # each picture once, before variations share it
                 foresight = runner.as_trained(features).expand(pictures, -1, -1, -1)
             features = features.expand(pictures, -1, -1, -1)
-            keeper = runner.keeper(job.rule, features)
-            if job.rule.anchor:
+            keeper = runner.keeper(keeping, features)
+            if not keeping.paper:
                 anchor = features
-            if job.rule.half_known > 0:
+            if keeping.half_known > 0:
                 frame = self.frames[0]
-                hole = frame.grown(job.rule.rim(frame.hole)).hole
+                hole = frame.grown(keeping.rim(frame.hole)).hole
                 mask = torch.from_numpy(hole.astype(np.float32))
                 hint = half_known(
-                    runner.vqvae.quantize, features, mask, job.rule.half_known
+                    runner.vqvae.quantize, features, mask, keeping.half_known
                 )
         alone = len(self.frames) < 2
         key = (
             "run", known.name if known else b"", fingerprint(*(m.numpy() for m in maps)),
-            label, job.sampling.guidance > 0, job.rule.closed_loop, job.rule.foresight,
+            label, one.sampling.guidance > 0, keeping.paper, keeping.foresight,
             known is not None and known.original is not None,
         )  # fmt: skip
-        name, shortcut = runner.borrow(known, label, job.sampling, job.rule)
+        name, shortcut = runner.borrow(known, label, one.sampling, keeping)
         with torch.inference_mode():
             predictor = TransformerPredictor(
                 runner.var,
                 label,
-                job.sampling,
+                one.sampling,
                 recall=runner.memory.get(key) if alone else None,
                 shortcut=shortcut,
-                condition=runner.condition(label, job.sampling),
+                condition=runner.condition(label, one.sampling),
             )
         try:
             yield from generate(
@@ -316,14 +300,14 @@ class Run:
                 runner.vqvae.quantize,
                 regenerate=maps,
                 seeds=seeds,
-                sampling=job.sampling,
+                sampling=one.sampling,
                 keeper=keeper,
                 hint=hint,
                 anchor=anchor,
                 foresight=foresight,
                 pictures=pictures,
                 frame=self.number,
-                coarse_seeds=job.request.options.coarse_seeds,
+                coarse_seeds=one.coarse_seeds,
                 evidence=predictor.evidence if predictor.guided else None,
             )
         finally:
@@ -343,6 +327,17 @@ class Run:
             return
         if recall is not None:
             self.runner.memory.put(key, recall, recall.nbytes)
+
+    def drawn(self, last: ScaleStep) -> Drawn:
+        """What the frame became, once its ``last`` scale is done."""
+        pictures = self.decode(last.feature_map, len(self.one.seeds))
+        return Drawn(
+            pictures=tuple(pictures),
+            likelihood=last.log_likelihood.cpu().numpy(),
+            evidence=last.evidence.cpu().numpy(),
+            tokens=last.drawn,
+            notes=tuple(self.notes),
+        )
 
     def decode(self, feature_map: Tensor, count: int | None = None) -> list[Floats]:
         """As `Runner.decode`; in the fast mode around the mask only."""
@@ -388,11 +383,14 @@ class Run:
                 raise
         vqvae = self.runner.vqvae
         if vqvae.post_quant_conv.weight.dtype == torch.float32:
-            self._note("memory was short: decoded in half precision, from now on")
+            self._note("memory was short: decoded in half precision")
             half = torch.float16 if self.runner.device.type == "cuda" else torch.bfloat16
-            vqvae.decoder.to(half)
-            vqvae.post_quant_conv.to(half)
-            return self._decode_frugally(feature_map, count)
+            try:
+                with in_precision(half, vqvae.decoder, vqvae.post_quant_conv):
+                    return self.runner.decode(feature_map, count)
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
         raise DeviceError(
             "not enough memory to decode one picture; close other programs, or take a smaller "
             "model or another --device"
@@ -438,7 +436,5 @@ def together(steps: list[ScaleStep]) -> ScaleStep:
 
 def bounds(mask: Mask) -> Box:
     """(top, left, bottom, right) around what is True; all 0 if nothing is."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not rows.size:
-        return 0, 0, 0, 0
-    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+    left, top, right, bottom = bounding_box(mask) or (0, 0, 0, 0)
+    return top, left, bottom, right

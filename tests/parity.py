@@ -24,9 +24,9 @@ sys.path.insert(0, str(ROOT))
 
 from engine.draw.loop import TransformerPredictor, generate, replay  # noqa: E402
 from engine.draw.maps import paper_maps  # noqa: E402
-from engine.draw.sampling import Sampling  # noqa: E402
 from engine.model import VAR, VQVAE  # noqa: E402
 from engine.model.spec import VARSpec, VQVAESpec  # noqa: E402
+from engine.plan.rules import Sampling  # noqa: E402
 
 TOLERANCE = 1e-4
 BUFFERS = ("ema_vocab_hit_SV", "zero_k_bias", "lvl_1L", "attn_bias_for_masking")

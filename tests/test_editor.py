@@ -13,9 +13,10 @@ from PIL import Image
 from engine import EditOptions, EditRequest, EngineError, MaskError, RequestError
 from engine.editor import Editor
 from engine.events import Result
+from engine.options import MAX_SEED
 from engine.picture.files import open_image, read_request
 from engine.plan.regions import painting_order
-from engine.request import MAX_SEED, Region
+from engine.request import Region
 from tests.pictures import MODES, noisy_rgb, picture
 from tests.tiny import LABELS, tiny_editor
 
@@ -96,7 +97,7 @@ def test_a_class_of_several_things_makes_each_variation_the_thing_its_seed_draws
     source, mask = noisy_rgb(40, 40), box_mask(40, 40, (3, 2, 22, 12))
     options = EditOptions(seed=4, variations=4, top_k=9, speed=speed)
     together = editor.edit_class(source, mask, "bird", options=options)
-    names = [LABELS[editor.label_names.drawn(0, seed)] for seed in together.seeds]
+    names = [LABELS[editor.card.labels.drawn(0, seed)] for seed in together.seeds]
     assert set(names) == {"boat", "hills"}
     for image, seed, name in zip(together.images, together.seeds, names, strict=True):
         for label in ("bird", name):
@@ -109,7 +110,7 @@ def test_a_class_of_several_things_makes_each_variation_the_thing_its_seed_draws
 
 def test_more_like_this_keeps_the_thing_that_was_drawn() -> None:
     editor = tiny_editor({"bird": ["boat", "hills"]})
-    thing = LABELS[editor.label_names.drawn(0, 4)]
+    thing = LABELS[editor.card.labels.drawn(0, 4)]
     options = EditOptions(seed=20, variations=3, coarse_seeds=(4, 4))
     made = [editor.generate(label, options=options).images for label in ("bird", thing)]
     for first, second in zip(*made, strict=True):

@@ -9,6 +9,7 @@ import torch
 from engine.editor import Editor
 from engine.model import VAR, VQVAE
 from engine.model.spec import VARSpec, VQVAESpec
+from engine.plan.card import Card
 from engine.plan.labels import Labels
 from tests.parity import reproducible_weights
 
@@ -48,5 +49,13 @@ def tiny_editor(
     members: Mapping[str, Sequence[str]] | None = None, *, foresight: bool = False
 ) -> Editor:
     torch.manual_seed(0)
-    var = tiny_var(foresight=foresight)
-    return Editor(tiny_vqvae(), var, labels=Labels(LABELS, members), name="tiny")
+    return editor_of(tiny_vqvae(), tiny_var(foresight=foresight), Labels(LABELS, members))
+
+
+def editor_of(vqvae: VQVAE, var: VAR, labels: Labels, *, name: str = "tiny", **more) -> Editor:
+    """An editor of networks that were made here; ``more`` goes onto its card."""
+    card = Card(
+        name=name, side=vqvae.spec.side, scales=vqvae.spec.scales, labels=labels,
+        foresight=var.spec.foresight, **more,
+    )  # fmt: skip
+    return Editor(vqvae, var, card)

@@ -32,10 +32,12 @@ from engine.machine.tensors import to_tensor
 from engine.model import VAR, VQVAE
 from engine.model.attention import choose_attention
 from engine.model.spec import VARSpec, VQVAESpec
-from engine.paint.canvas import Painting
+from engine.options import EditOptions, Situation, Task
+from engine.paint.canvas import Canvas
+from engine.plan.card import Card
 from engine.plan.labels import Labels
-from engine.plan.rules import rule_for
-from engine.request import EditOptions, EditRequest
+from engine.plan.rules import decide
+from engine.request import EditRequest
 from engine.weights.architecture import skeleton_var, skeleton_vqvae
 from engine.weights.checkpoint import FLOAT32, FLOAT32_ENDS, load_pair
 from engine.weights.registry import resolve
@@ -137,8 +139,12 @@ def measure(case: Case) -> dict[str, Any]:
     clock.watch(generation, "draw", "sampling")
     clock.watch(fast, "encode_edit", "encode")
     clock.watch(fast, "decode_edit", "decode")
-    clock.watch(Painting, "apply", "composite")
-    editor = Editor(vqvae, var, labels=Labels.of_model((), var.spec.num_classes), name=case.model)
+    clock.watch(Canvas, "painted", "composite")
+    card = Card(
+        name=case.model, side=side, scales=var.spec.scales, foresight=var.spec.foresight,
+        labels=Labels.of_model((), var.spec.num_classes),
+    )  # fmt: skip
+    editor = Editor(vqvae, var, card)
     asked = _ours(case, editor, picture, mask)
     best = _fastest(clock, asked, case.repeats)
     more: dict[str, Any] = {"peak_mb": (_peak(device) - before) / 1e6}
@@ -229,8 +235,8 @@ def _plain(
     case: Case, vqvae: VQVAE, var: VAR, picture: np.ndarray[Any, Any], mask: np.ndarray[Any, Any]
 ) -> Prepared:
     keep = finest_keep(torch.from_numpy(mask).float(), var.spec.scales)
-    options = EditOptions(variations=case.variations)
-    rule = rule_for("edit_class" if case.labelled else "inpaint", options, var.spec.scales)
+    task: Task = "edit_class" if case.labelled else "inpaint"
+    _, usual, _, _ = decide(EditOptions(), Situation(task=task, scales=var.spec.scales))
     device = torch.device(case.device)
     work = partial(
         plain_edit,
@@ -239,9 +245,9 @@ def _plain(
         to_tensor(picture[None]).to(device),
         keep.to(device),
         label=1 if case.labelled else None,
-        guidance=rule.guidance,
-        top_k=rule.top_k,
-        top_p=rule.top_p,
+        guidance=usual.guidance,
+        top_k=usual.top_k,
+        top_p=usual.top_p,
         variations=case.variations,
         generator=torch.Generator(device=device).manual_seed(1),
         autocast=case.implementation == AUTOCAST,

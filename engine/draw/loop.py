@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from engine.draw.maps import coverage, unknown_maps
-from engine.draw.sampling import Sampling, draw, expect, guide, noise
+from engine.draw.sampling import draw, expect, guide, noise
 from engine.model.var.quantizer import Quantizer
 from engine.model.var.transformer import VAR, Condition, KVCache
+from engine.plan.rules import Sampling
 
 Keeper = Callable[[int, Tensor], Tensor]
 """(scale k, feature map so far (N, z, S, S)) -> the ids that are kept at k, (N, s * s)."""

@@ -7,65 +7,15 @@ and the number of variations therefore cannot change a draw.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engine.plan.rules import Sampling
+
 STRATA = 32  # draws whose mean is taken for the expected code vector
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sampling:
-    """How a token is drawn. ``top_k`` 0 and ``top_p`` 1 switch a filter off.
-
-    ``schedule`` is how guidance goes over the scales: linear, constant, cosine or falling; with
-    ``cooling`` the temperature falls over them. The last ``soft_scales`` scales take the expected
-    code vector.
-    """
-
-    guidance: float = 0.0
-    schedule: str = "linear"
-    top_k: int = 0
-    top_p: float = 1.0
-    temperature: float = 1.0
-    cooling: bool = False
-    soft_scales: int = 0
-
-    def guidance_at(self, k: int, scales: int) -> float:
-        """Guidance at scale k: constant, growing from 0 at the first scale, or falling to 0.
-
-        "linear" is g k / (K - 1) (Tian et al., released code), "cosine" half a period, g (1 -
-        cos(pi k / (K - 1))) / 2 (Wang et al. 2024, "Analysis of classifier-free guidance weight
-        schedulers"). "falling" is g (1 - k / (K - 1)): the label decides what there is, not its
-        grain.
-        """
-        if self.schedule == "constant":
-            return self.guidance
-        way = k / max(scales - 1, 1)
-        if self.schedule == "falling":
-            way = 1 - way
-        if self.schedule == "cosine":
-            way = (1 - math.cos(math.pi * way)) / 2
-        return self.guidance * way
-
-    def at(self, k: int, scales: int) -> Sampling:
-        """How scale k is drawn: with cooling at temperature 1 + (T - 1) (k / (K - 1))^2.
-
-        Coarse scales, which say what there is, are drawn freely and fine ones with care.
-        """
-        if not self.cooling:
-            return self
-        way = (k / max(scales - 1, 1)) ** 2
-        return replace(self, temperature=1 + (self.temperature - 1) * way, cooling=False)
-
-    def is_soft(self, k: int, scales: int) -> bool:
-        """Whether scale k takes the expected code vector instead of a drawn one."""
-        return k >= scales - self.soft_scales
 
 
 def _mix(value: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -15,9 +15,10 @@ from engine.editor import Editor, Tally, backdrop_options
 from engine.evaluation.levers import tokens_of
 from engine.evaluation.metrics import Floats, Mask
 from engine.machine.tensors import to_tensor
-from engine.paint.frame import Frame
+from engine.options import EditOptions
 from engine.paint.ranking import best_first
-from engine.request import EditOptions, EditRequest
+from engine.picture.frame import Frame
+from engine.request import EditRequest
 from engine.runner import Job
 
 

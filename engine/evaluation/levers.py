@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from engine.options import EditOptions
 from engine.plan.rules import Rule, rule_for
-from engine.request import EditOptions
 
 Mode = Literal["unlabelled", "labelled"]
 MODES: tuple[Mode, ...] = ("unlabelled", "labelled")

@@ -33,8 +33,8 @@ from engine.evaluation.metrics import (
 )
 from engine.evaluation.records import Line, packed
 from engine.evaluation.scenes import Scenes
+from engine.options import EditOptions
 from engine.picture.fill import fill_hole
-from engine.request import EditOptions
 from engine.training.data import Pictures, keyed_generator
 
 BASELINES = ("telea", "navier_stokes")
@@ -168,7 +168,7 @@ class Measure:
         case = Case(self.editor, scene.picture, scene.mask, scene.label, "edit_class", None)
         for row, changes in self._rows("labelled").items():
             made[row] = case.edit(self.plan.row(changes, index)).result
-        if self.plan.thorough and scene.finer in self.editor.label_names.names:
+        if self.plan.thorough and scene.finer in self.editor.card.labels.names:
             finer = replace(case, label=scene.finer, made={})
             made["finer name"] = finer.edit(self.plan.row({}, index)).result
         ranks = _ranks(judge, list(made.values()), scene.mask, scene.label)

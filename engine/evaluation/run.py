@@ -24,7 +24,7 @@ from engine.evaluation.measure import Measure, Plan
 from engine.evaluation.records import Records
 from engine.evaluation.report import ablation_report, report_of
 from engine.evaluation.scenes import Scenes
-from engine.request import EditOptions
+from engine.options import EditOptions
 from engine.training.data import StickerSet, open_pictures
 
 NEEDS = {"skimage": "scikit-image"}
@@ -166,7 +166,7 @@ def _run(
 
 def _knows(editor: Editor, pictures: StickerSet) -> bool:
     """Whether the model can be asked for every class of the data."""
-    folded = {name.casefold() for name in editor.label_names.names}
+    folded = {name.casefold() for name in editor.card.labels.names}
     return all(name.casefold() in folded for name in pictures.classes)
 
 

@@ -20,8 +20,8 @@ from engine.editor import Editor
 from engine.evaluation.edits import Case
 from engine.evaluation.families import FAMILIES, Mask, make_mask
 from engine.evaluation.scenes import Scenes
+from engine.options import EditOptions
 from engine.picture.fill import fill_hole
-from engine.request import EditOptions
 from engine.training.data import Pictures, StickerSet, keyed_generator, open_pictures
 
 PICTURES = 8
@@ -170,7 +170,7 @@ def _outpaint(
 
 def _known(editor: Editor, wanted: Sequence[tuple[str, ...]]) -> list[str]:
     """The first name of each group that the model has; its own first names if it has none."""
-    labels = {name.casefold() for name in editor.label_names.names}
+    labels = {name.casefold() for name in editor.card.labels.names}
     groups = [[name for name in group if name in labels] for group in wanted]
     return [group[0] for group in groups if group] or list(editor.labels[: len(wanted)])
 

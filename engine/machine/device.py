@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
+from torch import nn
 
 from engine.errors import DeviceError
 
@@ -68,3 +73,22 @@ def out_of_memory(error: BaseException) -> bool:
         words in said
         for words in ("can't allocate memory", "not enough memory", "insufficient memory")
     )
+
+
+@contextmanager
+def in_precision(dtype: torch.dtype, *modules: nn.Module) -> Iterator[None]:
+    """Modules in another precision for a while. Their weights wait in a file meanwhile, for this is
+    done where memory is short, and come back as they were to the bit."""
+    with tempfile.TemporaryFile() as file:
+        torch.save([module.state_dict() for module in modules], file)
+        before = [next(module.parameters()).dtype for module in modules]
+        try:
+            for module in modules:
+                module.to(dtype)
+            yield
+        finally:
+            file.seek(0)
+            states = torch.load(file, weights_only=True)
+            for module, each, state in zip(modules, before, states, strict=True):
+                module.to(each)
+                module.load_state_dict(state)

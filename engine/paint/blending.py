@@ -16,34 +16,23 @@ from engine.picture.fill import push_pull
 RIM = 12  # width in model pixels of the known rim whose colours count
 REACH = 0.35  # distance, as a part of the frame, at which a smooth correction has faded to 1/e
 STITCH = 12.0  # distance in model pixels at which a stitch has faded to 1/e
-BANDS = 6  # of the multi-band blend; each one's wavelength is twice that of the one before
-BAND_REACH = 2.0  # a band of details of 2^k pixels has faded to 1/e after so many times 2^k pixels
 FAR = 1e-3  # weight, at half the size, of known pixels that do not touch the hole
 SWEEPS = 24  # Gauss-Seidel sweeps a level; the coarser level has settled all that is smooth
 
 
-def correction(
-    pixels: Floats, picture: Floats, known: Mask, blend: str, trusted: Mask | None = None
-) -> Floats:
+def correction(pixels: Floats, picture: Floats, known: Mask, trusted: Mask) -> Floats:
     """What to add to the model's ``picture`` so that its hole meets the known ``pixels``.
 
-    ``blend`` is none, membrane (the rim's mean differences, fading inward, and a stitch at the
-    edge itself), poisson (all of the edge smoothed away) or multiband (each band of it over its own
-    wavelength). Known pixels that are not ``trusted``, such as an object's shadow, still have to be
-    met, by a stitch, but their colours are not carried into the hole.
+    A membrane (the rim's mean differences, fading inward) and a stitch at the edge itself. Known
+    pixels that are not ``trusted``, such as a thing's shadow, still have to be met, by a stitch,
+    but their colours are not carried into the hole.
     """
-    if blend == "none" or known.all() or not known.any():
+    if known.all() or not known.any():
         return np.zeros_like(picture, np.float32)
-    partly = trusted is not None and trusted.any() and bool((trusted != known).any())
-    clean = trusted if trusted is not None and partly else known
-    if blend == "membrane":
-        smooth = membrane((pixels - picture).astype(np.float32), clean)
-    else:
-        solve = harmonic if blend == "poisson" else multiband
-        smooth = solve(across(pixels, picture, clean), clean)
+    partly = bool(trusted.any() and (trusted != known).any())
+    smooth = membrane((pixels - picture).astype(np.float32), trusted if partly else known)
     smooth = np.where(known[..., None], 0, smooth).astype(np.float32)
-    if blend == "membrane" or partly:
-        _stitch(smooth, pixels, picture, known, STITCH)
+    _stitch(smooth, pixels, picture, known, STITCH)
     if partly:  # a rim that was not believed is further off: what is left, once more
         _stitch(smooth, pixels, picture, known, STITCH / 4)
     return np.where(known[..., None], 0, smooth)
@@ -91,14 +80,6 @@ def rim_weight(known: Mask) -> Floats:
     outward = cv2.distanceTransform(known.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     weight: Floats = np.where(known, np.exp(-(outward - 1) * (3 / RIM)), 0).astype(np.float32)
     return weight
-
-
-def colour_shift(difference: Floats, known: Mask) -> Floats:
-    """The mean difference along the known rim, (3,): the autoencoder's shift of colour there."""
-    weight = rim_weight(known)[..., None]
-    total = float(weight.sum())
-    shift: Floats = (difference * weight).sum(axis=(0, 1)) / max(total, 1e-6)
-    return shift.astype(np.float32)
 
 
 def _inward(known: Mask) -> Floats:
@@ -158,21 +139,3 @@ def _solve(values: Floats, known: Mask) -> Floats:
             cv2.filter2D(solution, -1, cross, dst=mean, borderType=cv2.BORDER_REPLICATE)
             cv2.copyTo(mean, colour, solution)
     return solution
-
-
-def multiband(difference: Floats, known: Mask) -> Floats:
-    """Every band of the rim's differences fades over its own wavelength.
-
-    After Burt and Adelson 1983; their two pictures both change at the seam, here one must not, so
-    the transition of each band lies inside the hole.
-    """
-    inward = _inward(known)
-    weight = known.astype(np.float32)
-    finer = np.where(known[..., None], difference, push_pull(difference, weight))
-    total: Floats = np.zeros_like(finer)
-    for band in range(BANDS):
-        coarser = cv2.GaussianBlur(finer, (0, 0), 2.0**band, borderType=cv2.BORDER_REPLICATE)
-        total += (finer - coarser) * np.exp(-inward / (BAND_REACH * 2.0**band))[..., None]
-        finer = coarser
-    total += finer * np.exp(-inward / (REACH * known.shape[0]))[..., None]
-    return total

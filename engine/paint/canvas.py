@@ -1,134 +1,148 @@
-"""A picture with a part of it to be painted, frame by frame, in several variations."""
+"""The pictures of an edit under way, painted frame by frame, in several variations."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from PIL import Image
 
 from engine.arrays import RGB, Box, Floats, Mask, Window, fingerprint
-from engine.paint.frame import Frame
-from engine.picture.source import Source, same_outside, thumbnail
-from engine.plan.rules import Rule
+from engine.errors import DamageError
+from engine.paint.composite import composite
+from engine.picture.frame import Frame
+from engine.picture.source import Source, same_outside
+from engine.plan.plan import Pass
 
 
-class Painting:
+@dataclass(frozen=True, kw_only=True)
+class Canvas:
     """The canvases of an edit. Until the first frame is done all variations share one.
 
-    ``parts`` are masks (H, W) that are painted one after the other; where they overlap, the later
-    one lies on top. ``box`` is the part of the source that matters; canvases cover that part only.
-    ``view`` is what the source shows there, if that is known.
-    Pixels outside all masks are never written.
+    ``masks`` (h, w) are painted one after the other; where they overlap, the later one lies on top.
+    All arrays cover ``box``, the part of the source that matters. ``behind`` is a canvas that shows
+    where nothing is drawn before it. A canvas never changes: painting gives another one.
     """
 
-    def __init__(
-        self, source: Source, parts: Sequence[Mask], box: Box, view: RGB | None = None
-    ) -> None:
-        left, top, right, bottom = box
-        self.source = source
-        self.box = box
-        self.parts = [mask[top:bottom, left:right] for mask in parts]
-        self.canvases = [source.view(box) if view is None else view]
-        self.behind: RGB | None = None  # a canvas that shows where nothing is drawn before it
-        self.begin(0)
+    source: Source
+    box: Box
+    masks: tuple[Mask, ...]
+    pictures: tuple[RGB, ...]
+    behind: RGB | None = None
+    at: int = 0  # which mask is being painted
+    left_to_paint: Mask
+    before: tuple[RGB, ...]  # the pictures when its turn came
+    missing: tuple[int, ...] = ()  # the variations in whose last frame nothing was drawn
 
-    def afresh(self, parts: Sequence[Mask]) -> Painting:
-        """Another painting of the same part of the source, as it was."""
-        return Painting(self.source, parts, self.box, self.canvases[0])
+    @classmethod
+    def of(
+        cls, source: Source, masks: Sequence[Mask], box: Box, view: RGB | None = None
+    ) -> Canvas:
+        """Bare canvases; ``view`` is what the source shows in the box, if that is known."""
+        left, top, right, bottom = box
+        cut = tuple(mask[top:bottom, left:right] for mask in masks)
+        pictures = (source.view(box) if view is None else view,)
+        return cls(
+            source=source, box=box, masks=cut, pictures=pictures, left_to_paint=cut[0],
+            before=pictures,
+        )  # fmt: skip
 
     @property
     def name(self) -> bytes:
         """A name of what there is to be seen and to be painted."""
-        return fingerprint(*self.canvases, *self.parts)
+        return fingerprint(*self.pictures, *self.masks)
 
-    def begin(self, part: int) -> None:
-        """Turn to a part. What later parts will cover is hidden from the model until then."""
-        self.part = self.parts[part]
-        self.left_to_paint = self.part.copy()
-        later = self.parts[part + 1 :]
-        self.hidden = np.logical_or.reduce(later) & ~self.part if later else None
-        self.done = np.logical_or.reduce(self.parts[:part]) if part else None
-        self.before = list(self.canvases)
-        self.missing: list[int] = []  # the variations in which nothing was drawn, see `Frame`
+    def afresh(self, mask: Mask) -> Canvas:
+        """A bare canvas of the same part of the source, for another mask of its size."""
+        return Canvas.of(self.source, [mask], self.box, self.pictures[0])
+
+    def turned_to(self, at: int) -> Canvas:
+        """Ready for another mask. What later masks will cover is hidden from the model until
+        then."""
+        return replace(self, at=at, left_to_paint=self.masks[at], before=self.pictures)
 
     def frames(self, window: Window, side: int) -> list[Frame]:
-        """What the model sees through ``window`` (in source pixels): one frame a canvas."""
+        """What the model sees through ``window`` (in source pixels): one frame a picture."""
+        later, mask = self.masks[self.at + 1 :], self.masks[self.at]
+        hidden = np.logical_or.reduce(later) & ~mask if later else None
         local = Window(window.left - self.box[0], window.top - self.box[1], window.side)
-        return [Frame.cut(c, self.left_to_paint, local, side, self.hidden) for c in self.canvases]
+        return [Frame.cut(p, self.left_to_paint, local, side, hidden) for p in self.pictures]
 
-    def apply(self, frames: list[Frame], pictures: list[Floats], rule: Rule) -> None:
-        """Paint one finished picture a variation through their common window."""
-        self.missing = []
-        self.canvases = list(self._painted(frames, pictures, rule))
-        left, top, right, bottom = frames[0].window.clip(*self.left_to_paint.shape[::-1])
-        self.left_to_paint[top:bottom, left:right] = False
+    def painted(self, one: Pass, frames: Sequence[Frame], pictures: Sequence[Floats]) -> Canvas:
+        """With one finished picture a variation, painted through their common window."""
+        done = list(self._painted(one, frames, pictures, len(pictures)))
+        missing = tuple(index for index, (_, drawn) in enumerate(done) if not drawn)
+        left_to_paint = self.left_to_paint.copy()
+        left, top, right, bottom = frames[0].window.clip(*left_to_paint.shape[::-1])
+        left_to_paint[top:bottom, left:right] = False
+        canvases = tuple(canvas for canvas, _ in done)
+        return replace(self, pictures=canvases, left_to_paint=left_to_paint, missing=missing)
 
     def preview(
-        self, frames: list[Frame], pictures: list[Floats], rule: Rule, side: int, count: int
+        self, one: Pass, frames: Sequence[Frame], pictures: Sequence[Floats], side: int, count: int
     ) -> list[Image.Image]:
         """The whole picture as it would be with the first ``count`` of the variations' ``pictures``
-        applied, fitted into ``side``.
+        painted, fitted into ``side``.
 
         Without grain: until the last scale the model makes nothing yet of the known area.
         """
-        rule = replace(rule, grain=0.0)
-        base = thumbnail(self.source.image, side)
+        bare = replace(one, finish=replace(one.finish, grain=0.0))
+        base = self.source.thumbnail(side)
         across, down = base.width / self.source.width, base.height / self.source.height
         left, right = (round(self.box[i] * across) for i in (0, 2))
         top, bottom = (round(self.box[i] * down) for i in (1, 3))
         size = (max(right - left, 1), max(bottom - top, 1))
         shown = []
-        for canvas in self._painted(frames, pictures, rule, count):
+        for canvas, _ in self._painted(bare, frames, pictures, count):
             small = cv2.resize(canvas, size, interpolation=cv2.INTER_AREA)
             whole = base.copy()
             whole.paste(Image.fromarray(small), (left, top))
             shown.append(whole)
         return shown
 
-    def finish(self, chosen: Sequence[int] | None = None) -> list[Image.Image]:
-        """The finished pictures (``chosen`` ones, in that order) in the source's mode.
+    def finished(self, chosen: Sequence[int]) -> list[Image.Image]:
+        """The ``chosen`` pictures, in that order, in the source's mode.
 
-        Each is checked against the source: no pixel outside the masks may differ.
+        Each is checked against the source: DamageError if a pixel outside the masks differs.
         """
         assert not self.left_to_paint.any(), "a part of the mask was never painted"
-        mask = np.logical_or.reduce(self.parts)
+        mask = np.logical_or.reduce(self.masks)
         images = []
-        for index in range(len(self.canvases)) if chosen is None else chosen:
-            canvas = self.canvases[index]
-            image = self.source.patch(self.box, canvas, mask)
-            unharmed = same_outside(self.source.image, image, self.box, mask)
-            assert unharmed, "a pixel outside the mask changed"
+        for index in chosen:
+            image = self.source.patch(self.box, self.pictures[index], mask)
+            if not same_outside(self.source.image, image, self.box, mask):
+                raise DamageError(
+                    "a pixel outside the mask would have changed, so nothing was handed over; "
+                    "this is a fault of varpaint: please report it with the picture's mode "
+                    f"({self.source.image.mode})"
+                )
             images.append(image)
         return images
 
     def _behind(self, variation: int) -> RGB | None:
-        """The backdrop; where an earlier part was painted that is what the next one stands on."""
-        if self.behind is None or self.done is None:
+        """The backdrop; where an earlier mask was painted that is what the next one stands on."""
+        if self.behind is None or not self.at:
             return self.behind
-        return np.where(self.done[..., None], self.before[variation], self.behind)
+        done = np.logical_or.reduce(self.masks[: self.at])
+        return np.where(done[..., None], self.before[variation], self.behind)
 
     def _painted(
-        self, frames: list[Frame], pictures: list[Floats], rule: Rule, count: int | None = None
-    ) -> Iterator[RGB]:
-        """The canvases with the frame's pictures in them, one after the other."""
+        self, one: Pass, frames: Sequence[Frame], pictures: Sequence[Floats], count: int
+    ) -> Iterator[tuple[RGB, bool]]:
+        """Each variation's canvas with the frame's picture in it, and whether anything is drawn."""
         for index, picture in enumerate(pictures[:count]):
-            canvas = self.canvases[index * len(self.canvases) // len(pictures)].copy()
-            frame = frames[index * len(frames) // len(pictures)]
-            drawn = frame.composite(
+            canvas = self.pictures[index * len(self.pictures) // len(pictures)].copy()
+            seen = frames[index * len(frames) // len(pictures)]
+            drawn = composite(
                 canvas,
                 self.left_to_paint,
+                seen,
                 picture,
-                blend=rule.blend,
-                match_colour=rule.match_colour,
-                grain=rule.grain,
-                grow=rule.rim(frame.hole),
-                feather=rule.feather,
-                edge=self.part,
+                one.finish,
+                rim=one.keeping.rim(seen.hole),
+                edge=self.masks[self.at],
                 behind=self._behind(index * len(self.before) // len(pictures)),
             )
-            if not drawn:
-                self.missing.append(index)
-            yield canvas
+            yield canvas, drawn

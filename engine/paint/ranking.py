@@ -8,16 +8,64 @@ are (S, S, 3) floats in 0..255, masks (S, S) bool.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from engine.arrays import Floats, Mask
+from engine.picture.frame import TOUCHED, Frame
 
 SEAM_WEIGHT = 0.5  # nats a token that a seam e times as strong costs, without a label ...
 LABELLED_SEAM_WEIGHT = 2.0  # ... and with one
 NEIGHBOURHOOD = 8  # width in pixels, on either side of the edge, of what a seam is compared with
 CALM = 2.0  # added to both gradients (of 255), so that flat neighbourhoods do not exaggerate
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A finished frame: a picture (S, S, 3) in 0..255 a variation, and what ranks them.
+
+    ``likelihood`` and ``evidence`` (B,) are sums over the ``tokens`` drawn a variation, in nats;
+    ``notes`` tells where the run had to step down.
+    """
+
+    pictures: tuple[Floats, ...]
+    likelihood: Floats
+    evidence: Floats
+    tokens: int
+    notes: tuple[str, ...]
+
+
+class Tally:
+    """What ranks the candidates of an edit, added up over its frames."""
+
+    def __init__(self, seeds: Sequence[int]) -> None:
+        self.guided = False
+        self.seams: list[list[float]] = [[] for _ in seeds]
+        self.likelihood, self.evidence = np.zeros(len(seeds)), np.zeros(len(seeds))
+        self.tokens = 0
+
+    def add(self, drawn: Drawn, seen: Sequence[Frame], *, guided: bool) -> None:
+        """A finished frame, and what the model was shown of the picture, if anything."""
+        self.guided = self.guided or guided
+        self.likelihood += drawn.likelihood
+        self.evidence += drawn.evidence
+        self.tokens += drawn.tokens
+        for variation, picture in enumerate(drawn.pictures if seen else ()):
+            frame = seen[variation * len(seen) // len(drawn.pictures)]
+            if not frame.studio:  # what meets the ground there is cut away
+                self.seams[variation].append(seam(frame.pixels, picture, frame.mask > TOUCHED))
+
+    def scores(self) -> list[float]:
+        """One score a candidate, higher is better."""
+        count = max(self.tokens, 1)
+        return [
+            score(float(likely) / count, seams, float(spoken) / count if self.guided else None)
+            for likely, spoken, seams in zip(
+                self.likelihood, self.evidence, self.seams, strict=True
+            )
+        ]
 
 
 def seam(known: Floats, picture: Floats, hole: Mask) -> float:

@@ -11,12 +11,15 @@ Pictures are (S, S, 3) float32 in 0..255, of the model's square; masks (S, S) bo
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.arrays import RGB, Floats, Mask, bounding_box, to_bytes
 from engine.picture.fill import push_pull
+from engine.picture.frame import Frame
 
 GREY = 128  # of the ground: few things have its colour
 HOLE = 0.8  # side of the hole in it, of the ground's
@@ -48,6 +51,13 @@ def middle_hole(side: int) -> Floats:
     rim = round(side * (1 - HOLE) / 2)
     mask[rim : side - rim, rim : side - rim] = 1
     return mask
+
+
+def staged(frame: Frame) -> Frame:
+    """The frame with a plain ground and a hole in its middle, in the place of all that the canvas
+    shows."""
+    side = len(frame.pixels)
+    return replace(frame, pixels=ground(side), mask=middle_hole(side), hidden=None, studio=True)
 
 
 def cut_out(picture: Floats, hole: Mask) -> tuple[Floats, Floats]:

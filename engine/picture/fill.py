@@ -18,7 +18,7 @@ PULL = 4.0  # a coarse cell is trusted fully once a quarter of what it saw was k
 def fill_hole(pixels: Floats, hole: Mask, method: str) -> Floats:
     """Fill ``hole`` of an (S, S, 3) picture.
 
-    ``method`` is telea or navier_stokes (OpenCV's), push_pull, mirror, sideways or mean.
+    ``method`` is telea (OpenCV's; "navier_stokes" for comparisons), push_pull, or sideways.
     """
     if hole.all():
         return np.full_like(pixels, 127.5)
@@ -26,38 +26,18 @@ def fill_hole(pixels: Floats, hole: Mask, method: str) -> Floats:
         flag = cv2.INPAINT_TELEA if method == "telea" else cv2.INPAINT_NS
         flat = cv2.inpaint(to_bytes(pixels), hole.astype(np.uint8), 3, flag).astype(np.float32)
         return np.where(hole[..., None], flat, pixels)
-    if method == "mean":
-        return np.where(hole[..., None], pixels[~hole].mean(axis=0), pixels).astype(np.float32)
     known = ~hole
-    if method == "mirror":
-        pixels, known = mirror(pixels, known)
-    elif method == "sideways":
+    if method == "sideways":
         pixels, known = sideways(pixels, known)
     smooth = push_pull(pixels, known.astype(np.float32))
     return np.where(known[..., None], pixels, smooth).astype(np.float32)
-
-
-def mirror(pixels: Floats, known: Mask) -> tuple[Floats, Mask]:
-    """Reflect the known area sideways into the hole; the picture, and what is known then.
-
-    Row by row at the nearest known pixel: sky goes on beside sky and ground beside ground, where a
-    smooth fill fades to one colour. Never upward or downward: no ground above the sky.
-    """
-    side = known.shape[1]
-    column = np.broadcast_to(np.arange(side), known.shape)
-    nearest = _nearest(known)
-    source = 2 * nearest - column
-    inside = np.clip(source, 0, side - 1)
-    found = (source == inside) & np.take_along_axis(known, inside, axis=1)
-    reflected = np.take_along_axis(pixels, inside[..., None], axis=1)
-    return np.where(found[..., None], reflected, pixels), found
 
 
 def sideways(pixels: Floats, known: Mask) -> tuple[Floats, Mask]:
     """Draw the edge of the known area out sideways; the picture, and what is known then.
 
     Row by row the median of the nearest known pixels, over a strip: a horizon goes on, and a thing
-    further inside, or one that the strip only touches, does not come again as `mirror` has it.
+    further inside, or one that the strip only touches, does not come again.
     """
     side = known.shape[1]
     nearest = _nearest(known)

@@ -83,6 +83,13 @@ class Source:
             raise ImageError(f"the picture cannot be read ({error}); open it anew") from None
         self.image = upright(image)
         self.width, self.height = self.image.size
+        self._thumbnails: dict[int, Image.Image] = {}
+
+    def thumbnail(self, side: int) -> Image.Image:
+        """The picture as RGB, fitted into ``side``; made once."""
+        if side not in self._thumbnails:
+            self._thumbnails[side] = thumbnail(self.image, side)
+        return self._thumbnails[side]
 
     def _transforms(self, mode: str) -> tuple[Any, Any] | None:
         icc = self.image.info.get("icc_profile")
@@ -257,3 +264,7 @@ def same_outside(source: Image.Image, result: Image.Image, box: Box, mask: Mask)
             return False
     return True
 
+
+def blank(size: tuple[int, int]) -> Source:
+    """A picture (width, height) of which nothing is known yet."""
+    return Source(Image.new("RGB", size))

@@ -16,7 +16,7 @@ from torch import Tensor
 from engine.errors import CheckpointError
 from engine.model import VAR, VQVAE
 from engine.model.spec import VARSpec
-from engine.request import EditOptions
+from engine.options import EditOptions
 from engine.training.code_head import folded
 from engine.training.run import load_checkpoint
 from engine.training.vqvae import load_trained_vqvae

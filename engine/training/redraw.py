@@ -16,9 +16,9 @@ from torch import Tensor
 
 from engine.draw.loop import Label, TransformerPredictor, closed_loop, generate
 from engine.draw.maps import regenerate_maps
-from engine.draw.sampling import Sampling
 from engine.errors import CheckpointError
 from engine.model import VAR, VQVAE
+from engine.plan.rules import Sampling
 from engine.training.data import Pictures, keyed_generator
 from engine.training.holes import choose_kind, draw_hole
 from engine.weights.checkpoint import inspect, load_var, require_codebook

@@ -23,12 +23,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 from engine.draw.loop import TransformerPredictor, generate
 from engine.draw.maps import unknown_maps
-from engine.draw.sampling import Sampling
 from engine.errors import CheckpointError
 from engine.model import VAR, VQVAE
 from engine.model.attention import choose_attention
 from engine.model.spec import VARSpec
 from engine.model.var.blocks import Block, Modulation
+from engine.plan.rules import Sampling
 from engine.plan.shapes import hides_middle
 from engine.training.code_head import CodeHead
 from engine.training.data import keyed_generator, open_pictures

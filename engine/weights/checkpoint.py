@@ -27,7 +27,7 @@ from engine.errors import CheckpointError, RequestError
 from engine.model import VAR, VQVAE
 from engine.model.attention import Attention, choose_attention
 from engine.model.spec import SCALES_256, VARSpec, VQVAESpec
-from engine.request import EditOptions
+from engine.options import EditOptions
 from engine.weights.architecture import (
     ATTENTION_BIAS,
     HITS,

@@ -12,8 +12,8 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from engine import load_editor
+from engine.options import EditOptions
 from engine.picture.files import open_image, read_request
-from engine.request import EditOptions
 from tests.pictures import noisy_rgb
 
 

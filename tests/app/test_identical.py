@@ -16,8 +16,9 @@ from app.forms import edit_request
 from app.handlers import Handlers
 from app.models import Models
 from engine import load_editor
+from engine.options import EditOptions
 from engine.picture.files import open_image
-from engine.request import EditOptions, EditRequest, Region
+from engine.request import EditRequest, Region
 from tests.app.layers import layer
 from tests.app.test_work import LEFT, RIGHT, last, mask
 from tests.pictures import noisy_rgb

@@ -9,7 +9,8 @@ from app.session import Session
 from app.vault import Vault
 from engine.errors import MaskError, RequestError
 from engine.events import Result
-from engine.request import EditOptions, EditRequest
+from engine.options import EditOptions
+from engine.request import EditRequest
 
 
 def picture(colour: str, size: tuple[int, int] = (8, 6)) -> Image.Image:

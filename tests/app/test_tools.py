@@ -18,7 +18,8 @@ from app.models import Models
 from app.session import Moment, Session
 from app.tools import Tools
 from engine.errors import EngineError
-from engine.request import EditOptions, EditRequest
+from engine.options import EditOptions
+from engine.request import EditRequest
 from tests.app.layers import data_url
 
 SIZE = (96, 64)

@@ -21,8 +21,9 @@ from app.runs import Job, Runs
 from app.screens import Screen, caption, note, rank, tinted
 from app.session import Marked, Run, Session, Variation
 from engine.errors import ImageError, MaskError, RequestError
+from engine.options import EditOptions
 from engine.picture.files import open_image, read_request
-from engine.request import EditOptions, EditRequest, Region
+from engine.request import EditRequest, Region
 from tests.app.layers import layer
 from tests.app.waiting import becomes_free
 from tests.pictures import lab_free_profile, noisy_rgb

@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 from engine import EditOptions, RequestError
 from engine.draw.loop import closed_loop, generate
 from engine.draw.maps import unknown_maps
-from engine.draw.sampling import Sampling
 from engine.fast import original as fast
+from engine.plan.rules import Sampling
 from engine.weights.checkpoint import load_var, save_model
 from engine.weights.file import open_weights
 from tests.pictures import noisy_rgb

@@ -18,8 +18,9 @@ from engine.draw.loop import (
     half_known,
     replay,
 )
-from engine.draw.sampling import Sampling, draw, guide, noise
+from engine.draw.sampling import draw, guide, noise
 from engine.model import VAR, VQVAE
+from engine.plan.rules import Sampling
 from tests.tiny import SCALES, tiny_var, tiny_vqvae
 
 ALL = [torch.ones(side * side, dtype=torch.bool) for side in SCALES]

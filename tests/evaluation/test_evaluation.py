@@ -22,7 +22,7 @@ from engine.evaluation.records import Records, packed, unpacked
 from engine.evaluation.run import Evaluation, Share, ablate, evaluate
 from engine.evaluation.sheets import make_sheets
 from engine.evaluation.table import ablation_markdown, markdown
-from engine.request import EditOptions
+from engine.options import EditOptions
 from tests.pictures import noisy_rgb
 from tests.tiny import LABELS, SCALES, tiny_editor
 

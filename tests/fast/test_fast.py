@@ -11,15 +11,15 @@ from PIL import Image
 
 from engine import EditOptions, EditRequest
 from engine.draw.loop import Recall, Shortcut, TransformerPredictor
-from engine.draw.sampling import Sampling
 from engine.editor import Editor
 from engine.fast import original as fast
 from engine.fast.original import computed_positions
 from engine.model.var.transformer import KVCache
 from engine.plan.labels import Labels
+from engine.plan.rules import Sampling
 from tests.machine.test_memory import Counter, same
 from tests.pictures import noisy_rgb
-from tests.tiny import LABELS, tiny_editor, tiny_var, tiny_vqvae
+from tests.tiny import LABELS, editor_of, tiny_editor, tiny_var, tiny_vqvae
 
 SCALES = (1, 2, 4, 8, 16)
 SIDE = 128
@@ -28,7 +28,7 @@ SIDE = 128
 def editor() -> Editor:
     torch.manual_seed(0)
     vqvae, var = tiny_vqvae(scales=SCALES), tiny_var(scales=SCALES)
-    return Editor(vqvae, var, labels=Labels(LABELS), name="tiny")
+    return editor_of(vqvae, var, Labels(LABELS))
 
 
 def box(top: int, left: int, bottom: int, right: int, side: int = SIDE) -> Any:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from engine.draw.sampling import Sampling
 from engine.machine.compiled import compile_blocks
+from engine.plan.rules import Sampling
 from tests.draw.test_generation import run, some_maps
 from tests.tiny import tiny_var, tiny_vqvae
 

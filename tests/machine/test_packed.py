@@ -8,14 +8,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from engine.editor import Editor
 from engine.machine.packed import PackedLinear, can_pack, pack
 from engine.model import VAR
+from engine.options import EditOptions
 from engine.plan.labels import Labels
-from engine.request import EditOptions
 from tests.machine.test_memory import MASK, same
 from tests.pictures import noisy_rgb
-from tests.tiny import LABELS, tiny_var, tiny_vqvae
+from tests.tiny import LABELS, editor_of, tiny_var, tiny_vqvae
 
 HALF, FULL = torch.bfloat16, torch.float32
 needs_half = pytest.mark.skipif(
@@ -75,7 +74,7 @@ def test_other_precisions_are_left_alone() -> None:
 def test_an_editor_over_a_packed_transformer_edits(dtype: torch.dtype) -> None:
     var = in_precision(dtype)
     pack(var)
-    editor = Editor(tiny_vqvae(), var, labels=Labels(LABELS), name="tiny")
+    editor = editor_of(tiny_vqvae(), var, Labels(LABELS))
     options = EditOptions(seed=1, variations=2)
     results = [editor.edit_class(noisy_rgb(40, 40), MASK, 1, options) for _ in range(2)]
     assert same(*results)

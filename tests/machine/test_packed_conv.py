@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine.editor import SLOW_DECODER, Editor
+from engine.editor import SLOW_DECODER
 from engine.machine.packed_conv import (
     PackedConv,
     PackedUpsample,
@@ -23,12 +23,12 @@ from engine.machine.packed_conv import (
 from engine.model.spec import VQVAESpec
 from engine.model.var.autoencoder import Upsample, channels_last
 from engine.model.var.vqvae import VQVAE
+from engine.options import EditOptions
 from engine.plan.labels import Labels
-from engine.request import EditOptions
 from tests.machine.test_memory import MASK, same
 from tests.parity import reproducible_weights
 from tests.pictures import noisy_rgb
-from tests.tiny import LABELS, tiny_var, tiny_vqvae
+from tests.tiny import LABELS, editor_of, tiny_var, tiny_vqvae
 
 needs = pytest.mark.skipif(
     not can_pack_convolutions(torch.float32), reason="this torch or processor packs nothing"
@@ -127,7 +127,7 @@ def test_an_editor_over_packed_towers_edits_and_knows_their_size() -> None:
     weights = weight_count(vqvae.decoder)
     pack_convolutions(vqvae)
     assert weight_count(vqvae.decoder) >= weights  # a doubling's kernels are 16/9 of the plain one
-    editor = Editor(vqvae, tiny_var(), labels=Labels(LABELS), name="tiny")
+    editor = editor_of(vqvae, tiny_var(), Labels(LABELS))
     options = EditOptions(seed=1, variations=2)
     results = [editor.edit_class(noisy_rgb(40, 40), MASK, 1, options) for _ in range(2)]
     assert same(*results)

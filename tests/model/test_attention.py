@@ -70,7 +70,7 @@ def test_every_kernel_gives_the_reference(xformers: StandIn, scale: float) -> No
 def test_the_cuda_path_runs_the_whole_model_through_xformers(xformers: StandIn) -> None:
     """Layout and scale by contract: the model with xformers' kernel equals the plain one."""
     from engine.draw.loop import TransformerPredictor, generate
-    from engine.draw.sampling import Sampling
+    from engine.plan.rules import Sampling
     from tests.tiny import SCALES, tiny_var, tiny_vqvae
 
     vqvae, outcomes = tiny_vqvae(), []

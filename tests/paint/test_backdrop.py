@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import cv2
+import engine.paint.frame
 import numpy as np
 import pytest
 
-import engine.paint.frame
 from engine import EditOptions, EditRequest
 from engine.arrays import Window
 from engine.paint.backdrop import shares, whole_of
-from engine.paint.frame import Frame
+from engine.picture.frame import Frame
 from tests.machine.test_memory import Counter, same
 from tests.pictures import noisy_rgb
 from tests.tiny import SCALES, tiny_editor

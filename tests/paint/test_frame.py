@@ -8,8 +8,8 @@ import pytest
 
 from engine.arrays import Window
 from engine.paint.blending import across, colour_shift, correction, harmonic, multiband
-from engine.paint.frame import Frame, fade_in
 from engine.picture.fill import fill_hole, push_pull
+from engine.picture.frame import Frame, fade_in
 
 
 def gradient(side: int) -> np.ndarray:

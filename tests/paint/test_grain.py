@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.arrays import Mask, Window
-from engine.paint.frame import Frame
 from engine.paint.grain import grain
+from engine.picture.frame import Frame
 
 SIDE = 160
 

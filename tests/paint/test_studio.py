@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import cv2
+import engine.paint.frame
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,7 +13,6 @@ from hypothesis import strategies as st
 
 import engine.editor
 import engine.fast
-import engine.paint.frame
 from engine import EditOptions, EditRequest
 from engine.arrays import Window
 from engine.editor import Editor
@@ -21,8 +21,8 @@ from engine.evaluation.edits import Case
 from engine.evaluation.flip import see
 from engine.evaluation.measure import Measure, Plan, Reference
 from engine.evaluation.metrics import psnr
-from engine.paint.frame import Frame
 from engine.paint.studio import GREY, cut_out, filled, fitted, ground, middle_hole
+from engine.picture.frame import Frame
 from engine.plan.rules import rule_for
 from tests.machine.test_memory import same
 from tests.pictures import noisy_rgb

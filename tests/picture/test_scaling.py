@@ -13,7 +13,7 @@ from PIL import Image
 from engine import EditOptions, EditRequest
 from engine.arrays import Window
 from engine.paint import frame
-from engine.paint.frame import Frame, _cut, _resize
+from engine.picture.frame import Frame, _cut, _resize
 from engine.picture.scaling import enlarged, redrawn, shrunk
 from tests.tiny import tiny_editor
 

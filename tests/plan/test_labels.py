@@ -125,7 +125,7 @@ def test_no_two_choices_are_the_same_whatever_the_names(names):
 
 def test_the_bundled_kinds_draw_several_of_their_things():
     editor = load_editor("bundled")
-    labels = editor.label_names
+    labels = editor.card.labels
     fewer = 0
     for kind, things in labels.members.items():
         drawn = {labels.names[labels.drawn(labels.find(kind), seed)] for seed in range(20)}

@@ -10,9 +10,10 @@ import torch
 
 from engine.arrays import Window
 from engine.machine.tensors import to_tensor
-from engine.paint.frame import Frame
+from engine.options import EditOptions
+from engine.picture.frame import Frame
 from engine.plan.rules import SCENERY, rule_for
-from engine.request import EditOptions, EditRequest
+from engine.request import EditRequest
 from tests.pictures import noisy_rgb
 from tests.tiny import tiny_editor
 

@@ -9,7 +9,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from engine.editor import Editor
 from engine.errors import CheckpointError, RequestError
 from engine.evaluation.classifier import (
     SIDE,
@@ -22,12 +21,12 @@ from engine.evaluation.classifier import (
 from engine.evaluation.run import Evaluation, evaluate
 from engine.evaluation.scenes import Scenes
 from engine.evaluation.table import markdown
+from engine.options import EditOptions
 from engine.plan.labels import Labels
-from engine.request import EditOptions
 from engine.training.classifier import Crops, main, train
 from engine.training.data import StickerSet
 from engine.training.run import Budget
-from tests.tiny import tiny_var, tiny_vqvae
+from tests.tiny import editor_of, tiny_var, tiny_vqvae
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +134,7 @@ def test_scenes_have_what_they_say(sticker_set: Path) -> None:
 
 def test_an_evaluation_judges_class_edits_and_removals(sticker_set: Path, weights: Path) -> None:
     names = ["ball", "disc", "hills", "concept 0", "concept 1"]
-    editor = Editor(tiny_vqvae(), tiny_var(), labels=Labels(names), name="tiny")
+    editor = editor_of(tiny_vqvae(), tiny_var(), Labels(names))
     *_, last = evaluate(
         editor, sticker_set, count=3, seed=0, options=EditOptions(), families=("box", "thin"),
         classifier=weights,
@@ -152,7 +151,7 @@ def test_an_evaluation_judges_class_edits_and_removals(sticker_set: Path, weight
 
 
 def test_a_model_of_other_classes_is_not_judged(sticker_set: Path, weights: Path) -> None:
-    editor = Editor(tiny_vqvae(), tiny_var(), labels=Labels(list("abcde")), name="tiny")
+    editor = editor_of(tiny_vqvae(), tiny_var(), Labels(list("abcde")))
     *_, last = evaluate(
         editor, sticker_set, count=1, seed=0, options=EditOptions(), families=("box",),
         classifier=weights,

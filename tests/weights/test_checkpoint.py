@@ -20,8 +20,8 @@ from safetensors.torch import load_file, save_file
 from engine.errors import CheckpointError
 from engine.model import VAR, VQVAE
 from engine.model.spec import SCALES_512, SCALES_DOUBLING, VARSpec, VQVAESpec
+from engine.options import EditOptions
 from engine.plan.rules import rule_for
-from engine.request import EditOptions
 from engine.weights.architecture import ATTENTION_BIAS, HITS, LEVELS, skeleton_var, skeleton_vqvae
 from engine.weights.architecture import state_shapes as shapes_of
 from engine.weights.checkpoint import (

@@ -1,0 +1,146 @@
+"""A drawn picture goes back: scaled to the canvas, blended, grained, faded in, under its mask only.
+
+All of it is made in strips, so that a window far larger than the canvas, or a canvas far larger
+than the memory has room for twice, is painted like any other. Boxes are in canvas pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+
+from engine.arrays import RGB, Box, Floats, Mask, bounding_box, to_bytes
+from engine.paint.backdrop import shares
+from engine.paint.blending import correction
+from engine.paint.grain import grain as grain_of
+from engine.paint.studio import cut_out, fitted, scaled
+from engine.picture.frame import TOUCHED, Frame, resized, share_of, square_of
+from engine.picture.scaling import enlarged, redrawn
+from engine.plan.rules import Finish
+
+STRIP = 1 << 20  # pixels that are made at once
+LARGEST_GRAIN = 2048  # side in pixels at which texture is made at most, for time and memory
+
+
+def composite(
+    canvas: RGB,
+    mask: Mask,
+    seen: Frame,
+    picture: Floats,
+    finish: Finish,
+    *,
+    rim: int = 0,
+    edge: Mask | None = None,
+    behind: RGB | None = None,
+) -> bool:
+    """Put the model's ``picture`` (side, side, 3; 0..255) under the mask, into ``canvas``.
+
+    Pixels outside ``mask`` are not written. Blending carries no colours from the first ``rim``
+    model pixels around the hole; grain is less as the known area is smaller than the hole, of which
+    it says the less then. An edit fades in from the edge of ``edge`` (the whole mask, where
+    ``mask`` is a part of it). ``behind`` is a canvas that shows where nothing is drawn before it
+    (`engine.paint.backdrop`). In a studio it is all that shows around the thing, which keeps its
+    own colours and surface: there is nothing to blend or to take grain from. Returns False if
+    nothing could be cut out there.
+    """
+    height, width = mask.shape
+    left, top, right, bottom = seen.window.clip(width, height)
+    if not mask[top:bottom, left:right].any():
+        return True
+    side = len(picture)
+    known, trusted = ~seen.hole, ~seen.grown(rim).hole
+    share, drawn, grain = None, True, finish.grain
+    if seen.studio:
+        assert behind is not None, "a studio needs something to show around the thing"
+        picture, alpha = fitted(*cut_out(picture, seen.hole), _room(mask, seen, side))
+        share, drawn, grain = 1 - alpha, bool(alpha.any()), 0.0
+    else:
+        if finish.blend != "none":
+            picture = picture + correction(seen.pixels, picture, known, trusted)
+        if behind is not None and known.any():
+            share = shares(picture, square_of(behind, seen.window, side), ~known)
+    picture = np.ascontiguousarray(picture, np.float32)
+    texture = None
+    if grain > 0:
+        grain *= min(float(known.sum()) / max(int((~known).sum()), 1), 1.0)
+        texture = grain * _texture(canvas, seen, picture, trusted)
+    for box in _strips(mask, seen):
+        full = _part(picture, seen, box)
+        if texture is not None:
+            full = full + _part(texture, seen, box)
+        left, top, right, bottom = box
+        if share is not None and behind is not None:
+            shown = _part(share, seen, box)[..., None].clip(0, 1)
+            full = full + shown * (behind[top:bottom, left:right].astype(np.float32) - full)
+        part = mask[top:bottom, left:right]
+        target = canvas[top:bottom, left:right]
+        if finish.feather > 0:
+            alpha = fade_in(mask if edge is None else edge, box, finish.feather)[part][:, None]
+            target[part] = to_bytes(target[part] * (1 - alpha) + full[part] * alpha)
+        else:
+            target[part] = to_bytes(full[part])
+    return drawn
+
+
+def _strips(mask: Mask, seen: Frame) -> Iterator[Box]:
+    """What of the frame's window is masked, in boxes of at most ``STRIP`` pixels or one row."""
+    left, top, right, bottom = seen.window.clip(mask.shape[1], mask.shape[0])
+    box = bounding_box(mask[top:bottom, left:right])
+    assert box is not None  # something is masked
+    left, right = left + box[0], left + box[2]
+    step = max(STRIP // (right - left), 1)
+    for begin in range(top + box[1], top + box[3], step):
+        end = min(begin + step, top + box[3])
+        if mask[begin:end, left:right].any():
+            yield left, begin, right, end
+
+
+def _part(square: Floats, seen: Frame, box: Box) -> Floats:
+    """What of a square (S, S) or (S, S, C) lies in a box of the canvas, at its resolution."""
+    left, top, right, bottom = box
+    window = seen.window
+    rows = range(top - window.top, bottom - window.top)
+    columns = range(left - window.left, right - window.left)
+    if window.side <= len(square):
+        return resized(square, window.side)[rows.start : rows.stop, columns.start : columns.stop]
+    return enlarged(square, window.side, rows, columns)
+
+
+def _texture(canvas: RGB, seen: Frame, picture: Floats, trusted: Mask) -> Floats:
+    """What is to be added to a picture to make it as rough as what is ``trusted``."""
+    window = seen.window
+    side = min(window.side, LARGEST_GRAIN)
+    drawn = resized(picture, side) if side == window.side else redrawn(picture, window.side, side)
+    there = square_of(canvas, window, side)
+    return grain_of(there, drawn, scaled(trusted, side), scaled(seen.hole, side))
+
+
+def _room(mask: Mask, seen: Frame, side: int) -> Mask:
+    """Where a mask has room for a thing, (side, side): wholly masked, and on the canvas."""
+    window = seen.window
+    room: Mask = share_of(mask, window, side) > 1 - TOUCHED
+    box = window.clip(mask.shape[1], mask.shape[0])
+    corner = (window.left, window.top) * 2
+    left, top, right, bottom = (
+        round((edge - begin) * side / window.side)
+        for edge, begin in zip(box, corner, strict=True)
+    )
+    canvas = np.zeros_like(room)
+    canvas[top:bottom, left:right] = True
+    return room & canvas
+
+
+def fade_in(mask: Mask, box: Box, feather: int) -> Floats:
+    """Weight of the edit in ``box``: 0 outside the mask, rising to 1 over ``feather`` pixels."""
+    left, top, right, bottom = box
+    height, width = mask.shape
+    pad = feather + 1
+    y0, x0 = max(top - pad, 0), max(left - pad, 0)
+    around = mask[y0 : min(bottom + pad, height), x0 : min(right + pad, width)]
+    distance = cv2.distanceTransform(around.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    if around.all():
+        distance = np.full(around.shape, feather + 1, np.float32)
+    weight: Floats = np.clip(distance / (feather + 1), 0, 1)
+    return weight[top - y0 : bottom - y0, left - x0 : right - x0]
