@@ -78,7 +78,7 @@ class Scenes:
         return ClassEdit(picture, mask, label, finer, real[0], real[1])
 
     def _photo(self, rng: np.random.Generator) -> RGB:
-        file = choice(self.unseen.photos, rng).file
+        file = choice(self.unseen.backgrounds, rng).file
         return random_crop(self.unseen._load(file), self.side, rng)
 
     def _box(self, rng: np.random.Generator) -> Mask:

@@ -76,7 +76,7 @@ class Crops:
             for icon in some
         }
         self.photos = {photo.file: _shrunk(photos._read_photo(photo.file))
-                       for photo in photos.photos}  # fmt: skip
+                       for photo in photos.backgrounds}  # fmt: skip
         self.scenery = {
             label: [photo.file for photo in some] for label, some in photos.scenery.items()
         }

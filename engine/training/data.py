@@ -44,6 +44,9 @@ SNAPPED_SIZES = (0.55, 0.7, 0.85)
 STEPS = 16  # of the grid, across the picture: the finest token map's side
 TILT = 6.0  # standard deviation of an object's rotation, degrees
 TINT = 0.08  # a photo's channels are each multiplied by 1 +- TINT
+CLOSE = 0.3  # of ordinary photos: side of the closest crop, of the photo's shorter side
+CLOSEST = 216  # pixels of the photo that a crop has at least: no closer, or it is blurred
+EXPOSURE = 0.2  # an ordinary photo is this much darker or lighter at most
 
 SPLITS = {"train": 0, "val": 1}
 
@@ -64,10 +67,11 @@ class Pictures(Protocol):
         """A short name for what the data is made of; both splits have the same."""
 
     def __getitem__(self, index: int) -> tuple[Picture, int]:
-        """Picture number `index` and its class id."""
+        """Picture number `index` and its class id, or `len(names)` where it has none."""
 
     def fine_label(self, index: int) -> int:
-        """The id, in `names`, of the thing that picture number `index` shows; else of its class."""
+        """The id, in `names`, of the thing that picture number `index` shows; else of its class,
+        or `len(names)`."""
 
 
 def keyed_generator(seed: int, *key: int) -> np.random.Generator:
@@ -98,7 +102,7 @@ def random_crop(
 class Subject:
     """What a picture shows: a photo or an icon, its class, and its name if it is a named thing."""
 
-    label: str
+    label: str | None
     what: Photo | Icon
     thing: str | None = None
 
@@ -125,11 +129,17 @@ class StickerSet(_Portable):
     The training split shows the named things (`iconic.py`) mostly as an editor will ask for them:
     upright, in the middle, of one size, so that each is seen often enough to be learned by heart.
     Everything else has any size, place and tilt, since a photo's objects do.
+
+    ``plain`` is the share of pictures that are photos as they are, without a label: crops from the
+    whole photo down to its textures.
     """
 
-    def __init__(self, folder: Path, *, side: int, split: Split, seed: int = 0):
+    def __init__(self, folder: Path, *, side: int, split: Split, seed: int = 0, plain: float = 0.0):
         content = (folder / "index.json").read_bytes()
         index, self.digest = json.loads(content), hashlib.sha256(content).hexdigest()[:12]
+        self.plain = plain
+        if plain:
+            self.digest += f"-plain{plain:g}"
         self.classes: tuple[str, ...] = tuple(index["classes"])
         self.side, self.split, self.seed = side, split, seed
         self.folder = folder
@@ -152,6 +162,7 @@ class StickerSet(_Portable):
         }
         self.names = (*self.classes, *(name for each in self.members.values() for name in each))
         self.name_ids = {name: number for number, name in enumerate(self.names)}
+        self.backgrounds = [photo for photo in self.photos if photo.background]
         self.scenery: dict[str, list[Photo]] = {}
         for photo in self.photos:
             if photo.label:
@@ -168,6 +179,9 @@ class StickerSet(_Portable):
 
     def __getitem__(self, index: int) -> tuple[Picture, int]:
         rng, subject = self._subject(index)
+        if subject.label is None:
+            assert isinstance(subject.what, Photo)
+            return self._plain(subject.what, rng), len(self.names)
         if isinstance(subject.what, Photo):
             picture = self._photo(subject.what, rng, smallest=0.7)
         else:
@@ -177,11 +191,14 @@ class StickerSet(_Portable):
 
     def fine_label(self, index: int) -> int:
         _, subject = self._subject(index)
-        return self.name_ids[subject.thing or subject.label]
+        name = subject.thing or subject.label
+        return len(self.names) if name is None else self.name_ids[name]
 
     def _subject(self, index: int) -> tuple[np.random.Generator, Subject]:
         """What a picture shows, and the noise for the rest of it."""
         rng = keyed_generator(self.seed, SPLITS[self.split], index)
+        if self.plain and rng.random() < self.plain:
+            return rng, Subject(None, choice(self.photos, rng))
         if rng.random() < BARE:
             label = choice(list(self.scenery), rng)
             return rng, Subject(label, choice(self.scenery[label], rng))
@@ -197,10 +214,16 @@ class StickerSet(_Portable):
         tint = rng.uniform(1 - TINT, 1 + TINT, size=3)
         return (crop * tint).clip(0, 255).astype(np.uint8)
 
+    def _plain(self, photo: Photo, rng: np.random.Generator) -> Picture:
+        shorter = min(self._load(photo.file).shape[:2])
+        crop = self._photo(photo, rng, smallest=min(max(CLOSE, CLOSEST / shorter), CROP[1]))
+        exposure = rng.uniform(1 - EXPOSURE, 1 + EXPOSURE)
+        return (crop * exposure).clip(0, 255).astype(np.uint8)
+
     def _background(self, rng: np.random.Generator) -> Picture:
         kind = rng.random()
         if kind < ON_PHOTO:
-            return self._photo(choice(self.photos, rng), rng, smallest=CROP[0])
+            return self._photo(choice(self.backgrounds, rng), rng, smallest=CROP[0])
         first = random_colour(rng)
         if kind < ON_PHOTO + ON_GRADIENT:
             return gradient(first, random_colour(rng), self.side, rng.uniform(0, 2 * np.pi))
@@ -352,12 +375,17 @@ def gradient(
     return pixels
 
 
-def open_pictures(folder: Path, *, side: int, split: Split, seed: int = 0) -> Pictures:
-    """The sticker set if `folder` holds one, else a folder of pictures by class."""
+def open_pictures(
+    folder: Path, *, side: int, split: Split, seed: int = 0, plain: float = 0.0
+) -> Pictures:
+    """The sticker set if `folder` holds one, else a folder of pictures by class.
+
+    ``plain`` is the share of the set's photos as they are, see `StickerSet`; a folder has none.
+    """
     if not folder.is_dir():
         raise RequestError(f"no such data folder: {folder}; `make data` fetches the sticker set")
     if (folder / "index.json").exists():
-        return StickerSet(folder, side=side, split=split, seed=seed)
+        return StickerSet(folder, side=side, split=split, seed=seed, plain=plain)
     return PictureFolder(folder, side=side, split=split, seed=seed)
 
 

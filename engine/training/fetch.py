@@ -45,6 +45,9 @@ PACKAGES = (
     Package("@lobehub/fluent-emoji-3d", "fluent", "lobehub-fluent-emoji-3d-*.tgz", "1.1.0"),
     Package("unicode-data", "unicode", "unicode-data_*.deb"),
     Package("endless-sky-data", "endless-sky", "endless-sky-data_*.deb"),
+    Package("endless-sky-high-dpi", "endless-sky-2x", "endless-sky-high-dpi_*.deb"),
+    Package("ufoai-textures", "ufoai", "ufoai-textures_*.deb"),
+    Package("python3-sklearn", "sklearn", "python3-sklearn_*.deb"),
     Package("lomiri-wallpapers-16.04", "lomiri", "lomiri-wallpapers-16.04_*.deb"),
 )
 

@@ -16,6 +16,7 @@ import hashlib
 import io
 import json
 import re
+import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -120,6 +121,29 @@ LOMIRI = {
     "Wine_by_Jakkub_Mede": ("Jakub Mede", "CC-BY-4.0"),
 }
 
+# scikit-learn's two photos, ordinary ones: file -> author (the package's own README).
+SKLEARN = {"china": "danielbuechele", "flower": "vultilion"}
+# Photographed materials of UFO: Alien Invasion, of those that Debian's copyright file names as
+# public domain, CC-BY or Expat: (author, licence) -> files below base/textures.
+TEXTURES = {
+    ("UFO:AI contributors (Nobiax, yughues, burningwell.org and others)", "public domain"):
+        "buildings/carpet008 buildings/carpet009 buildings/carpet010 buildings/carpet011 "
+        "buildings/carpet012 buildings/carpet018 buildings/carpet021 buildings/carpet023 "
+        "buildings/carpet025 buildings/floor005 buildings/floor_wood01 buildings/metal01 "
+        "buildings/metal02 buildings/paving001 buildings/roof004 buildings/tile01 "
+        "buildings/tile02 buildings/tile03 material/s_wood003 material/wood003 misc/pipes002 "
+        "nature/desert009 nature/dirt002 nature/dirt003 nature/jungle001 nature/jungle002 "
+        "nature/potatoes nature/railway nature/rock017 nature/rock018 nature/stone001",
+    ("Nate Wright, bart, Ernst Wurdack, Hannes Grobe, MCR", "CC-BY-3.0"):
+        "buildings/floor021 buildings/wall023 buildings/wall024 buildings/wall025",
+    ('Georges "TRaK" Grondin', "MIT"):
+        "trak/floor2a trak/tile5e trak/trak4_brick1 trak/trak4_brick2 trak/trak4_brick2a "
+        "trak/trak4_brick2b trak/trak4_concrete1a trak/trak4_concrete1b trak/trak4_concrete2a "
+        "trak/trak4_concrete3 trak/trak4_concrete4a trak/trak4_concrete4b "
+        "trak/trak4_concrete5a trak/trak4_plaster3b trak/trak4_plaster3c-3",
+}  # fmt: skip
+TEXTURE_ARCHIVE = "ufoai/usr/share/games/ufoai/base/0textures.pk3"  # a zip file
+
 STYLES = {
     "noto": "Noto Emoji, © Google Inc, Apache-2.0 (npm `@iconify-json/noto`)",
     "twemoji": "Twemoji, © Twitter, Inc and other contributors, jdecked and other contributors, "
@@ -173,13 +197,14 @@ class Icon:
 
 @dataclass(frozen=True)
 class Photo:
-    """One landscape photo; without a label it serves as a background only."""
+    """One photo; most are landscapes, and those with a label say of what."""
 
     file: str
     label: str | None
     split: Split
     author: str
     licence: str
+    background: bool = True  # whether objects are put before it, too
 
 
 @dataclass(frozen=True)
@@ -324,18 +349,54 @@ def things(icons: list[Icon]) -> list[int]:
     ]  # fmt: skip
 
 
-def photo_sources(raw: Path) -> Iterator[tuple[Path, str | None, str, str]]:
-    """(file, label, author, licence) of each photo whose licence allows training and shipping."""
+@dataclass(frozen=True)
+class Source:
+    """A photo whose licence allows training and shipping, and what is known of it."""
+
+    path: Path
+    label: str | None
+    author: str
+    licence: str
+    background: bool = True
+    archive: Path | None = None  # a zip file that `path` is in
+
+    @property
+    def name(self) -> str:
+        return self.path.stem.removesuffix("@2x")
+
+    def read(self) -> Image.Image:
+        if self.archive is None:
+            with Image.open(self.path) as opened:
+                return opened.convert("RGB")
+        with zipfile.ZipFile(self.archive) as archive, archive.open(str(self.path)) as file:
+            return Image.open(file).convert("RGB")
+
+
+def photo_sources(raw: Path) -> Iterator[Source]:
+    """Landscapes, the larger copy where there is one, then what serves as it is only."""
     folder = raw / "endless-sky/usr/share/games/endless-sky/images/land"
+    larger = (
+        raw / "endless-sky-2x/usr/share/games/endless-sky/plugins/endless-sky-high-dpi/images/land"
+    )
     for path in sorted(folder.glob("*.jpg")):
         match = PUBLIC_DOMAIN_PHOTO.match(path.stem)
         if match and match[1] in SCENERY and path.stem not in SHARE_ALIKE_PHOTOS:
             number = path.stem.removeprefix(match[1])
             unsplash = number in UNSPLASH.get(match[1], "").split()
-            source = "unsplash.com" if unsplash else "morguefile.com"
-            yield path, SCENERY[match[1]], AGENCY.get(path.stem, source), "public domain"
+            author = "unsplash.com" if unsplash else "morguefile.com"
+            twice = larger / f"{path.stem}@2x.jpg"
+            file = twice if twice.exists() else path
+            yield Source(file, SCENERY[match[1]], AGENCY.get(path.stem, author), "public domain")
     for name, (author, licence) in LOMIRI.items():
-        yield raw / "lomiri/usr/share/backgrounds" / f"{name}.jpg", None, author, licence
+        yield Source(raw / "lomiri/usr/share/backgrounds" / f"{name}.jpg", None, author, licence)
+    images = raw / "sklearn/usr/lib/python3/dist-packages/sklearn/datasets/images"
+    for name, author in SKLEARN.items():
+        yield Source(images / f"{name}.jpg", None, author, "CC-BY-2.0", background=False)
+    archive = raw / TEXTURE_ARCHIVE
+    for (author, licence), names in TEXTURES.items():
+        for name in names.split():
+            file = Path(f"textures/tex_{name}.png")
+            yield Source(file, None, author, licence, background=False, archive=archive)
 
 
 def copy_photos(raw: Path, folder: Path) -> list[Photo]:
@@ -343,19 +404,22 @@ def copy_photos(raw: Path, folder: Path) -> list[Photo]:
     folder.mkdir(parents=True, exist_ok=True)
     sources = list(photo_sources(raw))
     by_class: dict[str, list[str]] = {}
-    for path, label, _, _ in sources:
-        by_class.setdefault(label or "", []).append(path.stem)
+    for source in sources:
+        kind = (source.label or "") if source.background else "as it is"
+        by_class.setdefault(kind, []).append(source.name)
     validation = held_out(by_class)
     photos = []
-    for path, label, author, licence in tqdm(sources, desc="photos", unit="photo"):
-        with Image.open(path) as opened:
-            picture = opened.convert("RGB")
+    for source in tqdm(sources, desc="photos", unit="photo"):
+        picture = source.read()
         if picture.height > PHOTO_HEIGHT:
             width = round(picture.width * PHOTO_HEIGHT / picture.height)
             picture = picture.resize((width, PHOTO_HEIGHT), Image.Resampling.LANCZOS)
-        picture.save(folder / f"{path.stem}.png")
-        split = "val" if path.stem in validation else "train"
-        photos.append(Photo(f"{path.stem}.png", label, split, author, licence))
+        file = f"{source.name}.png"
+        picture.save(folder / file, compress_level=1)
+        split = "val" if source.name in validation else "train"
+        photos.append(
+            Photo(file, source.label, split, source.author, source.licence, source.background)
+        )
     return photos
 
 
@@ -371,7 +435,12 @@ def credits_text(icons: list[Icon], photos: list[Photo]) -> str:
         files = [p.file for p in photos if (p.author, p.licence) == (author, licence)]
         names = ", ".join(Path(file).stem for file in files)
         lines.append(f"- {author}, {licence}: {names}")
-    lines += ["", "Photos by way of Debian's `endless-sky-data` and `lomiri-wallpapers-16.04`.", ""]
+    lines += [
+        "",
+        "Photos by way of Debian's `endless-sky-data`, `endless-sky-high-dpi`, "
+        "`lomiri-wallpapers-16.04`, `python3-sklearn` and `ufoai-textures`.",
+        "",
+    ]
     lines.append(LICENCES)
     return "\n".join(lines)
 

@@ -60,6 +60,7 @@ class VAROptions(TrainOptions):
     label_drop: float = 0.1  # share of pictures trained without their label
     fine_labels: float = 0.95  # share of named things trained with their name, not their class
     label_smoothing: float = 0.0
+    plain: float = 0.0  # share of pictures that are photos as they are, without a label
     foresight: bool = True  # some pictures have holes and show what is known, see `holes`
     prefix_until: float = 0.5  # of the budget: all scales but the finest
     window_until: float = 0.85  # of the budget: the finest scale through a window
@@ -211,8 +212,12 @@ class VARTrainer(Trainer):
         self.options = options
         self.vqvae = vqvae.to(group.device)
         side, tokens = vqvae.spec.side, out / "tokens"
-        train = open_pictures(data, side=side, split="train", seed=options.seed)
-        held_out = open_pictures(data, side=side, split="val", seed=options.seed)
+        train = open_pictures(
+            data, side=side, split="train", seed=options.seed, plain=options.plain
+        )
+        held_out = open_pictures(
+            data, side=side, split="val", seed=options.seed, plain=options.plain
+        )
         self.names, self.members = train.names, train.members
         self.tokens = TokenStore(tokens, train, self.vqvae, name=f"train-{options.seed}")
         self.held_out = TokenStore(tokens, held_out, self.vqvae, name=f"val-{options.seed}")
@@ -292,9 +297,11 @@ class VARTrainer(Trainer):
         for index, label in enumerate(labels.tolist()):
             rng = keyed_generator(seed, HOLES, self.step, start + index)
             kind: Kind = choose_kind(rng) if self.options.foresight else "everything"
+            if label == self.spec.no_label and kind == "everything" and self.options.foresight:
+                kind = "any"  # nobody asks for just any photo; photos are there to be mended
             cells = draw_hole(kind, side, rng)
             # An unlabelled hole that hides an object whole would teach to put one there.
-            thing = self.names[label] in self.members
+            thing = label < len(self.names) and self.names[label] in self.members
             hidden = thing and hides_middle(cells.astype(np.float32))
             drop = kind != "everything" and not hidden and rng.random() < NO_LABEL
             found.append(Hole(cells, drop))
@@ -467,6 +474,9 @@ def main(
     start: Annotated[
         Path | None, typer.Option("--from", help="The file of a transformer to go on from.")
     ] = None,
+    plain: Annotated[
+        float, typer.Option(help="Share of pictures that are the set's photos as they are.")
+    ] = VAROptions.plain,
     foresight: Annotated[
         bool, typer.Option(help="Some pictures have holes: what is known is read in full.")
     ] = VAROptions.foresight,
@@ -490,6 +500,7 @@ def main(
             pictures=pictures,
             prefix_until=prefix_until,
             window_until=window_until,
+            plain=plain,
             foresight=foresight,
             compile=compile,
         ),

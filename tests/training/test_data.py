@@ -83,8 +83,7 @@ def test_names_are_classes_then_the_named_things_of_the_training_split(sticker_s
     assert train.names == val.names
     things = {"ball": (0, 2, 4), "disc": (1, 3, 5)}
     assert train.members == {
-        label: tuple(f"concept {number}" for number in numbers)
-        for label, numbers in things.items()
+        label: tuple(f"concept {number}" for number in numbers) for label, numbers in things.items()
     }
     assert train.names == ("ball", "disc", "hills", *train.members["ball"], *train.members["disc"])
     fine = Counter(train.names[train.fine_label(index)] for index in range(300))
@@ -261,3 +260,27 @@ def test_files_whose_names_are_no_text_are_pictures_too(tmp_path: Path) -> None:
             pytest.skip("this file system takes names of text only")
     data = open_pictures(tmp_path, side=16, split="train")
     assert data[0][0].shape == (16, 16, 3) and len(data.digest) == 12
+
+
+def test_a_share_of_photos_comes_as_they_are_and_without_a_label(sticker_set: Path) -> None:
+    plain = StickerSet(sticker_set, side=32, split="train", plain=0.5)
+    usual = StickerSet(sticker_set, side=32, split="train")
+    none = len(plain.names)
+    labels = [plain[index][1] for index in range(200)]
+    assert 60 < labels.count(none) < 140
+    assert all((plain.fine_label(i) == none) == (label == none) for i, label in enumerate(labels))
+    assert all(usual[index][1] != none for index in range(50))
+    assert plain.names == usual.names
+    assert plain.digest != usual.digest  # tokens are kept by it
+
+
+def test_what_is_no_background_is_shown_as_it_is_only(sticker_set: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    shutil.copytree(sticker_set, folder)
+    index = json.loads((folder / "index.json").read_text())
+    index["photos"][0]["background"] = False
+    (folder / "index.json").write_text(json.dumps(index))
+    pictures = StickerSet(folder, side=32, split="train", plain=1.0)
+    assert [photo.file for photo in pictures.backgrounds] == ["1.png"]
+    shown = {pictures._subject(number)[1].what for number in range(30)}
+    assert shown == set(pictures.photos)

@@ -1,5 +1,6 @@
 import json
 import tarfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,14 @@ import pytest
 from PIL import Image
 
 from engine.training.fetch import PACKAGES, unpack
-from engine.training.prepare import Concept, IconifySet, bounding_box, photo_sources, premultiplied
+from engine.training.prepare import (
+    TEXTURE_ARCHIVE,
+    Concept,
+    IconifySet,
+    bounding_box,
+    photo_sources,
+    premultiplied,
+)
 
 
 def test_an_icon_is_found_by_code_point_or_by_name_and_rendered(tmp_path: Path) -> None:
@@ -54,7 +62,7 @@ def test_photos_are_chosen_by_their_licence(tmp_path: Path, name: str, used: boo
     folder = tmp_path / "endless-sky/usr/share/games/endless-sky/images/land"
     folder.mkdir(parents=True)
     (folder / f"{name}.jpg").touch()
-    assert (name in [path.stem for path, *_ in photo_sources(tmp_path)]) == used
+    assert (name in [source.name for source in photo_sources(tmp_path)]) == used
 
 
 def test_a_photo_is_credited_to_where_it_came_from(tmp_path: Path) -> None:
@@ -62,11 +70,34 @@ def test_a_photo_is_credited_to_where_it_came_from(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     for name in ("beach1", "beach2", "lava0"):
         (folder / f"{name}.jpg").touch()
-    authors = {path.stem: author for path, _, author, _ in photo_sources(tmp_path)}
+    authors = {source.name: source.author for source in photo_sources(tmp_path)}
     assert authors["beach1"] == "morguefile.com"
     assert authors["beach2"] == "unsplash.com"
     assert authors["lava0"] == "USGS"
     assert authors["Wine_by_Jakkub_Mede"] == "Jakub Mede"
+
+
+def test_the_larger_copy_of_a_photo_is_read_where_there_is_one(tmp_path: Path) -> None:
+    small = tmp_path / "endless-sky/usr/share/games/endless-sky/images/land"
+    large = tmp_path / "endless-sky-2x/usr/share/games/endless-sky/plugins"
+    large = large / "endless-sky-high-dpi/images/land"
+    for folder, name, width in ((small, "sky1", 8), (small, "sky2", 8), (large, "sky1@2x", 16)):
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (width, 4)).save(folder / f"{name}.jpg")
+    found = {source.name: source for source in photo_sources(tmp_path)}
+    assert found["sky1"].read().width == 16
+    assert found["sky2"].read().width == 8
+
+
+def test_a_texture_is_read_from_the_games_archive_and_is_no_background(tmp_path: Path) -> None:
+    archive = tmp_path / TEXTURE_ARCHIVE
+    archive.parent.mkdir(parents=True)
+    Image.new("RGB", (6, 4)).save(tmp_path / "rock.png")
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.write(tmp_path / "rock.png", "textures/tex_nature/rock017.png")
+    rock = next(source for source in photo_sources(tmp_path) if source.name == "rock017")
+    assert rock.read().size == (6, 4)
+    assert (rock.label, rock.licence, rock.background) == (None, "public domain", False)
 
 
 def test_a_package_is_unpacked_whole_or_not_at_all(tmp_path: Path) -> None:
