@@ -8,7 +8,6 @@ import torch
 
 from engine.editor import Editor
 from engine.machine.allocator import keep_freed_memory, keep_weights_apart
-from engine.machine.compiled import compile_blocks
 from engine.machine.device import choose_device, choose_precision
 from engine.machine.packed import pack
 from engine.machine.packed_conv import pack_convolutions
@@ -29,14 +28,12 @@ def load_editor(
     device: str = "auto",
     precision: str = "auto",
     weights: Path = WEIGHTS,
-    compiled: bool = False,
 ) -> Editor:
     """Load a model and return its editor.
 
     ``model`` is "auto" (the best one present that fits the memory), "bundled", a name of the
     registry such as "var-d16", or a folder with a model in it. ``weights`` is the folder that
-    downloads go to. ``compiled`` is for a GPU and many edits: the first takes minutes
-    (`engine.machine.compiled`). Raises ModelNotFoundError, CheckpointError or DeviceError.
+    downloads go to. Raises ModelNotFoundError, CheckpointError or DeviceError.
     """
     where = choose_device(device)
     dtype = choose_precision(precision, where)
@@ -48,8 +45,6 @@ def load_editor(
     if where.type == "cuda" and free_memory(str(where)) < TIGHT:
         loaded.var.move_modulation(torch.device("cpu"))
     lay_out(loaded.vqvae, loaded.var)
-    if compiled:
-        compile_blocks(loaded.var)
     return Editor(loaded.vqvae, loaded.var, card_of(files, loaded))
 
 
