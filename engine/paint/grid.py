@@ -12,7 +12,7 @@ from engine.paint.patches import Floats, vectors
 from engine.paint.pyramid import Level
 from engine.paint.settings import SIDE, Settings
 
-DEEPEST = 60  # pixels inside the hole beyond which a patch is trusted no less
+DEEPEST = 24  # pixels inside the hole beyond which a patch is trusted no less
 PAD = ((EDGE, EDGE), (EDGE, EDGE))
 
 
@@ -65,8 +65,9 @@ class Grid:
 
     def vote(self) -> None:
         """Put into the hole what its patches' matches say."""
-        wide = torch.from_numpy(np.pad(self.picture, (*PAD, (0, 0)))).reshape(-1, 3)
-        self.picture[self.level.hole] = self.field.vote(wide, self.hole, self.weight()).numpy()
+        wide = cv2.copyMakeBorder(self.picture, EDGE, EDGE, EDGE, EDGE, cv2.BORDER_REFLECT_101)
+        colours = self.field.vote(torch.from_numpy(wide).reshape(-1, 3), self.hole, self.weight())
+        self.picture[self.level.hole] = colours.numpy()
 
     def weight(self) -> Tensor:
         """How much every target's patch counts, (H*W,) (Wexler et al. 2007, eq. 6)."""

@@ -150,4 +150,4 @@ class Field:
             colours = picture.index_select(0, there.clamp_(min=0))
             total.addcmul_(colours, voice[:, None])
             mass += voice
-        return total / mass.clamp_(min=1e-20)[:, None]
+        return total / mass.clamp_(min=1e-30)[:, None]

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.paint.patches import RADIUS, SIZE, Floats
+from engine.paint.patches import SIZE, Floats
 
 Mask = NDArray[np.bool_]
 
@@ -38,10 +38,8 @@ class Level:
 
     @property
     def source(self) -> Mask:
-        """Centres of patches that are known and lie inside the picture."""
-        free: Mask = ~self.target
-        free[:RADIUS], free[-RADIUS:], free[:, :RADIUS], free[:, -RADIUS:] = (False,) * 4
-        return free
+        """Centres of patches that are known; at the border the picture is mirrored."""
+        return ~self.target
 
     def smaller(self) -> Level:
         """The level of half the size."""

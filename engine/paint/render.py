@@ -73,4 +73,4 @@ def _copied(
             voice = weight.index_select(0, near) * close * (inside & known.index_select(0, there))
             total.addcmul_(picture.index_select(0, there), voice[:, None])
             mass += voice[:, None]
-    return total / mass.clamp_(min=1e-20)
+    return total / mass.clamp_(min=1e-30)

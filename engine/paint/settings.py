@@ -28,7 +28,7 @@ class Settings:
     guide_scale: float = 0.25
     guide_fade: float = 0.0
     quantile: float = 0.75
-    decay: float = 1.6
+    decay: float = 2.2
     rounds: tuple[int, ...] = (20, 14, 8, 5)
     loyalty: float = 0.35
 

@@ -128,7 +128,7 @@ def test_a_flat_picture_stays_flat_over_any_length() -> None:
     assert done[:, -100:].std() > 1
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (3, 3), (5, 200), (8, 8)])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (3, 3), (5, 20), (8, 8)])
 def test_a_picture_too_small_to_say_anything_has_no_pieces(shape: tuple[int, int]) -> None:
     picture = np.full((*shape, 3), 90, np.uint8)
     hole = np.zeros(shape, bool)
@@ -183,3 +183,10 @@ def test_matches_are_sources_and_a_copied_patch_is_found() -> None:
         field.sweep(wanted, all_of_it, generator, (0, 20, 7, 2), 0.35)
         assert source.reshape(-1)[field.match[field.targets].numpy()].all()
     assert (field.match[field.targets] == field.targets + 40).float().mean() > 0.95
+
+
+def test_a_strip_lower_than_a_patch_is_filled_from_its_length() -> None:
+    picture = np.full((5, 200, 3), 90, np.uint8)
+    hole = np.zeros(picture.shape[:2], bool)
+    hole[:, 150:160] = True
+    assert (filled(picture, hole, fill(picture, hole, seed=1)) == 90).all()
