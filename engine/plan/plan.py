@@ -23,7 +23,9 @@ from engine.plan.windows import box_of, march, windows_for
 from engine.request import EditRequest, MaskLike
 
 Role = Literal["fill", "thing", "behind", "new"]
-UNHEARD = ("blend", "grain")  # options that say nothing of a thing drawn in a studio
+AROUND = 1 / 8  # of a window's side: what may lend its detail beyond it, on each side ...
+LEAST_AROUND = 96  # ... and in pixels at least
+UNHEARD = ("blend", "detail")  # options that say nothing of a thing drawn in a studio
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,6 +251,7 @@ def _passes(
         scales=card.scales,
         recommended=card.recommended,
         foresight=card.foresight,
+        labelled=label is not None,
         scenery=label is not None and card.labels.is_scenery(label),
         paper=options.rule == "paper",
     )
@@ -310,8 +313,16 @@ def _any(masks: Sequence[Mask]) -> Mask:
 
 
 def _seen(passes: list[Pass], size: tuple[int, int]) -> Box:
-    """The part of the canvas that any window shows."""
-    boxes = np.array([window.clip(*size) for each in passes for window in each.windows])
+    """The part of the canvas that any window shows, and what lies around it where detail is taken
+    from the picture."""
+    boxes = np.array([
+        _wider(window, each).clip(*size) for each in passes for window in each.windows
+    ])  # fmt: skip
     left, top = (int(edge) for edge in boxes[:, :2].min(axis=0))
     right, bottom = (int(edge) for edge in boxes[:, 2:].max(axis=0))
     return left, top, right, bottom
+
+
+def _wider(window: Window, one: Pass) -> Window:
+    more = max(round(window.side * AROUND), LEAST_AROUND) if one.finish.detail == "picture" else 0
+    return Window(window.left - more, window.top - more, window.side + 2 * more)
