@@ -12,7 +12,7 @@ from PIL import Image
 from engine.arrays import RGB, Box, Floats, Mask, Window, fingerprint, to_bytes
 from engine.errors import DamageError
 from engine.paint.composite import composite, fade_in
-from engine.paint.exemplar import Filling, Piece, filling
+from engine.paint.exemplar.filling import Filling, Piece, filling
 from engine.picture.frame import Frame
 from engine.picture.source import Source, same_outside
 from engine.plan.plan import Pass

@@ -7,11 +7,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from engine.paint.areas import areas
-from engine.paint.exemplar import Piece, fill, filling
-from engine.paint.matching import Field
-from engine.paint.patches import SIZE, vectors
-from engine.paint.settings import Settings
+from engine.paint.exemplar.areas import areas
+from engine.paint.exemplar.filling import Piece, fill, filling
+from engine.paint.exemplar.matching import Field
+from engine.paint.exemplar.patches import SIZE, vectors
+from engine.paint.exemplar.settings import Settings
 
 RGB = NDArray[np.uint8]
 

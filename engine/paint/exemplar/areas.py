@@ -11,8 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Mask = NDArray[np.bool_]
-Box = tuple[int, int, int, int]
+from engine.arrays import Box, Mask
 
 CELL = 8  # pixels on a side of the cells by which holes are told apart
 APART = 3  # holes that are so many cells away from each other are filled one by one ...

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.paint.patches import RADIUS
+from engine.paint.exemplar.patches import RADIUS
 
 EDGE = 16  # width of the border; no step is longer
 JUMPS = (1, 3, 9)  # how far neighbours pass on what they found

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from engine.paint.patches import SIZE, Floats
-
-Mask = NDArray[np.bool_]
+from engine.arrays import Floats, Mask
+from engine.paint.exemplar.patches import SIZE
 
 SMALLEST_HOLE = 400  # pixels of the hole at the coarsest level
 FEWEST_SOURCES = 200  # patches of the known area without which a level is of no use

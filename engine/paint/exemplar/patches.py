@@ -7,13 +7,10 @@ is the mean over the patch's pixels of their squared distance, as far as those f
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[Any]
+from engine.arrays import Floats
 
 RADIUS = 3
 SIZE = 2 * RADIUS + 1

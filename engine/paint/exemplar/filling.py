@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.paint.areas import Area, Box, areas
-from engine.paint.grid import Grid, taken_over
-from engine.paint.patches import Floats
-from engine.paint.pyramid import Level, Mask, pyramid
-from engine.paint.render import rendered
-from engine.paint.settings import DEFAULT, Settings
+from engine.arrays import Box, Floats, Mask
+from engine.paint.exemplar.areas import Area, areas
+from engine.paint.exemplar.grid import Grid, taken_over
+from engine.paint.exemplar.pyramid import Level, pyramid
+from engine.paint.exemplar.render import rendered
+from engine.paint.exemplar.settings import DEFAULT, Settings
 
 LARGEST_SEARCHED = 40_000  # pixels of the hole up to which a level is searched in full ...
 LARGEST_REFINED = 100_000  # ... and up to which matches still move by a few pixels

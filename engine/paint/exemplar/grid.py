@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.paint.matching import EDGE, Field
-from engine.paint.patches import Floats, vectors
-from engine.paint.pyramid import Level
-from engine.paint.settings import SIDE, Settings
+from engine.arrays import Floats
+from engine.paint.exemplar.matching import EDGE, Field
+from engine.paint.exemplar.patches import vectors
+from engine.paint.exemplar.pyramid import Level
+from engine.paint.exemplar.settings import SIDE, Settings
 
 DEEPEST = 24  # pixels inside the hole beyond which a patch is trusted no less
 PAD = ((EDGE, EDGE), (EDGE, EDGE))

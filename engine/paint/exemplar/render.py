@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.paint.grid import Grid
-from engine.paint.matching import EDGE
-from engine.paint.patches import Floats
-from engine.paint.pyramid import Level
+from engine.arrays import Floats
+from engine.paint.exemplar.grid import Grid
+from engine.paint.exemplar.matching import EDGE
+from engine.paint.exemplar.pyramid import Level
 
 STRIP = 1 << 18  # pixels that are made at once
 VOICES = (-1.0, 0.0, 1.0)  # pixels of the smaller picture at which patches are asked, either way
