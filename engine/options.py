@@ -224,7 +224,8 @@ class EditOptions(Schema):
         Literal["auto", "whole"] | Annotated[int, Field(ge=0, le=65536)],
         BeforeValidator(_context),
         Lever("main", "Context", "What it sees: auto, whole, or pixels around.", "auto",
-              ("inpaint", "edit_class"), choices=("auto", "whole", "64", "128", "256")),
+              ("inpaint", "edit_class"), choices=("auto", "whole", "64", "128", "256"),
+              ablation=("whole",)),
     ] = "auto"  # fmt: skip
     guidance: Annotated[
         float | None, Field(ge=0, le=30),
@@ -236,7 +237,7 @@ class EditOptions(Schema):
     ] = None  # fmt: skip
     candidates: Annotated[
         int | None, Field(ge=1, le=MAX_VARIATIONS),
-        Lever("main", "Best of", "Draws so many, shows the best."),
+        Lever("main", "Best of", "Draws so many, shows the best.", ablation=(4,)),
     ] = None  # fmt: skip
     speed: Annotated[
         Literal["exact", "fast"],
