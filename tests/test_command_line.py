@@ -69,7 +69,8 @@ def test_the_levers_of_an_edit_have_options(folder: Path, tmp_path: Path) -> Non
     photo, mask = open_image(folder / "photo.jpg"), open_image(folder / "mask.png")
     options = EditOptions(
         seed=1, candidates=3, blend="none", detail="model", grow=2, soft_scales=1,
-        coarse_seeds=(5, 5), guidance_schedule="falling", temperature=0.9, fill="push_pull", context=64,
+        coarse_seeds=(5, 5), guidance_schedule="falling", temperature=0.9, fill="push_pull",
+        context=64,
     )  # fmt: skip
     out = tmp_path / "out.png"
     line = (

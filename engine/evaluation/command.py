@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from engine.errors import RequestError
 from engine.flags import Given, levers
+
+if TYPE_CHECKING:
+    from engine.editor import Editor
+    from engine.evaluation.levers import Changes
 
 
 @levers("inpaint", "edit_class", model="bundled", without="run")
@@ -19,6 +23,15 @@ def main(
     data: Annotated[Path, typer.Argument(help="The sticker set, or pictures by class.")] = Path(
         "data/stickers"
     ),
+    photos: Annotated[
+        Path | None, typer.Option(help="Instead: a folder of photos, whose holes are made.")
+    ] = None,
+    side: Annotated[
+        int, typer.Option(min=64, help="Photos that are larger are scaled down to this.")
+    ] = 384,
+    against: Annotated[
+        str, typer.Option(help="Of photos: compare with telea, a row, or a file of --json.")
+    ] = "telea",
     count: Annotated[int, typer.Option("--count", min=0, help="How many pictures.")] = 500,
     seed: Annotated[int, typer.Option("--seed", help="Same seed, same pictures and masks.")] = 0,
     labelled: Annotated[
@@ -36,7 +49,11 @@ def main(
     """Measure edits of held-out pictures under six families of masks."""
     from engine.evaluation.families import FAMILIES
     from engine.evaluation.levers import MODES
-    from engine.evaluation.run import Share, ablate, evaluate
+    from engine.evaluation.lpips import FILE, Lpips
+    from engine.evaluation.photo_report import photo_markdown
+    from engine.evaluation.photos import PhotoMeasure, Photos
+    from engine.evaluation.run import Share, ablate, evaluate, evaluate_photos
+    from engine.evaluation.sheets import make_sheets
     from engine.evaluation.table import ablation_markdown, markdown
     from engine.loading import load_editor
 
@@ -52,7 +69,18 @@ def main(
 
     from tqdm import tqdm
 
-    if count and ablation:
+    measure = None
+    if photos is not None:
+        found = Photos.of(photos, side)
+        count = min(count, len(found))
+        measure = PhotoMeasure(
+            editor, found, options, seed=seed, families=chosen,
+            rows=_photo_rows(editor, ablation, _names(rows.replace("_", " "))),
+            lpips=Lpips.open(data.parent / FILE),
+        )  # fmt: skip
+    if measure is not None and count:
+        updates = evaluate_photos(measure, count=count, share=share, against=against)
+    elif count and ablation:
         modes = MODES if labelled is None else (MODES[int(labelled)],)
         updates = ablate(
             editor, data, count=count, seed=seed, options=options, modes=modes,
@@ -73,13 +101,27 @@ def main(
                 print(f"part {part} is done; the last part to end prints the table")
             elif given.as_json:
                 print(json.dumps(update.report))
+            elif measure is not None:
+                print(photo_markdown(update.report))
             else:
                 print((ablation_markdown if ablation else markdown)(update.report))
     if sheets is not None:
-        from engine.evaluation.sheets import make_sheets
-
-        for path in make_sheets(editor, data, sheets, seed=seed, options=options):
+        if measure is not None:
+            paths = measure.sheets(sheets, count or len(measure.photos))
+        else:
+            paths = make_sheets(editor, data, sheets, seed=seed, options=options)
+        for path in paths:
             print(path, file=sys.stderr)
+
+
+def _photo_rows(editor: Editor, ablation: bool, only: tuple[str, ...]) -> dict[str, Changes]:
+    """The rows that photos are edited with: all, some, or the default alone."""
+    from engine.evaluation.levers import DEFAULT
+    from engine.evaluation.run import chosen_rows
+
+    if not ablation and not only:
+        return {DEFAULT: {}}
+    return chosen_rows(editor, ("unlabelled",), only)["unlabelled"]
 
 
 def _names(text: str) -> tuple[str, ...]:
