@@ -36,6 +36,7 @@ app.add_typer(models_app, name="models")
 ELSEWHERE = {
     "evaluate": ("engine.evaluation.command", "Measure edits of held-out pictures, or of photos."),
     "bench": ("engine.benchmark.command", "Time edits against the authors' algorithm, in one run."),
+    "check": ("engine.benchmark.check", "Whether a device computes as it should; one page."),
     "train-vqvae": ("engine.training.vqvae", "Train a VQVAE on a folder of pictures; resumes."),
     "train-var": ("engine.training.var", "Train a transformer on a VQVAE's tokens; resumes."),
     "train-classifier": (

@@ -125,7 +125,7 @@ def measure(case: Case) -> dict[str, Any]:
     On CUDA the memory is that of torch's tensors on the GPU, without its context and spare blocks.
     """
     device = torch.device(case.device)
-    before = _held(device)
+    before = held(device)
     vqvae, var = networks(case)
     side = vqvae.spec.side
     picture = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
@@ -135,7 +135,7 @@ def measure(case: Case) -> dict[str, Any]:
     clock.watch(vqvae, "decode", "decode")
     if case.implementation != OURS:
         best = _fastest(clock, _plain(case, vqvae, var, picture, mask), case.repeats)
-        return {"seconds": best["seconds"], "peak_mb": (_peak(device) - before) / 1e6}
+        return {"seconds": best["seconds"], "peak_mb": (peak(device) - before) / 1e6}
     clock.watch_transformer(var)
     clock.watch(generation, "draw", "sampling")
     clock.watch(fast, "encode_edit", "encode")
@@ -148,7 +148,7 @@ def measure(case: Case) -> dict[str, Any]:
     editor = Editor(vqvae, var, card)
     asked = _ours(case, editor, picture, mask)
     best = _fastest(clock, asked, case.repeats)
-    more: dict[str, Any] = {"peak_mb": (_peak(device) - before) / 1e6}
+    more: dict[str, Any] = {"peak_mb": (peak(device) - before) / 1e6}
     exact = _ours(replace(case, mode=EXACT), editor, picture, mask)
     if case.mode != EXACT:  # afterwards, for the memory is to be that of what was asked for
         whole = _fastest(clock, exact, case.repeats)
@@ -276,17 +276,17 @@ def _centred(side: int, share: float) -> np.ndarray[Any, Any]:
     return mask
 
 
-def _held(device: torch.device) -> float:
+def held(device: torch.device) -> float:
     """Bytes of memory that this process holds now, on a GPU where it computes there."""
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)
     statm = Path("/proc/self/statm")
     if statm.exists():
         return int(statm.read_text().split()[1]) * resource.getpagesize()
-    return _peak(device)
+    return peak(device)
 
 
-def _peak(device: torch.device) -> float:
+def peak(device: torch.device) -> float:
     """The most bytes that this process ever held."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)

@@ -117,14 +117,14 @@ def test_memory_on_a_gpu_is_that_of_the_gpu(monkeypatch: pytest.MonkeyPatch) -> 
     gpu, cpu = torch.device("cuda:1"), torch.device("cpu")
     monkeypatch.setattr(torch.cuda, "memory_allocated", {gpu: 5}.get)
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", {gpu: 9}.get)
-    assert (measuring._held(gpu), measuring._peak(gpu)) == (5, 9)
-    assert measuring._peak(cpu) > 0.9 * measuring._held(cpu) > 1_000_000  # the kernel counts apart
+    assert (measuring.held(gpu), measuring.peak(gpu)) == (5, 9)
+    assert measuring.peak(cpu) > 0.9 * measuring.held(cpu) > 1_000_000  # the kernel counts apart
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc here")
 def test_the_peak_is_of_the_process_itself_and_not_of_the_one_that_started_it() -> None:
     ballast = np.ones(75_000_000)  # 600 MB
-    code = "import torch, engine.benchmark.measure as m; print(m._peak(torch.device('cpu')))"
+    code = "import torch, engine.benchmark.measure as m; print(m.peak(torch.device('cpu')))"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=measuring.FOLDER, capture_output=True, text=True, check=True,
