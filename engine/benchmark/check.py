@@ -29,7 +29,7 @@ from engine.errors import DeviceError
 from engine.flags import DeviceOpt, JsonOpt, ModelOpt
 from engine.loading import load_editor
 from engine.machine.device import choose_device, choose_precision
-from engine.model.attention import choose_attention, sdpa, xformers_attention
+from engine.model.attention import Attention, choose_attention, sdpa, xformers_attention
 from engine.model.spec import HEAD_SIZE, VARSpec
 from engine.options import TASKS, EditOptions, Task
 from engine.request import EditRequest
@@ -130,22 +130,32 @@ def attention(device: torch.device) -> Iterator[Finding]:
         return
     dtype = choose_precision("auto", device)
     for name, spec in SHAPES.items():
-        cells, worst = [], 0.0
-        for side, (begin, end) in zip(spec.scales, spec.bounds, strict=True):
-            generator = torch.Generator(device).manual_seed(side)
-            q, k, v = (
-                torch.randn(
-                    2, count, spec.heads, HEAD_SIZE, device=device, generator=generator
-                ).to(dtype)
-                for count in (end - begin, end, end)
-            )
-            ways = [partial(each, q, k, v, HEAD_SIZE**-0.5) for each in (xformers_attention, sdpa)]
-            ours, theirs = (way() for way in ways)
-            worst = max(worst, float((ours - theirs).abs().max()))
-            quick, plain = (1e3 * fastest(device, way, 20) for way in ways)
-            cells.append(f"{side}: {quick:.2f}/{plain:.2f}")
+        cells, worst = kernels(device, dtype, spec, xformers_attention)
         said = f"{name}, ms of xformers/SDPA by scale: {', '.join(cells)}; difference {worst:.1e}"
         yield Finding("attention", said, worst < ROUNDING, {"difference": worst})
+
+
+@torch.inference_mode()
+def kernels(
+    device: torch.device, dtype: torch.dtype, spec: VARSpec, kernel: Attention
+) -> tuple[list[str], float]:
+    """A kernel beside torch's own at each scale of a model under guidance: "side: ms/ms", and the
+    greatest difference."""
+    cells, worst = [], 0.0
+    for side, (begin, end) in zip(spec.scales, spec.bounds, strict=True):
+        generator = torch.Generator(device).manual_seed(side)
+        q, k, v = (
+            torch.randn(
+                2, count, spec.heads, HEAD_SIZE, device=device, generator=generator
+            ).to(dtype)
+            for count in (end - begin, end, end)
+        )
+        ways = [partial(each, q, k, v, HEAD_SIZE**-0.5) for each in (kernel, sdpa)]
+        ours, theirs = (way() for way in ways)
+        worst = max(worst, float((ours - theirs).abs().max()))
+        quick, plain = (1e3 * fastest(device, way, 20) for way in ways)
+        cells.append(f"{side}: {quick:.2f}/{plain:.2f}")
+    return cells, worst
 
 
 def edits(device: torch.device, model: str) -> Iterator[Finding]:

@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 
 from engine.__main__ import main
 from engine.benchmark import check
-from engine.benchmark.check import FIXTURES, edits, example, fastest, parity
+from engine.benchmark.check import FIXTURES, ROUNDING, edits, example, fastest, kernels, parity
+from engine.model.attention import sdpa
 from engine.options import TASKS
 from engine.weights.saving import save_model
 from tests.tiny import LABELS, tiny_editor, tiny_var, tiny_vqvae
@@ -84,6 +85,14 @@ def test_an_example_has_a_request_of_every_task_and_the_fastest_run_counts() -> 
         assert len(editor.run(example(editor, task, 2)).images) == 2
     calls: list[int] = []
     assert 0 <= fastest(CPU, lambda: calls.append(1), 3) < 1 and len(calls) == 4
+
+
+def test_kernels_are_compared_at_every_scale() -> None:
+    spec = tiny_var().spec
+    cells, apart = kernels(CPU, torch.float32, spec, sdpa)
+    assert apart == 0 and [cell.split(":")[0] for cell in cells] == [str(s) for s in spec.scales]
+    _, apart = kernels(CPU, torch.float32, spec, lambda q, k, v, scale: sdpa(q, k, v, 1.2 * scale))
+    assert apart > ROUNDING
 
 
 @pytest.mark.gpu
