@@ -15,7 +15,8 @@ from engine.runner import Known, Run, Runner
 
 
 class WatchedRunner(Runner):
-    """A runner whose encoding and decoding are timed, in whichever mode they are done."""
+    """A runner whose encoding (the hole's fill goes before it) and decoding are timed, in whichever
+    mode they are done."""
 
     def __init__(self, vqvae: VQVAE, var: VAR, clock: Clock) -> None:
         super().__init__(vqvae, var)
@@ -38,7 +39,8 @@ class _WatchedRun(Run):
 
 def watched(editor: Editor, request: EditRequest, clock: Clock) -> None:
     """Carry out an edit. What a scale takes beside the networks counts as sampling (with keeping
-    and the feature map), all else as compositing, so that the parts are the whole."""
+    and the feature map), all else as compositing (with detail from the picture), so that the parts
+    are the whole."""
     before, known = clock.now(), clock.total
     for event in editor.steps(request):
         now = clock.now()
