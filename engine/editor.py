@@ -25,6 +25,7 @@ from engine.model.var.transformer import VAR
 from engine.model.var.vqvae import VQVAE
 from engine.options import EditOptions
 from engine.paint.canvas import Canvas
+from engine.paint.foreign import holds_something
 from engine.paint.ranking import Tally, best_first
 from engine.paint.rough import rough_pictures
 from engine.paint.studio import staged
@@ -204,9 +205,15 @@ class Editor:
     def _behind(
         self, one: Pass, canvas: Canvas, progress: _Progress
     ) -> Generator[Event, None, tuple[RGB, list[str]]]:
-        """What a thing is put before: the hole of all parts, inpainted. It is remembered, since
-        every seed has the same."""
+        """What a thing is put before: the hole of all parts, inpainted, or the picture as it was.
+        It is remembered, since every seed has the same."""
         bare, notes = canvas.afresh(one.mask), list[str]()
+        kept = one.around == "keep"
+        if one.around == "auto":
+            kept = not holds_something(bare.pictures[0], bare.masks[0])
+        if kept:
+            progress.skip(one)
+            return bare.pictures[0], notes
         key = ("backdrop", bare.name, one.windows, one.keeping, one.sampling, one.fast)
         shown: RGB | None = self.runner.memory.get(key)
         if shown is None:

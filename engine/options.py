@@ -199,11 +199,12 @@ class EditOptions(Schema):
     ``structure`` keeps the first so many scales of the surroundings; ``fill`` is what the hole is
     filled with before encoding; ``grow`` is the width, in pixels of the model's square, of a rim
     around the hole that is not believed either. ``backdrop`` shows the hole as inpainting fills it
-    around the thing that a class edit has drawn; ``studio`` draws that thing before plain grey
-    instead of the picture, where the mask hides the middle of what the model would see or is in one
-    piece around it. ``blend`` is how the result meets its surroundings. With
-    ``detail`` "picture" the model says what is where, and the picture what it is made of
-    (`engine.paint.exemplar`); that is the default without a label. ``feather`` is the width in
+    around the thing that a class edit has drawn, or, with ``around`` "keep", the picture as it was;
+    "auto" keeps it where the mask holds nothing that its surroundings have not; ``studio`` draws
+    that thing before plain grey instead of the picture, where the mask hides the middle of what the
+    model would see or is in one piece around it. ``blend`` is how the result meets its
+    surroundings. With ``detail`` "picture" the model says what is where, and the picture what it
+    is made of (`engine.paint.exemplar`); that is the default without a label. ``feather`` is the width in
     source pixels over which an edit fades in, inward from the mask's edge.
     """
 
@@ -256,6 +257,11 @@ class EditOptions(Schema):
               lambda at: "picture" if at.unlabelled and not at.labelled else "model", EDITS,
               ablation=("picture", "model")),
     ] = None  # fmt: skip
+    around: Annotated[
+        Literal["auto", "keep", "new"],
+        Lever("main", "Around it", "What shows around a thing: as it was, or made anew.",
+              "auto", CLASS, ablation=("keep", "new")),
+    ] = "auto"  # fmt: skip
     temperature: Annotated[
         float | None, Field(gt=0, le=4),
         Lever("draws", "Temperature", "Below 1 it draws with care, above 1 boldly.",

@@ -38,7 +38,8 @@ class Pass:
     looks through, one after the other; ``first`` is the number of the first of them, in whose name
     noise is drawn. ``labels`` has for each of the ``seeds`` the class that it draws for ``label``.
     All variations are drawn, and ``shown`` of them may be looked at meanwhile. In a ``studio`` a
-    thing may be drawn before a plain ground; options that were given and say nothing then are
+    thing may be drawn before a plain ground, and what is ``around`` it is "new", or kept as it was
+    ("keep", or "auto" where nothing has to go); options that were given and say nothing then are
     ``unheard``.
     """
 
@@ -56,6 +57,7 @@ class Pass:
     fast: bool
     shown: int
     studio: bool = False
+    around: str = "new"
     unheard: tuple[str, ...] = ()
 
     @property
@@ -303,7 +305,9 @@ def _behind(asked: EditOptions, card: Card, parts: list[_Part]) -> Pass:
     mask = _any([part.mask for part in parts])
     part = _Part(mask, _windows(mask, "inpaint", options, card), None)
     (found,) = _passes("inpaint", options, None, card, [part], (0,))
-    return replace(found, role="behind")
+    things = all(part.label is not None and card.labels.is_thing(part.label) for part in parts)
+    unsure = asked.around == "auto" and not things  # scenery changes what is around it, too
+    return replace(found, role="behind", around="new" if unsure else asked.around)
 
 
 def _any(masks: Sequence[Mask]) -> Mask:
