@@ -204,8 +204,8 @@ class EditOptions(Schema):
     that thing before plain grey instead of the picture, where the mask hides the middle of what the
     model would see or is in one piece around it. ``blend`` is how the result meets its
     surroundings. With ``detail`` "picture" the model says what is where, and the picture what it
-    is made of (`engine.paint.exemplar`); that is the default without a label. ``feather`` is the width in
-    source pixels over which an edit fades in, inward from the mask's edge.
+    is made of (`engine.paint.exemplar`); that is the default without a label. ``feather`` is the
+    width in source pixels over which an edit fades in, inward from the mask's edge.
     """
 
     seed: Annotated[

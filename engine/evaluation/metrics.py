@@ -66,6 +66,26 @@ def diversity(pictures: list[Seen], where: Mask) -> float:
     return float(np.mean([perceptual_seen(a, b, where) for a, b in combinations(pictures, 2)]))
 
 
+def group_interval(values: Sequence[float], groups: Sequence[str], seed: int) -> list[float]:
+    """Bootstrap 95 % interval (BCa) of a mean of values of which those of a group go together."""
+    from scipy.stats import bootstrap
+
+    names = sorted(set(groups))
+    each = [[v for v, g in zip(values, groups, strict=True) if g == name] for name in names]
+    sums, counts = np.array([sum(some) for some in each]), np.array([len(some) for some in each])
+    if len(names) < 2 or not np.ptp(sums / counts):
+        return [float(np.mean(values))] * 2
+
+    def mean(some: Floats, many: Floats, axis: int = -1) -> Floats:
+        found: Floats = some.sum(axis=axis) / many.sum(axis=axis)
+        return found
+
+    found = bootstrap(
+        (sums, counts), mean, paired=True, n_resamples=2000, rng=np.random.default_rng(seed)
+    ).confidence_interval
+    return [float(found.low), float(found.high)]
+
+
 def interval(values: Sequence[float], rng: np.random.Generator, rounds: int = 1000) -> list[float]:
     """Bootstrap 95 % interval of a mean, scipy's BCa (Efron 1987); of equal values the value twice.
 

@@ -284,7 +284,7 @@ def test_what_the_model_saw_and_drew_is_that_of_the_result(changes: dict) -> Non
     editor = tiny_editor({"bird": ["crane"], "boat": ["hills"]}, foresight=True)
     image = noisy_rgb(32, 32)
     mask = make_mask("box", 32, np.random.default_rng(0))
-    bare = {"blend": "none", "grain": 0, "backdrop": "studio" in changes}
+    bare = {"blend": "none", "detail": "model", "backdrop": "studio" in changes}
     options = EditOptions(**{"seed": 5, "context": "whole", **bare, **changes})
     edited = Case(editor, np.asarray(image), mask, "boat", "edit_class").edit(options)
     official = editor.edit_class(image, mask, label="boat", options=options)
