@@ -12,6 +12,7 @@ import sys
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +23,15 @@ from torch import Tensor, nn
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from engine.draw.loop import TransformerPredictor, generate, replay  # noqa: E402
+from engine.draw.guidance import guided  # noqa: E402
+from engine.draw.keeping import Keeper, Replay  # noqa: E402
+from engine.draw.loop import generate  # noqa: E402
 from engine.draw.maps import paper_maps  # noqa: E402
-from engine.model import VAR, VQVAE  # noqa: E402
+from engine.model.family import Predictor  # noqa: E402
 from engine.model.spec import VARSpec, VQVAESpec  # noqa: E402
+from engine.model.var.predictor import CachedVAR  # noqa: E402
+from engine.model.var.transformer import VAR  # noqa: E402
+from engine.model.var.vqvae import VQVAE  # noqa: E402
 from engine.plan.rules import Sampling  # noqa: E402
 
 TOLERANCE = 1e-4
@@ -97,13 +103,13 @@ class Fixture:
 class Everywhere:
     """A predictor that also notes the likeliest token at the positions which are not asked for."""
 
-    inner: TransformerPredictor
+    inner: Predictor
     sampled: list[Tensor] = field(default_factory=list)
 
     def skip(self, k: int, inputs: Tensor) -> None:
         self._all(k, inputs)
 
-    def logits(self, k: int, inputs: Tensor, rows: Tensor) -> Tensor:
+    def logits(self, k: int, inputs: Tensor, rows: Tensor, branches: int = 1) -> Tensor:
         return self._all(k, inputs)[:, rows]
 
     def _all(self, k: int, inputs: Tensor) -> Tensor:
@@ -119,7 +125,7 @@ def compare(fixture: Fixture, *, everywhere: bool = True) -> Iterator[tuple[str,
     Without it the loop runs as the editor runs it.
     """
     expected, vqvae, var = fixture.expected, fixture.vqvae, fixture.var
-    scales = vqvae.spec.scales
+    scales, quantizer = vqvae.spec.scales, vqvae.quantize
 
     def close(name: str, ours: Tensor) -> tuple[str, float, float]:
         return name, float((ours - expected[name]).abs().max()), TOLERANCE
@@ -145,16 +151,15 @@ def compare(fixture: Fixture, *, everywhere: bool = True) -> Iterator[tuple[str,
     for task, label in (("inpaint", None), ("outpaint", fixture.label)):
         runs.append((task, label, paper_maps(expected[f"{task}_keep_mask"], scales)))
     for task, label, maps in runs:
-        predictor = TransformerPredictor(var, label, sampling)
+        predictor = guided(partial(CachedVAR.of, var), label, sampling, len(scales))
         watched = Everywhere(predictor)
         steps = list(
             generate(
                 watched if everywhere else predictor,
-                vqvae.quantize,
+                Keeper(quantizer) if task == "greedy" else Replay(quantizer, tokens),
                 regenerate=maps,
                 seeds=(0,),
                 sampling=sampling,
-                keeper=None if task == "greedy" else replay(tokens),
             )
         )
         for step in steps:

@@ -22,14 +22,14 @@ ALLOCATOR = "[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allo
 
 def cramped(editor: Editor, rows: int, error: Callable[[], Exception]) -> None:
     """Let the transformer of an editor run at most ``rows`` rows at once."""
-    inner = editor.var.run
+    inner = editor.model.var.run
 
     def run(inputs: Any, condition: Any, **more: Any) -> Any:
         if condition.start.shape[0] > rows:
             raise error()
         return inner(inputs, condition, **more)
 
-    object.__setattr__(editor.var, "run", run)
+    object.__setattr__(editor.model.var, "run", run)
 
 
 def near(a: Any, b: Any) -> bool:
@@ -79,9 +79,9 @@ def test_variations_with_a_picture_each_are_split_with_their_pictures() -> None:
     asked = EditRequest(task="outpaint", image=noisy_rgb(32, 32), right=64, options=options)
     inner, given = editor.runner.keeper, []
 
-    def keeper(rule: Any, features: torch.Tensor) -> Any:
+    def keeper(rule: Any, features: torch.Tensor, *more: Any) -> Any:
         given.append(features)
-        return inner(rule, features)
+        return inner(rule, features, *more)
 
     object.__setattr__(editor.runner, "keeper", keeper)
     result = editor.run(asked)
@@ -115,7 +115,7 @@ def test_other_errors_pass() -> None:
 def test_what_was_remembered_goes_first() -> None:
     editor, failed = tiny_editor(), []
     editor.run(request(1))
-    inner, much = editor.var.run, editor.runner.memory.bytes
+    inner, much = editor.model.var.run, editor.runner.memory.bytes
 
     def run(*args: Any, **more: Any) -> Any:
         if editor.runner.memory.bytes >= much:
@@ -123,7 +123,7 @@ def test_what_was_remembered_goes_first() -> None:
             raise torch.OutOfMemoryError
         return inner(*args, **more)
 
-    object.__setattr__(editor.var, "run", run)
+    object.__setattr__(editor.model.var, "run", run)
     other = request(1).model_copy(update={"label": 2})
     result = editor.run(other)
     assert failed and result.notes and "dropped" in result.notes[0]
@@ -132,15 +132,15 @@ def test_what_was_remembered_goes_first() -> None:
 
 def test_decoding_is_tried_again_and_then_in_half_precision() -> None:
     editor, calls = tiny_editor(), []
-    inner = editor.vqvae.decode
+    inner = editor.model.vqvae.decode
 
     def decode(feature_map: torch.Tensor) -> torch.Tensor:
-        calls.append(feature_map.dtype)
+        calls.append(editor.model.vqvae.post_quant_conv.weight.dtype)
         if len(calls) < 3:
             raise RuntimeError(ALLOCATOR)
         return inner(feature_map)
 
-    object.__setattr__(editor.vqvae, "decode", decode)
+    object.__setattr__(editor.model.vqvae, "decode", decode)
     result = editor.run(request(1))
     assert calls == [torch.float32, torch.float32, torch.bfloat16]
     assert any("half precision" in note for note in result.notes)
@@ -154,14 +154,14 @@ def test_decoding_is_tried_again_and_then_in_half_precision() -> None:
 @pytest.mark.parametrize("task", ["edit_class", "generate"])
 def test_a_preview_without_memory_is_none_and_the_run_goes_on(error: str, task: str) -> None:
     editor, short = tiny_editor(), [False]
-    inner = editor.vqvae.decode
+    inner = editor.model.vqvae.decode
 
     def decode(feature_map: torch.Tensor) -> torch.Tensor:
         if short[0]:
             raise ERRORS[error]()
         return inner(feature_map)
 
-    object.__setattr__(editor.vqvae, "decode", decode)
+    object.__setattr__(editor.model.vqvae, "decode", decode)
     asked = request(2)
     if task == "generate":
         asked = EditRequest(task="generate", label=1, options=asked.options)
@@ -176,7 +176,7 @@ def test_a_preview_without_memory_is_none_and_the_run_goes_on(error: str, task: 
 def test_other_errors_of_a_preview_are_not_hidden() -> None:
     editor = tiny_editor()
     step = next(iter(editor.steps(request(1))))
-    object.__setattr__(editor.vqvae, "decode", lambda _: 1 / 0)
+    object.__setattr__(editor.model.vqvae, "decode", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         step.previews()
 

@@ -29,9 +29,11 @@ from engine.loading import lay_out
 from engine.machine.allocator import keep_weights_apart
 from engine.machine.device import choose_precision
 from engine.machine.tensors import to_tensor
-from engine.model import VAR, VQVAE
 from engine.model.attention import choose_attention
 from engine.model.spec import VARSpec, VQVAESpec
+from engine.model.var.pair import VARPair
+from engine.model.var.transformer import VAR
+from engine.model.var.vqvae import VQVAE
 from engine.options import EditOptions, Situation, Task
 from engine.paint.canvas import Canvas
 from engine.plan.card import Card
@@ -145,7 +147,7 @@ def measure(case: Case) -> dict[str, Any]:
         name=case.model, side=side, scales=var.spec.scales, foresight=var.spec.foresight,
         labels=Labels.of_model((), var.spec.num_classes),
     )  # fmt: skip
-    editor = Editor(vqvae, var, card)
+    editor = Editor(VARPair(vqvae, var), card)
     asked = _ours(case, editor, picture, mask)
     best = _fastest(clock, asked, case.repeats)
     more: dict[str, Any] = {"peak_mb": (_peak(device) - before) / 1e6}

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from engine.arrays import RGB
+from engine.draw.keeping import tokens
 from engine.draw.loop import ScaleStep
 from engine.editor import Editor, Tally, backdrop_options
 from engine.evaluation.levers import tokens_of
@@ -129,6 +130,6 @@ class Case:
 def reconstruction(editor: Editor, picture: RGB) -> tuple[Floats, np.ndarray[Any, Any]]:
     """The picture through the VQVAE and back, the ceiling of every edit; and its token ids."""
     pixels = to_tensor(picture[None]).to(editor.device)
-    maps, feature_map = editor.vqvae.quantize.encode(editor.vqvae.features(pixels).float())
+    maps, feature_map = tokens(editor.model.scheme, editor.model.codec.features(pixels).float())
     (again,) = editor.runner.decode(feature_map)
     return again, torch.cat([ids.flatten() for ids in maps]).cpu().numpy()

@@ -97,7 +97,7 @@ def ablate(
     ``only`` names rows, all if empty. Yields like `evaluate`. Raises RequestError for a row that
     does not exist.
     """
-    foresight = editor.var.spec.foresight
+    foresight = editor.card.foresight
     every = {
         mode: rows_for(mode, editor.scales, editor.defaults, foresight=foresight) for mode in modes
     }
@@ -127,7 +127,8 @@ def _run(
         trained = StickerSet(data, side=editor.side, split="train", seed=plan.seed)
         scenes = Scenes(pictures, trained, seed=plan.seed)
     # Matrices may be packed, and then have an empty weight; these never are.
-    never_packed = (editor.var.word_embed.weight, editor.var.pos_1LC)
+    named = editor.model.networks[-1].named_parameters()
+    never_packed = [each for name, each in named if name in ("word_embed.weight", "pos_1LC")]
     weights = fingerprint(*(each.detach().float().cpu().numpy() for each in never_packed))
     records = Records(
         share.folder,
@@ -159,7 +160,7 @@ def _run(
         return
     lines = records.in_order(count)
     if plan.thorough:
-        yield Evaluation(report_of(lines, plan, judge, editor.vqvae.spec.codebook_size))
+        yield Evaluation(report_of(lines, plan, judge, len(editor.model.scheme.codebook)))
     else:
         yield Evaluation(ablation_report(lines, plan))
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from engine.draw.sampling import draw, expect, guide, noise, uniforms
+from engine.draw.guidance import guide
+from engine.draw.sampling import draw, expect, noise, uniforms
 from engine.plan.rules import Sampling
 
 POSITIONS = np.arange(20_000)

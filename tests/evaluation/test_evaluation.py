@@ -162,7 +162,7 @@ def test_another_packed_model_does_not_go_on_with_the_first_ones_lines(
     part: str, folder: Path, tmp_path: Path
 ) -> None:
     def run(editor: Editor) -> None:
-        editor.var.head = Packed(editor.var.head)  # type: ignore[assignment]
+        editor.model.var.head = Packed(editor.model.var.head)  # type: ignore[assignment]
         settings = {"count": 1, "seed": 0, "options": EditOptions(), "families": ("box",)}
         list(evaluate(editor, folder, share=Share(tmp_path / "work"), **settings))
 
