@@ -12,6 +12,7 @@ import torch
 
 from engine import DeviceError, EditOptions, EditRequest
 from engine.editor import Editor
+from engine.events import ScaleDone, result_of
 from engine.machine.device import out_of_memory
 from tests.machine.test_memory import MASK, same
 from tests.pictures import noisy_rgb
@@ -61,10 +62,11 @@ OPENCV = "(-4:Insufficient memory) Failed to allocate 40000 bytes in function 'O
 def test_variations_run_fewer_at_a_time_and_are_the_same(error: str, n: int) -> None:
     editor = tiny_editor()
     cramped(editor, 2, ERRORS[error])  # guided: one variation is two rows
-    steps = list(editor.steps(request(n)))
-    assert [step.index for step in steps] == list(range(len(SCALES))), "progress goes one way"
-    result = steps[-1].result
-    assert result is not None and len(result.images) == n
+    events = list(editor.steps(request(n)))
+    scales = [event.index for event in events if isinstance(event, ScaleDone)]
+    assert scales == list(range(len(SCALES))), "progress goes one way"
+    result = result_of(events)
+    assert len(result.images) == n
     assert any("1 variation(s) at a time" in note for note in result.notes)
     free = tiny_editor().run(request(n))
     assert near(result, free) and free.notes == ()
@@ -165,17 +167,21 @@ def test_a_preview_without_memory_is_none_and_the_run_goes_on(error: str, task: 
     asked = request(2)
     if task == "generate":
         asked = EditRequest(task="generate", label=1, options=asked.options)
-    for step in editor.steps(asked):
-        short[0] = step.result is None
-        assert len(step.previews()) == (2 if step.result else 0)
-        short[0] = False
-    assert step.result is not None and step.result.notes == ()
-    assert same(step.result, tiny_editor().run(asked))
+    events = []
+    for event in editor.steps(asked):
+        if isinstance(event, ScaleDone):
+            short[0] = True
+            assert event.previews() == []
+            short[0] = False
+        events.append(event)
+    result = result_of(events)
+    assert result.notes == () and same(result, tiny_editor().run(asked))
 
 
 def test_other_errors_of_a_preview_are_not_hidden() -> None:
     editor = tiny_editor()
     step = next(iter(editor.steps(request(1))))
+    assert isinstance(step, ScaleDone)
     object.__setattr__(editor.model.vqvae, "decode", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         step.previews()

@@ -368,7 +368,7 @@ def test_soft_scales_batched_equal_single_ones(
     var: VAR, vqvae: VQVAE, label: int | None
 ) -> None:
     features = vqvae.features(pictures(1))
-    sampling = Sampling(guidance=2.0, soft_scales=1, schedule="cosine")
+    sampling = Sampling(guidance=2.0, soft_scales=1, schedule="falling")
     settings = {"label": label, "maps": some_maps(), "features": features, "sampling": sampling}
     together = run(var, vqvae, seeds=(3, 4), **settings)
     for row, seed in enumerate((3, 4)):

@@ -13,6 +13,7 @@ from engine import EditOptions, EditRequest
 from engine.draw.guidance import guided
 from engine.draw.recall import Recall
 from engine.editor import Editor
+from engine.events import Finished
 from engine.fast import original as fast
 from engine.fast import positions as positions_of
 from engine.fast.positions import computed_positions
@@ -235,19 +236,14 @@ def test_two_edits_of_a_picture_at_once_do_not_disturb_each_other() -> None:
     asked = [request(box(30, 30, 90, 90), structure=0, seed=seed) for seed in (3, 4)]
     subject.warm(asked[0])
     turns = [subject.steps(one) for one in asked]
-    results = [None, None]
-    for _ in SCALES:
-        for index, steps in enumerate(turns):
-            results[index] = next(steps).result or results[index]
-    for index, steps in enumerate(turns):
-        for step in steps:
-            results[index] = step.result or results[index]
-    for result, one in zip(results, asked, strict=True):
-        assert result is not None and same(result, editor().run(one))
+    together = list(zip(*turns, strict=True))
+    for last, one in zip(together[-1], asked, strict=True):
+        assert isinstance(last, Finished)
+        assert same(last.result, editor().run(one))
 
 
 def test_positions_are_the_regenerated_ones_and_a_margin(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fast, "MARGIN", 1 / 16)
+    monkeypatch.setattr(positions_of, "MARGIN", 1 / 16)
     maps = [torch.zeros(s * s, dtype=torch.bool) for s in SCALES]
     maps[-1][5 * 16 + 7] = True
     positions = computed_positions(maps, SCALES)
