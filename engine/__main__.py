@@ -34,7 +34,7 @@ app.add_typer(models_app, name="models")
 TRAINERS = {
     "train-vqvae": "engine.training.vqvae",
     "train-var": "engine.training.var",
-    "train-classifier": "engine.training.classifier",
+    "train-classifier": "engine.evaluation.judge_training",
 }
 
 ImageArg = Annotated[Path, typer.Argument(metavar="IMAGE", help="The picture to edit.")]

@@ -18,7 +18,7 @@ from PIL import Image
 from engine.arrays import RGB, Floats
 from engine.draw.loop import ScaleStep
 from engine.draw.maps import coverage
-from engine.events import PREVIEW_SIDE, Event, Finished, Painted, Result, ScaleDone
+from engine.events import PREVIEW_SIDE, Detailing, Event, Finished, Painted, Result, ScaleDone
 from engine.machine.device import out_of_memory
 from engine.model.family import Model
 from engine.options import EditOptions
@@ -232,6 +232,8 @@ class Editor:
             canvas = canvas.painted(one, seen, drawn.pictures)
             notes += [*drawn.notes, *(f"seed {one.seeds[i]}: {NOTHING}" for i in canvas.missing)]
             yield progress.painted(one, seen, drawn.pictures, tally.scores())
+        if one.finish.detail == "picture":
+            canvas = yield from _detailed(one, canvas)
         return canvas, notes
 
     def preview(
@@ -259,6 +261,17 @@ class Editor:
 def _in_studio(one: Pass, seen: list[Frame]) -> bool:
     """Whether a frame's mask is one that a thing may be wanted in, and the pass draws things."""
     return one.studio and holds_thing(seen[0].mask)
+
+
+def _detailed(one: Pass, canvas: Canvas) -> Generator[Event, None, Canvas]:
+    """The canvas with the picture's own detail in what was painted."""
+    work = canvas.detailed(one)
+    while True:
+        try:
+            yield Detailing(next(work))
+        except StopIteration as end:
+            finer: Canvas = end.value
+            return finer
 
 
 @dataclass(frozen=True)

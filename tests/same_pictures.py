@@ -270,12 +270,14 @@ def finish(editor: Any, request: Any, does: str) -> tuple[Any, list[Any], list[I
         return getattr(editor, "warm", lambda request: None)(request), [], []
     if does == "run":
         return editor.run(request), [], []
-    places, shown, result = [], [], None
+    seen, result = {}, None
     for step in editor.steps(request):
-        places.append([getattr(step, name, None) for name in ("index", "of", "scale", "frame")])
-        shown += previews_of(step)
-        result = getattr(step, "result", None) or result
-    return result, places, shown
+        if hasattr(step, "index"):
+            seen[step.index, step.of, step.scale, step.frame] = previews_of(step)
+        elif hasattr(step, "result"):  # an event of its own, in place of what the last scale shows
+            seen[[*seen][-1]] = previews_of(step)
+        result = getattr(step, "result", result)
+    return result, [*seen], [each for shown in seen.values() for each in shown]
 
 
 def previews_of(step: Any) -> list[Image.Image]:
@@ -304,9 +306,7 @@ def make_models(old: Path, folder: Path) -> int:
 
 def work(model: str, folder: Path, cases: list[Case]) -> int:
     """In a checkout: run the cases of one model, and write down what each gave."""
-    import torch
-
-    torch.set_num_threads(1)
+    importlib.import_module("torch").set_num_threads(1)
     engine, editors, told = importlib.import_module("engine"), {}, []
     assert Path.cwd() in Path(str(engine.__file__)).parents, "another engine was imported"
     for kind in sorted({each.precision for each in cases}):

@@ -46,6 +46,22 @@ class ScaleStep:
         return replace(self, ids=ids, feature_map=feature_map)
 
 
+def together(steps: list[ScaleStep]) -> ScaleStep:
+    """One step of several that are about other variations of the same frame."""
+    if len(steps) == 1:
+        return steps[0]
+    wide = [step.widened() for step in steps]
+    return ScaleStep(
+        wide[0].index,
+        wide[0].side,
+        torch.cat([step.ids for step in wide]),
+        torch.cat([step.feature_map for step in wide]),
+        torch.cat([step.log_likelihood for step in wide]),
+        wide[0].drawn,
+        torch.cat([step.evidence for step in wide]),
+    )
+
+
 @torch.inference_mode()
 def generate(
     predictor: Predictor,

@@ -22,7 +22,8 @@ Mask = NDArray[np.bool_]
 
 
 def psnr(a: Floats, b: Floats, where: Mask | None = None) -> float:
-    """Peak signal-to-noise ratio in dB, over ``where`` if given."""
+    """Peak signal-to-noise ratio in dB, over ``where`` if given; 148 of equal pictures, where
+    scikit-image's is infinite, which JSON cannot say."""
     difference = a.astype(np.float64) - b
     if where is not None:
         difference = difference[where]
@@ -66,11 +67,14 @@ def diversity(pictures: list[Seen], where: Mask) -> float:
 
 
 def interval(values: Sequence[float], rng: np.random.Generator, rounds: int = 1000) -> list[float]:
-    """Bootstrap 95 % interval of a mean (Efron 1979).
+    """Bootstrap 95 % interval of a mean, scipy's BCa (Efron 1987); of equal values the value twice.
 
     Of paired differences, picture by picture, it is the interval of the mean difference.
     """
-    sample = np.asarray(values)
-    draws = rng.integers(0, len(sample), (rounds, len(sample)))
-    low, high = np.percentile(sample[draws].mean(axis=1), [2.5, 97.5])
-    return [float(low), float(high)]
+    from scipy.stats import bootstrap
+
+    sample = np.asarray(values, np.float64)
+    if len(sample) < 2 or not np.ptp(sample):
+        return [float(sample.mean())] * 2
+    found = bootstrap((sample,), np.mean, n_resamples=rounds, rng=rng).confidence_interval
+    return [float(found.low), float(found.high)]

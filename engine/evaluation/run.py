@@ -20,7 +20,7 @@ from engine.evaluation.classifier import CLASSIFIER, Judge
 from engine.evaluation.families import FAMILIES
 from engine.evaluation.levers import DEFAULT, MODES, Mode, rows_for
 from engine.evaluation.lpips import FILE, Lpips
-from engine.evaluation.measure import Measure, Plan
+from engine.evaluation.measure import Measure, Survey
 from engine.evaluation.records import Records
 from engine.evaluation.report import ablation_report, report_of
 from engine.evaluation.scenes import Scenes
@@ -75,8 +75,8 @@ def evaluate(
     RequestError if a package or the data is missing.
     """
     mode: Mode = "labelled" if labelled else "unlabelled"
-    plan = Plan(options, {mode: {DEFAULT: {}}}, families, seed, thorough=True)
-    yield from _run(editor, data, plan, count, share or Share(), classifier)
+    survey = Survey(options, {mode: {DEFAULT: {}}}, families, seed, thorough=True)
+    yield from _run(editor, data, survey, count, share or Share(), classifier)
 
 
 def ablate(
@@ -97,10 +97,7 @@ def ablate(
     ``only`` names rows, all if empty. Yields like `evaluate`. Raises RequestError for a row that
     does not exist.
     """
-    foresight = editor.card.foresight
-    every = {
-        mode: rows_for(mode, editor.scales, editor.defaults, foresight=foresight) for mode in modes
-    }
+    every = {mode: rows_for(mode, editor.card) for mode in modes}
     known = {name: None for rows in every.values() for name in rows}
     for name in only:
         if name not in known:
@@ -109,23 +106,23 @@ def ablate(
         mode: {name: changes for name, changes in found.items() if not only or name in only}
         for mode, found in every.items()
     }
-    plan = Plan(options, rows, families, seed, thorough=False)
-    yield from _run(editor, data, plan, count, share or Share(), classifier)
+    survey = Survey(options, rows, families, seed, thorough=False)
+    yield from _run(editor, data, survey, count, share or Share(), classifier)
 
 
 def _run(
-    editor: Editor, data: Path, plan: Plan, count: int, share: Share, classifier: Path
+    editor: Editor, data: Path, survey: Survey, count: int, share: Share, classifier: Path
 ) -> Iterator[Evaluation | float]:
     missing = [package for module, package in NEEDS.items() if not _installed(module)]
     if missing:
         raise RequestError(f"evaluate needs {' and '.join(missing)}; run: pip install "
                            f"{' '.join(missing)}")  # fmt: skip
-    pictures = open_pictures(data, side=editor.side, split="val", seed=plan.seed)
+    pictures = open_pictures(data, side=editor.side, split="val", seed=survey.seed)
     judge = Judge.for_classes(pictures.classes, classifier)
     scenes = None
     if isinstance(pictures, StickerSet) and judge is not None and _knows(editor, pictures):
-        trained = StickerSet(data, side=editor.side, split="train", seed=plan.seed)
-        scenes = Scenes(pictures, trained, seed=plan.seed)
+        trained = StickerSet(data, side=editor.side, split="train", seed=survey.seed)
+        scenes = Scenes(pictures, trained, seed=survey.seed)
     # Matrices may be packed, and then have an empty weight; these never are.
     named = editor.model.networks[-1].named_parameters()
     never_packed = [each for name, each in named if name in ("word_embed.weight", "pos_1LC")]
@@ -137,16 +134,16 @@ def _run(
             "weights": weights.hex(),
             "judge": judge and fingerprint(judge.net.head.weight.numpy()).hex(),
             "data": str(data),
-            "seed": plan.seed,
-            "families": plan.families,
-            "options": plan.options.model_dump(exclude_none=True),
-            "rows": plan.rows,
+            "seed": survey.seed,
+            "families": survey.families,
+            "options": survey.options.model_dump(exclude_none=True),
+            "rows": survey.rows,
         },
         part=share.part,
         parts=share.parts,
     )
     lpips = Lpips.open(data.parent / FILE)  # where `make data` puts it
-    measure = Measure(editor, pictures, plan, judge, scenes, lpips)
+    measure = Measure(editor, pictures, survey, judge, scenes, lpips)
     mine = list(records.mine(count))
     for done, index in enumerate(mine, 1):
         began = time.perf_counter()
@@ -159,10 +156,10 @@ def _run(
         yield Evaluation(None)
         return
     lines = records.in_order(count)
-    if plan.thorough:
-        yield Evaluation(report_of(lines, plan, judge, len(editor.model.scheme.codebook)))
+    if survey.thorough:
+        yield Evaluation(report_of(lines, survey, len(editor.model.scheme.codebook)))
     else:
-        yield Evaluation(ablation_report(lines, plan))
+        yield Evaluation(ablation_report(lines, survey))
 
 
 def _knows(editor: Editor, pictures: StickerSet) -> bool:

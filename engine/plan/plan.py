@@ -15,7 +15,7 @@ from engine.arrays import Box, Mask, Window
 from engine.errors import MaskError, RequestError
 from engine.options import MAX_SEED, EditOptions, Situation, Task
 from engine.picture.masks import mask_array
-from engine.picture.source import check_size
+from engine.picture.source import check_size, upright_size
 from engine.plan.card import Card
 from engine.plan.regions import painting_order
 from engine.plan.rules import Finish, Keeping, Sampling, decide
@@ -23,7 +23,9 @@ from engine.plan.windows import box_of, march, windows_for
 from engine.request import EditRequest, MaskLike
 
 Role = Literal["fill", "thing", "behind", "new"]
-UNHEARD = ("blend", "grain")  # options that say nothing of a thing drawn in a studio
+AROUND = 1 / 8  # of a window's side: what may lend its detail beyond it, on each side ...
+LEAST_AROUND = 96  # ... and in pixels at least
+UNHEARD = ("blend", "detail")  # options that say nothing of a thing drawn in a studio
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +124,9 @@ def plan(request: EditRequest, card: Card, *, any_mask: bool = False) -> Plan:
     seed 0. With ``any_mask`` a mask that is not known yet may still lie anywhere: the plan is for
     what such edits have in common. Raises RequestError, MaskError or ImageError.
     """
+    if any_mask and request.image is not None:
+        everything = np.ones(upright_size(request.image)[::-1], bool)
+        request = request.model_copy(update={"mask": everything})
     _check(request, card)
     options = request.options
     seed, count = options.seed or 0, options.candidates or options.variations
@@ -131,9 +136,6 @@ def plan(request: EditRequest, card: Card, *, any_mask: bool = False) -> Plan:
             f"draw at least as many as are to be shown"
         )
     seeds = tuple((seed + index) % (MAX_SEED + 1) for index in range(count))
-    if any_mask and request.image is not None:
-        everything = np.ones((request.image.height, request.image.width), bool)
-        request = request.model_copy(update={"mask": everything})
     margins, size, parts = _parts(request, card)
     bare = not any_mask and bool(_any([part.mask for part in parts]).all())
     asked = request.regions[0].label if request.regions else request.label
@@ -190,7 +192,7 @@ def _parts(
         window = Window(0, 0, card.side)
         return (0, 0, 0, 0), (card.side, card.side), [_Part(everything, (window,), label)]
     assert request.image is not None
-    width, height = request.image.size
+    width, height = upright_size(request.image)
     check_size((width, height))
     if request.task == "outpaint":
         left, right, top, bottom = request.margins(width, height)
@@ -249,6 +251,7 @@ def _passes(
         scales=card.scales,
         recommended=card.recommended,
         foresight=card.foresight,
+        labelled=label is not None,
         scenery=label is not None and card.labels.is_scenery(label),
         paper=options.rule == "paper",
     )
@@ -310,8 +313,16 @@ def _any(masks: Sequence[Mask]) -> Mask:
 
 
 def _seen(passes: list[Pass], size: tuple[int, int]) -> Box:
-    """The part of the canvas that any window shows."""
-    boxes = np.array([window.clip(*size) for each in passes for window in each.windows])
+    """The part of the canvas that any window shows, and what lies around it where detail is taken
+    from the picture."""
+    boxes = np.array([
+        _wider(window, each).clip(*size) for each in passes for window in each.windows
+    ])  # fmt: skip
     left, top = (int(edge) for edge in boxes[:, :2].min(axis=0))
     right, bottom = (int(edge) for edge in boxes[:, 2:].max(axis=0))
     return left, top, right, bottom
+
+
+def _wider(window: Window, one: Pass) -> Window:
+    more = max(round(window.side * AROUND), LEAST_AROUND) if one.finish.detail == "picture" else 0
+    return Window(window.left - more, window.top - more, window.side + 2 * more)

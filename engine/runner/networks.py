@@ -1,6 +1,4 @@
-"""The model's part of an edit: encode what is known, run the next-scale loop, decode.
-
-Between requests a runner remembers encoded pictures and begun runs (`engine.machine.memory`), which
+"""The model's part of an edit: encode what is known, run the next-scale loop, decode. Between requests a runner remembers encoded pictures and begun runs (`engine.machine.memory`), which
 saves work and changes no result. Where memory runs out it goes on with fewer variations at once.
 """
 
@@ -18,10 +16,9 @@ from torch import Tensor
 from engine.arrays import Floats, Mask, bounding_box, fingerprint
 from engine.draw.guidance import Guided, Label, branches, guided
 from engine.draw.keeping import ClosedLoop, Keeper, Replay, each_for, tokens
-from engine.draw.loop import ScaleStep, generate
+from engine.draw.loop import ScaleStep, generate, together
 from engine.draw.maps import finest_keep, paper_maps, regenerate_maps
 from engine.errors import DeviceError
-from engine.fast.chain import Chain, Loan
 from engine.fast.mode import fast_mode
 from engine.fast.original import Original
 from engine.fast.positions import computed_positions
@@ -35,6 +32,7 @@ from engine.paint.ranking import Drawn
 from engine.picture.frame import Frame
 from engine.plan.plan import Pass
 from engine.plan.rules import Keeping
+from engine.runner.chain import Chain, Loan
 
 REMEMBERED = 256_000_000  # bytes of encoded pictures and begun runs, for edits that come after
 PICTURES = 2.5  # or room for so many pictures' runs under a label, if that is more
@@ -188,6 +186,11 @@ class Runner:
         return self.model.predictor(self.condition(labels), number)
 
     @torch.inference_mode()
+    def tokens(self, features: Tensor) -> tuple[list[Tensor], Tensor]:
+        """The token maps of features (P, z, S, S), and the feature map that they make."""
+        return tokens(self.model.scheme, features)
+
+    @torch.inference_mode()
     def keeper(
         self, keeping: Keeping, features: Tensor, frame: Frame, maps: list[Tensor], rows: int
     ) -> Keeper:
@@ -195,10 +198,10 @@ class Runner:
         ``frame`` that one or each of them is."""
         scheme = self.model.scheme
         if keeping.paper:
-            return Replay(scheme, tokens(scheme, each_for(features, rows))[0])
+            return Replay(scheme, self.tokens(each_for(features, rows))[0])
         foresight = None
         if keeping.foresight:  # it was trained on what a picture's own tokens make of it
-            own = [tokens(scheme, one[None])[1] for one in features]
+            own = [self.tokens(one[None])[1] for one in features]
             foresight = each_for(torch.cat(own), rows)
         hole = frame.grown(keeping.rim(frame.hole)).hole
         return ClosedLoop(
@@ -388,22 +391,6 @@ def distinct(labels: tuple[int | None, ...]) -> Label:
 def for_each(pictures: list[Floats], count: int) -> list[Floats]:
     """N pictures as those of ``count`` variations, count / N side by side to each."""
     return [picture for picture in pictures for _ in range(count // len(pictures))]
-
-
-def together(steps: list[ScaleStep]) -> ScaleStep:
-    """One step of several that are about other variations of the same frame."""
-    if len(steps) == 1:
-        return steps[0]
-    wide = [step.widened() for step in steps]
-    return ScaleStep(
-        wide[0].index,
-        wide[0].side,
-        torch.cat([step.ids for step in wide]),
-        torch.cat([step.feature_map for step in wide]),
-        torch.cat([step.log_likelihood for step in wide]),
-        wide[0].drawn,
-        torch.cat([step.evidence for step in wide]),
-    )
 
 
 def bounds(mask: Mask) -> Box:
