@@ -1,5 +1,7 @@
-"""The model's part of an edit: encode what is known, run the next-scale loop, decode. Between requests a runner remembers encoded pictures and begun runs (`engine.machine.memory`), which
-saves work and changes no result. Where memory runs out it goes on with fewer variations at once.
+"""The model's part of an edit: encode what is known, run the next-scale loop, decode.
+
+What is remembered between requests (`engine.machine.memory`) saves work and changes no result.
+Where memory runs out it goes on with fewer variations at once.
 """
 
 from __future__ import annotations
@@ -119,9 +121,7 @@ class Runner:
             return None
         assert known.before is not None and known.positions is not None
         name = self._name_of_cache(labels, keeping, known.before)
-        cache = self.memory.take(name)
-        if cache is None:
-            cache = self._cache(labels, keeping, known.original)
+        cache = self.memory.take(name) or self._cache(labels, keeping, known.original)
         return Loan(name, cache, known.positions)
 
     @torch.inference_mode()
