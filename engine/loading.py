@@ -12,8 +12,10 @@ from engine.machine.device import choose_device, choose_precision
 from engine.machine.packed import pack
 from engine.machine.packed_conv import pack_convolutions
 from engine.machine.shelf import Shelf
-from engine.model import VAR, VQVAE
 from engine.model.var.autoencoder import channels_last
+from engine.model.var.pair import VARPair
+from engine.model.var.transformer import VAR
+from engine.model.var.vqvae import VQVAE
 from engine.weights.cards import card_of
 from engine.weights.checkpoint import load_pair
 from engine.weights.registry import WEIGHTS, free_memory, resolve
@@ -45,7 +47,7 @@ def load_editor(
     if where.type == "cuda" and free_memory(str(where)) < TIGHT:
         loaded.var.move_modulation(torch.device("cpu"))
     lay_out(loaded.vqvae, loaded.var)
-    return Editor(loaded.vqvae, loaded.var, card_of(files, loaded))
+    return Editor(VARPair(loaded.vqvae, loaded.var), card_of(files, loaded))
 
 
 def lay_out(vqvae: VQVAE, var: VAR) -> None:

@@ -68,13 +68,13 @@ def test_window_and_endpoints_compute_in_the_worker(
     handlers: Handlers, photo: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     editor = handlers.models.editor(None)
-    decode, seen = editor.runner.vqvae.decode, set()
+    decode, seen = editor.model.vqvae.decode, set()
 
     def noting(*given: Any) -> Any:
         seen.add(name_of_thread())
         return decode(*given)
 
-    monkeypatch.setattr(editor.runner.vqvae, "decode", noting)
+    monkeypatch.setattr(editor.model.vqvae, "decode", noting)
     session, painted = opened(handlers, photo), layer((20, 10, 40, 30))
     for task, label, fields in TASKS:
         run(handlers, session, painted, task, label, **fields)

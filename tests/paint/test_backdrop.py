@@ -142,7 +142,7 @@ def test_it_is_made_once_and_changes_nothing_for_that(speed: Any) -> None:
     assert [step.index for step in steps] == list(range(2 * len(SCALES)))
     first = steps[-1].result
     assert first is not None and steps[-1].frames == 2
-    decoded = Counter(editor.vqvae, "decode")
+    decoded = Counter(editor.model.vqvae, "decode")
     again = edit(editor, 3, n=2, speed=speed)
     assert same(first, again)
     if speed == "exact":
