@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from engine.picture.files import open_image
     from engine.weights.registry import ModelInfo, models
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _LAZY = {
     "Editor": "engine.editor",

@@ -15,7 +15,7 @@ from engine import EditOptions, EditRequest, load_editor
 from engine.__main__ import main
 from engine.picture.files import open_image
 from engine.request import Region
-from engine.weights.checkpoint import save_model
+from engine.weights.saving import save_model
 from tests.pictures import noisy_rgb
 from tests.tiny import LABELS, tiny_var, tiny_vqvae
 

@@ -39,8 +39,9 @@ from engine.plan.labels import Labels
 from engine.plan.rules import decide
 from engine.request import EditRequest
 from engine.weights.architecture import skeleton_var, skeleton_vqvae
-from engine.weights.checkpoint import FLOAT32, FLOAT32_ENDS, load_pair
+from engine.weights.checkpoint import load_pair
 from engine.weights.registry import resolve
+from engine.weights.saving import FLOAT32, FLOAT32_ENDS
 
 PROFILED = 8  # operators that a profile lists
 

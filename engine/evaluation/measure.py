@@ -35,7 +35,7 @@ from engine.evaluation.records import Line, packed
 from engine.evaluation.scenes import Scenes
 from engine.options import EditOptions
 from engine.picture.fill import fill_hole
-from engine.training.data import Pictures, keyed_generator
+from engine.training.pieces import Pictures, keyed_generator
 
 BASELINES = ("telea", "navier_stokes")
 DIVERSITY_EVERY, DIVERSITY_SEEDS = 10, 4

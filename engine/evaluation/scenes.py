@@ -13,7 +13,8 @@ import numpy as np
 
 from engine.arrays import RGB
 from engine.evaluation.families import Mask
-from engine.training.data import StickerSet, choice, keyed_generator, random_crop, resized
+from engine.training.data import StickerSet
+from engine.training.pieces import choice, keyed_generator, random_crop, resized
 from engine.training.prepare import Icon
 
 STICKER = (0.3, 0.6)  # longer side of a sticker, of the picture's

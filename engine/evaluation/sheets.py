@@ -22,7 +22,8 @@ from engine.evaluation.families import FAMILIES, Mask, make_mask
 from engine.evaluation.scenes import Scenes
 from engine.options import EditOptions
 from engine.picture.fill import fill_hole
-from engine.training.data import Pictures, StickerSet, keyed_generator, open_pictures
+from engine.training.data import StickerSet, open_pictures
+from engine.training.pieces import Pictures, keyed_generator
 
 PICTURES = 8
 SEEDS = tuple(range(8))

@@ -18,6 +18,8 @@ from engine.arrays import RGB, Box, Mask
 from engine.errors import ImageError
 
 MAX_PIXELS = 40_000_000
+ORIENTATION = 0x0112  # EXIF tag ...
+SIDEWAYS = (5, 6, 7, 8)  # ... and its values that swap width and height
 BAND = 1 << 20  # pixels that are compared at once
 
 PLAIN_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV")
@@ -64,6 +66,12 @@ def upright(image: Image.Image) -> Image.Image:
     if turned.info is image.info:
         turned.info = dict(image.info)
     return turned
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """(width, height) of a picture once it is turned as its EXIF orientation says."""
+    width, height = image.size
+    return (height, width) if image.getexif().get(ORIENTATION, 1) in SIDEWAYS else (width, height)
 
 
 class Source:

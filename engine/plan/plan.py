@@ -15,7 +15,7 @@ from engine.arrays import Box, Mask, Window
 from engine.errors import MaskError, RequestError
 from engine.options import MAX_SEED, EditOptions, Situation, Task
 from engine.picture.masks import mask_array
-from engine.picture.source import check_size
+from engine.picture.source import check_size, upright_size
 from engine.plan.card import Card
 from engine.plan.regions import painting_order
 from engine.plan.rules import Finish, Keeping, Sampling, decide
@@ -132,7 +132,7 @@ def plan(request: EditRequest, card: Card, *, any_mask: bool = False) -> Plan:
         )
     seeds = tuple((seed + index) % (MAX_SEED + 1) for index in range(count))
     if any_mask and request.image is not None:
-        everything = np.ones((request.image.height, request.image.width), bool)
+        everything = np.ones(upright_size(request.image)[::-1], bool)
         request = request.model_copy(update={"mask": everything})
     margins, size, parts = _parts(request, card)
     bare = not any_mask and bool(_any([part.mask for part in parts]).all())
@@ -190,7 +190,7 @@ def _parts(
         window = Window(0, 0, card.side)
         return (0, 0, 0, 0), (card.side, card.side), [_Part(everything, (window,), label)]
     assert request.image is not None
-    width, height = request.image.size
+    width, height = upright_size(request.image)
     check_size((width, height))
     if request.task == "outpaint":
         left, right, top, bottom = request.margins(width, height)

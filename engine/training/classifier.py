@@ -25,20 +25,19 @@ from tqdm import tqdm
 from engine.errors import RequestError
 from engine.evaluation.classifier import CLASSIFIER, PLAIN, SIDE, DomainClassifier, Judge
 from engine.model.var.autoencoder import channels_last
-from engine.training.data import (
-    SPLITS,
+from engine.training.batches import to_pixels
+from engine.training.data import SPLITS, StickerSet, open_pictures
+from engine.training.photos import Split
+from engine.training.pieces import (
     Picture,
-    StickerSet,
     choice,
     gradient,
     keyed_generator,
-    open_pictures,
     random_colour,
     random_crop,
     resized,
-    to_pixels,
 )
-from engine.training.prepare import Icon, Split
+from engine.training.prepare import Icon
 from engine.training.run import Budget, Ema, cosine_rate, half_precision
 
 OBJECTS = 0.75  # share of crops with an object

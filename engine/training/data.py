@@ -10,26 +10,33 @@ This file knows nothing of networks.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
-import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from engine.errors import ImageError, RequestError
-from engine.training.prepare import Icon, Photo, Split, held_out
+from engine.training.photos import Photo, Split, held_out
+from engine.training.pieces import (
+    CROP,
+    TINT,
+    Picture,
+    Pictures,
+    choice,
+    gradient,
+    keyed_generator,
+    random_colour,
+    random_crop,
+    resized,
+)
+from engine.training.prepare import Icon
 
-T = TypeVar("T")
-Picture = npt.NDArray[np.uint8]  # (side, side, 3) RGB
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 
 # How a composite is made up; see facts in `StickerSet`.
@@ -37,65 +44,16 @@ BARE = 0.20  # share of pictures that are scenery without an object
 POSED = 0.85  # share of objects that are the class's named things, as they are to be drawn
 POSED_SIZE = 0.66  # longer side of those, of the picture's side; they are in the very middle
 ON_PHOTO, ON_GRADIENT = 0.50, 0.28  # backgrounds of objects; the rest is a plain colour
-CROP = (0.55, 1.0)  # side of the crop of a photo, of the photo's shorter side
 OBJECT = (0.5, 0.95)  # longer side of any other object, of the picture's side
 SNAPPED = 0.5  # share of those upright, in one of a few sizes, in steps of a grid
 SNAPPED_SIZES = (0.55, 0.7, 0.85)
 STEPS = 16  # of the grid, across the picture: the finest token map's side
 TILT = 6.0  # standard deviation of an object's rotation, degrees
-TINT = 0.08  # a photo's channels are each multiplied by 1 +- TINT
 CLOSE = 0.3  # of ordinary photos: side of the closest crop, of the photo's shorter side
 CLOSEST = 216  # pixels of the photo that a crop has at least: no closer, or it is blurred
 EXPOSURE = 0.2  # an ordinary photo is this much darker or lighter at most
 
 SPLITS = {"train": 0, "val": 1}
-
-
-class Pictures(Protocol):
-    """An endless split of a data set.
-
-    `names` are the labels of a model trained on it: the classes, then names of things if there are
-    any; `members` says which things a class stands for.
-    """
-
-    classes: tuple[str, ...]
-    names: tuple[str, ...]
-    members: Mapping[str, tuple[str, ...]]
-
-    @property
-    def digest(self) -> str:
-        """A short name for what the data is made of; both splits have the same."""
-
-    def __getitem__(self, index: int) -> tuple[Picture, int]:
-        """Picture number `index` and its class id, or `len(names)` where it has none."""
-
-    def fine_label(self, index: int) -> int:
-        """The id, in `names`, of the thing that picture number `index` shows; else of its class,
-        or `len(names)`."""
-
-
-def keyed_generator(seed: int, *key: int) -> np.random.Generator:
-    """Noise that depends on the key only, not on what was drawn before."""
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, *key))))
-
-
-def resized(picture: Picture, width: int, height: int) -> Picture:
-    """Area average when it shrinks, cubic when it grows."""
-    shrinks = height < picture.shape[0] or width < picture.shape[1]
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    out: Picture = np.asarray(cv2.resize(picture, (width, height), interpolation=how))
-    return out
-
-
-def random_crop(
-    picture: Picture, side: int, rng: np.random.Generator, *, smallest: float = CROP[0]
-) -> Picture:
-    """A square crop, at random mirrored, resized to `side`."""
-    height, width = picture.shape[:2]
-    crop = round(min(height, width) * rng.uniform(smallest, CROP[1]))
-    top, left = rng.integers(height - crop + 1), rng.integers(width - crop + 1)
-    square = resized(picture[top : top + crop, left : left + crop], side, side)
-    return np.ascontiguousarray(square[:, ::-1]) if rng.random() < 0.5 else square
 
 
 @dataclass(frozen=True)
@@ -347,34 +305,6 @@ class PictureFolder(_Portable):
         return self.classes.index(choice(list(self.files), rng))
 
 
-def choice(options: Sequence[T], rng: np.random.Generator) -> T:
-    """One of `options`, each as likely."""
-    return options[int(rng.integers(len(options)))]
-
-
-def random_colour(rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """RGB, 0 to 255, mostly light; white now and then."""
-    if rng.random() < 0.15:
-        return np.full(3, 255, dtype=np.float32)
-    hue, saturation = rng.uniform(0, 180), rng.beta(1.5, 2.5)
-    value = rng.beta(4, 1.3)
-    hsv = np.array([[[hue, saturation * 255, value * 255]]]).astype(np.uint8)
-    colour: npt.NDArray[np.float32] = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0].astype(np.float32)
-    return colour
-
-
-def gradient(
-    first: npt.NDArray[np.float32], last: npt.NDArray[np.float32], side: int, direction: float
-) -> Picture:
-    """A linear gradient from one colour to another, across the picture's full extent."""
-    line = np.linspace(-1, 1, side, dtype=np.float32)
-    along = np.cos(direction) * line[None, :] + np.sin(direction) * line[:, None]
-    along = (along - along.min()) / (along.max() - along.min())
-    mixed = first + (last - first) * along[..., None]
-    pixels: Picture = mixed.round().astype(np.uint8)
-    return pixels
-
-
 def open_pictures(
     folder: Path, *, side: int, split: Split, seed: int = 0, plain: float = 0.0
 ) -> Pictures:
@@ -388,50 +318,3 @@ def open_pictures(
         return StickerSet(folder, side=side, split=split, seed=seed, plain=plain)
     return PictureFolder(folder, side=side, split=split, seed=seed)
 
-
-def to_pixels(picture: Picture) -> Tensor:
-    """(side, side, 3) bytes to (3, side, side) in [-1, 1]."""
-    return torch.from_numpy(picture).permute(2, 0, 1).float() / 127.5 - 1
-
-
-class _Items(Dataset[tuple[Tensor, int]]):
-    def __init__(self, pictures: Pictures):
-        self.pictures = pictures
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        picture, label = self.pictures[index]
-        return to_pixels(picture), label
-
-
-class _Slices:
-    """Indices of one process's batches: rank r of N takes the r-th slice of each step's N."""
-
-    def __init__(self, batch: int, *, first_step: int, rank: int, world: int):
-        self.batch, self.first_step, self.rank, self.world = batch, first_step, rank, world
-
-    def __iter__(self) -> Iterator[list[int]]:
-        step = self.first_step
-        while True:
-            start = (step * self.world + self.rank) * self.batch
-            yield list(range(start, start + self.batch))
-            step += 1
-
-
-def batches(
-    pictures: Pictures,
-    batch: int,
-    *,
-    first_step: int = 0,
-    rank: int = 0,
-    world: int = 1,
-    workers: int = 0,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Endless batches from `first_step` on: pictures (B, 3, side, side), labels (B,)."""
-    slices = _Slices(batch, first_step=first_step, rank=rank, world=world)
-    loader: DataLoader[tuple[Tensor, int]] = DataLoader(
-        _Items(pictures),
-        batch_sampler=slices,
-        num_workers=workers,
-        persistent_workers=workers > 0,
-    )
-    yield from loader

@@ -20,7 +20,7 @@ from engine.options import EditOptions
 from engine.training.code_head import folded
 from engine.training.run import load_checkpoint
 from engine.training.vqvae import load_trained_vqvae
-from engine.weights.checkpoint import save_model
+from engine.weights.saving import save_model
 
 
 def load_trained_var(path: Path) -> tuple[VAR, list[str], dict[str, list[str]]]:

@@ -19,8 +19,8 @@ from engine.draw.maps import regenerate_maps
 from engine.errors import CheckpointError
 from engine.model import VAR, VQVAE
 from engine.plan.rules import Sampling
-from engine.training.data import Pictures, keyed_generator
 from engine.training.holes import choose_kind, draw_hole
+from engine.training.pieces import Pictures, keyed_generator
 from engine.weights.checkpoint import inspect, load_var, require_codebook
 
 LABELLED = 0.7  # share of batches that are redrawn with their labels

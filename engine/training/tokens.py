@@ -21,9 +21,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from engine.model import VQVAE
-from engine.training.data import Pictures, open_pictures, to_pixels
+from engine.training.batches import to_pixels
+from engine.training.data import open_pictures
+from engine.training.pieces import Pictures
 from engine.training.run import half_precision
-from engine.training.vqvae import features_of, load_trained_vqvae
+from engine.training.vqvae import load_trained_vqvae
+from engine.training.vqvae_objective import features_of
 
 BLOCK = 256
 ENCODED_AT_ONCE = 32

@@ -11,23 +11,23 @@ better than hours of training from random weights on a small machine.
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import torch
 import typer
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from engine.errors import CheckpointError, RequestError
 from engine.model import VQVAE
 from engine.model.spec import SCALES_DOUBLING, VQVAESpec
 from engine.model.var.autoencoder import channels_last
-from engine.model.var.quantizer import Quantizer
+from engine.training.batches import batches
 from engine.training.critic import Critic
-from engine.training.data import batches, open_pictures
+from engine.training.data import open_pictures
+from engine.training.linear_start import linear_start
 from engine.training.redraw import Redrawer, open_transformer
 from engine.training.run import (
     Budget,
@@ -38,7 +38,8 @@ from engine.training.run import (
     load_checkpoint,
     processes,
 )
-from engine.training.trainer import Trainer, TrainOptions
+from engine.training.trainer import Trainer
+from engine.training.vqvae_objective import Objective, VQVAEOptions, features_of, psnr
 from engine.weights.checkpoint import load_vqvae
 
 BUNDLED_SPEC = VQVAESpec(
@@ -52,225 +53,9 @@ BUNDLED_SPEC = VQVAESpec(
     linear_skip=True,
 )
 EXAMINED = 8  # held-out pictures at once
-# The share of the codebook that k-means gives to each scale's residuals; the finest scale has the
-# most positions and the last word.
-FINEST_SHARE = 0.65
-# Residuals enter k-means with a chance of their norm to this power. 0 puts most codes where most
-# residuals are, near zero, and the choice among those equals is noise that no transformer can
-# predict. 2 gives them to edges and texture: token entropy falls from 7.9 to 6.2 nats at the finest
-# scale, and reconstruction is 0.1 dB better (measured on the sticker set).
-START_WEIGHT = 2.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class VQVAEOptions(TrainOptions):
-    """The recipe. Losses are averages over pixels in [-1, 1] or over features."""
-
-    batch: int = 4
-    rate: float = 8e-4
-    evaluate_every: int = 500
-    l2: float = 0.5  # weights of the losses, beside L1 = 1
-    gradient: float = 2.0
-    joint: bool = False  # train encoder and codebook too, not the decoder alone
-    quantization: float = 0.5
-    commitment: float = 0.25  # of the quantization loss
-    revive_after: int = 200  # steps without a hit
-    adversarial: float = 0.0  # weight of the patch discriminator's loss; 0: none
-    adversarial_from: float = 0.6  # of the budget
-    redrawn: float = 0.5  # share of a batch that a transformer redraws in part, if there is one
-    start_pictures: int = 2000  # for the principal components and the first codebook
-
-
-@dataclass
-class Quantized:
-    """What one pass through the quantizer yields in training."""
-
-    feature_map: Tensor  # (B, z, S, S), gradients pass straight through to the features
-    loss: Tensor
-    hits: Tensor  # (K, V), how often each code was used at each scale
-    rest: Tensor = field(repr=False)  # (N, z), what was quantised at all scales, one row a token
-
-
-def quantize(quantizer: Quantizer, features: Tensor, commitment: float) -> Quantized:
-    """Algorithm 1 with the training loss: at every scale the sum so far should be the features."""
-    feature_map = torch.zeros_like(features)
-    target = features.detach()
-    loss = features.new_zeros(())
-    hits, rests = [], []
-    for k, side in enumerate(quantizer.scales):
-        with torch.no_grad():
-            rest = target - feature_map
-            if side != rest.shape[-1]:
-                rest = F.interpolate(rest, size=(side, side), mode="area")
-            rest = rest.flatten(2).transpose(1, 2)  # (B, s * s, z)
-            ids = quantizer.nearest(rest)
-            hits.append(torch.bincount(ids.flatten(), minlength=quantizer.embedding.num_embeddings))
-            rests.append(rest.flatten(0, 1))
-        feature_map = quantizer.add(k, feature_map, quantizer.look_up(k, ids))
-        loss = loss + F.mse_loss(feature_map, target)
-        loss = loss + commitment * F.mse_loss(features, feature_map.detach())
-    straight = features + (feature_map - features).detach()
-    count = len(quantizer.scales)
-    return Quantized(straight, loss / count, torch.stack(hits), torch.cat(rests))
-
-
-def sobel(difference: Tensor) -> Tensor:
-    """Mean absolute Sobel response; linear, so that of a difference is the difference of two."""
-    edge = difference.new_tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]) / 8
-    kernels = torch.stack([edge, edge.T])[:, None].repeat(difference.shape[1], 1, 1, 1)
-    return F.conv2d(difference, kernels, groups=difference.shape[1]).abs().mean()
-
-
-class Objective(nn.Module):
-    """The VQVAE with its training loss, as one module for DistributedDataParallel to wrap."""
-
-    def __init__(self, vqvae: VQVAE, options: VQVAEOptions, *, bf16: bool):
-        super().__init__()
-        self.vqvae, self.options, self.bf16 = vqvae, options, bf16
-
-    def autocast(self, pictures: Tensor) -> torch.autocast:
-        return torch.autocast(pictures.device.type, torch.bfloat16, enabled=self.bf16)
-
-    def forward(
-        self, pictures: Tensor, redrawn: Tensor | None = None
-    ) -> tuple[Tensor, dict[str, Tensor], Tensor, Tensor, Tensor]:
-        """Of pictures (B, 3, H, W): loss, its parts, hits (K, V), residuals (N, z), decoded.
-
-        ``redrawn`` (n, z, S, S) is decoded in place of the first n pictures' own feature maps.
-        """
-        with torch.set_grad_enabled(self.options.joint):
-            features = features_of(self.vqvae, pictures, bf16=self.bf16)
-            quantized = quantize(self.vqvae.quantize, features, self.options.commitment)
-        feature_map = quantized.feature_map
-        if redrawn is not None:
-            feature_map = torch.cat([redrawn, feature_map[len(redrawn) :]])
-        with self.autocast(pictures):
-            decoded = self.vqvae.decoder(self.vqvae.post_quant_conv(feature_map))
-        decoded = decoded.float()
-        difference = decoded - pictures
-        l1, l2, edges = difference.abs().mean(), difference.square().mean(), sobel(difference)
-        loss = (
-            l1
-            + self.options.l2 * l2
-            + self.options.gradient * edges
-            + self.options.quantization * quantized.loss
-        )
-        parts = {"l1": l1, "l2": l2, "gradient": edges, "quantization": quantized.loss}
-        detached = {name: part.detach() for name, part in parts.items()}
-        return loss, detached, quantized.hits, quantized.rest, decoded
-
-
-def features_of(vqvae: VQVAE, pictures: Tensor, *, bf16: bool) -> Tensor:
-    """The continuous features in float32; a convolutional tower that adds nothing is not run."""
-    if not vqvae.encoder.has_tower:
-        return vqvae.features(pictures)
-    linear, last = vqvae.encoder.linear, vqvae.encoder.conv_out
-    frozen = not last.weight.requires_grad
-    if frozen and linear is not None and not (last.weight.any() or cast(Tensor, last.bias).any()):
-        return cast(Tensor, vqvae.quant_conv(linear(pictures)))
-    with torch.autocast(pictures.device.type, torch.bfloat16, enabled=bf16):
-        features = vqvae.features(pictures)
-    return features.float()
-
-
-def psnr(mean_square: float) -> float:
-    """Decibels of a mean square error over pixels in [-1, 1]."""
-    return 10 * math.log10(4 / max(mean_square, 1e-12))
 
 
 # --- the linear start -------------------------------------------------------------------------
-
-
-def principal_patches(pictures: Tensor, stride: int, count: int) -> tuple[Tensor, Tensor]:
-    """Mean (3, p, p) and first `count` principal components (count, 3, p, p) of the patches.
-
-    The components are scaled so that features projected on them have a mean variance of one.
-    """
-    size = 3 * stride * stride
-    total, product, number = torch.zeros(size).double(), torch.zeros(size, size).double(), 0
-    for some in pictures.split(50):
-        patches = F.unfold(some, stride, stride=stride).transpose(1, 2).flatten(0, 1)  # (N, size)
-        total += patches.sum(0, dtype=torch.float64)
-        product += (patches.T @ patches).double()
-        number += len(patches)
-    mean = total / number
-    variance, vectors = torch.linalg.eigh(product / number - mean.outer(mean))
-    components = vectors.flip(1)[:, :count].T  # (count, 3 p p), strongest first
-    spread = variance.flip(0)[:count].mean().sqrt().clamp_min(1e-6)
-    shape = (3, stride, stride)
-    return mean.view(shape).float(), (components / spread).view(count, *shape).float()
-
-
-def k_means(points: Tensor, count: int, generator: torch.Generator, rounds: int = 8) -> Tensor:
-    """`count` centres (count, z) of points (N, z); Lloyd's rounds from a random choice."""
-    order = torch.randperm(len(points), generator=generator)
-    centres = points[order[torch.arange(count) % len(points)]].clone()
-    for _ in range(rounds):
-        nearest = torch.cat(
-            [
-                torch.addmm(centres.square().sum(1), part, centres.T, alpha=-2).argmin(1)
-                for part in points.split(8192)
-            ]
-        )
-        total = torch.zeros_like(centres).index_add_(0, nearest, points)
-        size = torch.bincount(nearest, minlength=count).to(points.dtype)
-        empty = size == 0
-        centres = total / size.clamp_min(1)[:, None]
-        again = torch.randint(len(points), (int(empty.sum()),), generator=generator)
-        centres[empty] = points[again]
-    return centres
-
-
-def codes_by_scale(codebook_size: int, scales: tuple[int, ...]) -> list[int]:
-    """How many codes the first codebook gives to each scale; halving from fine to coarse."""
-    shares = [FINEST_SHARE * (1 - FINEST_SHARE) ** k for k in range(len(scales))][::-1]
-    counts = [max(int(codebook_size * share / sum(shares)), 1) for share in shares]
-    counts[-1] += codebook_size - sum(counts)
-    return counts
-
-
-@torch.no_grad()
-def linear_start(vqvae: VQVAE, pictures: Tensor, seed: int) -> None:
-    """Set the network to PCA and k-means, its convolutional towers to zero (see the module)."""
-    spec = vqvae.spec
-    if vqvae.encoder.linear is None or vqvae.decoder.linear is None:
-        return  # no linear path: a start from random weights
-    generator = torch.Generator().manual_seed(seed)
-    mean, components = principal_patches(pictures, spec.stride, spec.latent_channels)
-    size = components.flatten(1).square().sum(1).mean()  # 1 / spread^2
-    vqvae.encoder.linear.weight.copy_(components)
-    vqvae.encoder.linear.bias.copy_(-(components * mean).sum((1, 2, 3)))  # type: ignore[union-attr]
-    vqvae.decoder.linear.weight.copy_(components / size)
-    # One bias a channel cannot hold a mean patch, but the mean of pictures is nearly flat.
-    vqvae.decoder.linear.bias.copy_(mean.mean((1, 2)))  # type: ignore[union-attr]
-    for tower in (vqvae.encoder, vqvae.decoder):
-        nn.init.zeros_(tower.conv_out.weight)
-        nn.init.zeros_(tower.conv_out.bias)  # type: ignore[arg-type]
-    for convolution in (
-        vqvae.quant_conv, vqvae.post_quant_conv, *vqvae.quantize.quant_resi.qresi_ls
-    ):  # fmt: skip
-        assert isinstance(convolution, nn.Conv2d)
-        nn.init.dirac_(convolution.weight)
-        nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
-
-    features = torch.cat([vqvae.encoder.linear(part) for part in pictures.split(50)])
-    quantizer = vqvae.quantize
-    feature_map = torch.zeros_like(features)
-    codebook = features.new_zeros(0, spec.latent_channels)
-    for k, count in enumerate(codes_by_scale(spec.codebook_size, spec.scales)):
-        rest = F.interpolate(features - feature_map, size=(spec.scales[k],) * 2, mode="area")
-        points = rest.permute(0, 2, 3, 1).flatten(0, 2)
-        chance = points.square().sum(1).pow(START_WEIGHT / 2) + 1e-6
-        drawn = torch.multinomial(chance, 24 * count, replacement=True, generator=generator)
-        codebook = torch.cat([codebook, k_means(points[drawn], count, generator)])
-        filler = codebook[:1].expand(spec.codebook_size - len(codebook), -1)
-        quantizer.embedding.weight.copy_(torch.cat([codebook, filler]))
-        feature_map = torch.cat(
-            [
-                quantizer.add(k, so_far, quantizer.look_up(k, quantizer.residual_ids(k, f, so_far)))
-                for f, so_far in zip(features.split(50), feature_map.split(50), strict=True)
-            ]
-        )
 
 
 # --- the codebook in use ----------------------------------------------------------------------

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from engine.weights.checkpoint import save_model
+from engine.weights.saving import save_model
 from tests.tiny import LABELS, tiny_var, tiny_vqvae
 
 ROOT = Path(__file__).resolve().parents[2]

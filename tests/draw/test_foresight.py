@@ -16,8 +16,9 @@ from engine.draw.loop import closed_loop, generate
 from engine.draw.maps import unknown_maps
 from engine.fast import original as fast
 from engine.plan.rules import Sampling
-from engine.weights.checkpoint import load_var, save_model
+from engine.weights.checkpoint import load_var
 from engine.weights.file import open_weights
+from engine.weights.saving import save_model
 from tests.pictures import noisy_rgb
 from tests.tiny import LABELS, SCALES, tiny_editor, tiny_var, tiny_vqvae
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from engine import EditOptions, RequestError
 from engine.__main__ import main
-from engine.weights.checkpoint import save_model
+from engine.weights.saving import save_model
 from tests.machine.test_memory import MASK, edit, same
 from tests.pictures import noisy_rgb
 from tests.tiny import LABELS, SCALES, tiny_editor, tiny_var, tiny_vqvae

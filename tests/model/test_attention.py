@@ -91,7 +91,7 @@ def test_the_cuda_path_runs_the_whole_model_through_xformers(xformers: StandIn) 
 
 
 def test_training_under_autocast_gives_xformers_one_precision(xformers: StandIn) -> None:
-    from engine.training.var import Objective, VAROptions
+    from engine.training.var_objective import Objective, VAROptions
     from tests.tiny import tiny_var
 
     inputs = torch.randn(2, 20, 8, generator=torch.Generator().manual_seed(0))

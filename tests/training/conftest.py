@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from engine.model.spec import VQVAESpec
-from engine.training.prepare import Icon, Photo
+from engine.training.photos import Photo
+from engine.training.prepare import Icon
 
 TINY = VQVAESpec(
     scales=(1, 2, 4),

@@ -13,8 +13,10 @@ import torch
 from torch.utils.data import DataLoader
 
 from engine.errors import ImageError, RequestError
-from engine.training.data import PictureFolder, StickerSet, batches, open_pictures
-from engine.training.prepare import HELD_OUT, concepts, held_out
+from engine.training.batches import batches
+from engine.training.data import PictureFolder, StickerSet, open_pictures
+from engine.training.photos import HELD_OUT, held_out
+from engine.training.prepare import concepts
 from tests.pictures import noisy_rgb
 
 EMOJI_TEST = """
@@ -228,7 +230,7 @@ def test_a_spawned_worker_gives_the_same_batches(
     pictures = open_pictures(picture_folder, side=32, split="train")
     plain, labels = next(batches(pictures, 4))
     spawning = partial(DataLoader, multiprocessing_context="spawn")  # elsewhere than on Linux
-    monkeypatch.setattr("engine.training.data.DataLoader", spawning)
+    monkeypatch.setattr("engine.training.batches.DataLoader", spawning)
     stream = batches(pictures, 4, workers=1)
     ours, also = next(stream)
     assert torch.equal(ours, plain) and torch.equal(also, labels)

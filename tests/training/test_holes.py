@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from engine.draw.maps import unknown_maps
-from engine.training.data import keyed_generator
 from engine.training.holes import Kind, choose_kind, draw_hole
+from engine.training.pieces import keyed_generator
 from engine.training.run import Budget, processes
 from engine.training.trainer import Trainer
-from engine.training.var import VAROptions, VARTrainer
+from engine.training.var import VARTrainer
+from engine.training.var_objective import VAROptions
 from engine.training.vqvae import load_trained_vqvae
 
 from .test_var import OPTIONS, vqvae_checkpoint  # noqa: F401, a fixture

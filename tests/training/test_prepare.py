@@ -8,14 +8,8 @@ import pytest
 from PIL import Image
 
 from engine.training.fetch import PACKAGES, unpack
-from engine.training.prepare import (
-    TEXTURE_ARCHIVE,
-    Concept,
-    IconifySet,
-    bounding_box,
-    photo_sources,
-    premultiplied,
-)
+from engine.training.photos import TEXTURE_ARCHIVE, photo_sources
+from engine.training.prepare import Concept, IconifySet, bounding_box, premultiplied
 
 
 def test_an_icon_is_found_by_code_point_or_by_name_and_rendered(tmp_path: Path) -> None:

@@ -13,8 +13,10 @@ from torch import Tensor
 from torch import multiprocessing as mp
 
 from engine.training.run import Budget, Log, interruptible, processes
-from engine.training.var import VAROptions, train_var
-from engine.training.vqvae import VQVAEOptions, VQVAETrainer, train_vqvae
+from engine.training.var import train_var
+from engine.training.var_objective import VAROptions
+from engine.training.vqvae import VQVAETrainer, train_vqvae
+from engine.training.vqvae_objective import VQVAEOptions
 
 from .conftest import TINY
 

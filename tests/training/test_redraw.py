@@ -10,9 +10,10 @@ from engine.model.spec import VARSpec
 from engine.training.data import open_pictures
 from engine.training.redraw import Redrawer, open_transformer
 from engine.training.run import Budget, processes
-from engine.training.var import initialise
-from engine.training.vqvae import VQVAEOptions, VQVAETrainer, load_trained_vqvae, train_vqvae
-from engine.weights.checkpoint import save_model
+from engine.training.var_objective import initialise
+from engine.training.vqvae import VQVAETrainer, load_trained_vqvae, train_vqvae
+from engine.training.vqvae_objective import VQVAEOptions
+from engine.weights.saving import save_model
 
 from .conftest import TINY
 from .test_vqvae import stop_after

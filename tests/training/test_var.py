@@ -14,21 +14,22 @@ from engine.model.attention import sdpa
 from engine.model.spec import VARSpec
 from engine.training.code_head import CodeHead, folded
 from engine.training.data import open_pictures
-from engine.training.prepare import Split
+from engine.training.photos import Split
 from engine.training.run import Budget, Log, processes
 from engine.training.tokens import BLOCK, TokenStore
-from engine.training.var import (
+from engine.training.var import VARTrainer, train_var
+from engine.training.var_objective import (
     Objective,
     VAROptions,
-    VARTrainer,
     batched_products,
     go_on_from,
     initialise,
     random_window,
-    train_var,
 )
-from engine.training.vqvae import VQVAEOptions, load_trained_vqvae, train_vqvae
-from engine.weights.checkpoint import load_pair, load_var, save_model
+from engine.training.vqvae import load_trained_vqvae, train_vqvae
+from engine.training.vqvae_objective import VQVAEOptions
+from engine.weights.checkpoint import load_pair, load_var
+from engine.weights.saving import save_model
 
 from .conftest import TINY
 

@@ -9,21 +9,12 @@ from torch.nn import functional as F
 
 from engine.errors import CheckpointError, RequestError
 from engine.model import VQVAE
-from engine.training.data import batches, open_pictures
+from engine.training.batches import batches
+from engine.training.data import open_pictures
+from engine.training.linear_start import codes_by_scale, k_means, linear_start, principal_patches
 from engine.training.run import Budget, Ema, Processes, processes
-from engine.training.vqvae import (
-    Codes,
-    VQVAEOptions,
-    VQVAETrainer,
-    codes_by_scale,
-    k_means,
-    linear_start,
-    load_trained_vqvae,
-    principal_patches,
-    quantize,
-    sobel,
-    train_vqvae,
-)
+from engine.training.vqvae import Codes, VQVAETrainer, load_trained_vqvae, train_vqvae
+from engine.training.vqvae_objective import VQVAEOptions, quantize, sobel
 
 from .conftest import TINY
 

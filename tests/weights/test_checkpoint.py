@@ -24,17 +24,9 @@ from engine.options import EditOptions
 from engine.plan.rules import rule_for
 from engine.weights.architecture import ATTENTION_BIAS, HITS, LEVELS, skeleton_var, skeleton_vqvae
 from engine.weights.architecture import state_shapes as shapes_of
-from engine.weights.checkpoint import (
-    DRAWS_FILE,
-    EXACT,
-    VAR_FILE,
-    VQVAE_FILE,
-    inspect,
-    load_pair,
-    load_var,
-    load_vqvae,
-    save_model,
-)
+from engine.weights.checkpoint import inspect, load_pair, load_var, load_vqvae
+from engine.weights.metadata import DRAWS_FILE
+from engine.weights.saving import EXACT, VAR_FILE, VQVAE_FILE, save_model
 from tests.official import official_state, random_official
 
 ROOT = Path(__file__).parent.parent.parent
@@ -388,7 +380,7 @@ def test_a_failed_save_leaves_the_old_file_and_no_rubbish(own, tmp_path, monkeyp
         Path(path).write_bytes(b"half a file")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("engine.weights.checkpoint.save_file", full)
+    monkeypatch.setattr("engine.weights.saving.save_file", full)
     with pytest.raises(OSError, match="No space"):
         save_model(tmp_path, None, VAR(OWN_VAR), labels=LABELS, about="new")
     assert (tmp_path / VAR_FILE).read_bytes() == before

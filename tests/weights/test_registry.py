@@ -18,7 +18,7 @@ from engine.errors import CheckpointError, DownloadError, ModelNotFoundError
 from engine.loading import load_editor
 from engine.model import VAR, VQVAE
 from engine.model.spec import VARSpec, VQVAESpec
-from engine.weights.checkpoint import load_pair, save_model
+from engine.weights.checkpoint import load_pair
 from engine.weights.download import fetch, recorded
 from engine.weights.registry import (
     OFFICIAL,
@@ -29,6 +29,7 @@ from engine.weights.registry import (
     resolve,
     verify,
 )
+from engine.weights.saving import save_model
 from tests.hub import COMMIT, Hub, serve
 from tests.official import official_state
 

@@ -1,0 +1,129 @@
+"""What a file of our own format says about its model, read with care."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from engine.errors import CheckpointError, RequestError
+from engine.model.spec import VARSpec
+from engine.options import EditOptions
+from engine.weights.architecture import (
+    LayoutError,
+    Spec,
+)
+from engine.weights.file import WeightsFile
+
+FORMAT = "varpaint"
+VERSION = 1
+DRAWS_FILE = "draws.json"  # beside it: of which members a class draws, if not of all
+# What a file may recommend under "defaults".
+SAMPLING = {"guidance", "guidance_schedule", "top_k", "top_p", "temperature", "soft_scales"}
+
+
+def parsed(source: WeightsFile, key: str, kind: Callable[[Any], bool]) -> Any:
+    """The JSON value under ``key`` in a file's metadata, or None if there is none."""
+    if source.metadata.get("format") != FORMAT or key not in source.metadata:
+        return None
+    try:
+        value = json.loads(source.metadata[key])
+    except (ValueError, RecursionError):
+        value = None
+    if not kind(value):
+        raise LayoutError(
+            f"expected {key} as JSON in its metadata, found {source.metadata[key]!r:.60}"
+        )
+    return value
+
+
+def _is_sampling(value: Any) -> bool:
+    """Whether a value is a model's own sampling defaults, such as {"top_k": 20}.
+
+    They are used as they stand, so {"top_k": "20"} and {"top_k": null} are none.
+    """
+    if not isinstance(value, dict) or not set(value) <= SAMPLING:
+        return False
+    try:
+        options = EditOptions(**value)
+    except RequestError:
+        return False
+
+    def as_it_stands(given: Any, read: Any) -> bool:
+        number = isinstance(read, float) and type(given) is int
+        return given is not None and given == read and (number or type(given) is type(read))
+
+    return all(as_it_stands(given, getattr(options, name)) for name, given in value.items())
+
+
+def declared_scales(source: WeightsFile) -> tuple[int, ...] | None:
+    spec = parsed(source, "spec", lambda value: isinstance(value, dict))
+    if spec is None:
+        return None
+    scales = spec.get("scales")
+    plausible = (
+        isinstance(scales, list)
+        and 0 < len(scales) <= 100
+        and all(type(side) is int and 0 < side <= 1024 for side in scales)
+    )
+    if not plausible:
+        raise LayoutError(f"expected a list of scales in its metadata, found {scales!r:.60}")
+    return tuple(scales)
+
+
+def require_declared(source: WeightsFile, spec: Spec) -> None:
+    """Refuse metadata that tells another story than the tensors do."""
+    declared = parsed(source, "spec", lambda value: isinstance(value, dict))
+    if declared is None:
+        return
+    usual = {each.name: each.default for each in fields(spec)}  # files older than a field
+    for key, found in json.loads(json.dumps(asdict(spec))).items():
+        if declared.get(key, usual[key]) != found:
+            raise LayoutError(
+                f"expected {key} {declared.get(key)!r:.60} as its metadata says, found {found!r}"
+            )
+
+
+def labels_of(source: WeightsFile, spec: VARSpec) -> tuple[str, ...]:
+    names = parsed(
+        source,
+        "labels",
+        lambda value: isinstance(value, list) and all(isinstance(each, str) for each in value),
+    )
+    if names is not None and len(names) != spec.num_classes:
+        raise LayoutError(f"expected {spec.num_classes} class names, found {len(names)}")
+    return tuple(names or ())
+
+
+def members_of(source: WeightsFile, labels: tuple[str, ...]) -> dict[str, list[str]]:
+    """Which classes stand for which others."""
+    known = set(labels)
+
+    def is_members(value: Any) -> bool:
+        return isinstance(value, dict) and all(
+            isinstance(some, list) and some and known.issuperset([name, *map(str, some)])
+            for name, some in value.items()
+        )
+
+    return dict(parsed(source, "members", is_members) or {})
+
+
+def draws_of(path: Path, members: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Which of their members classes draw, from the file beside a model's; empty without one."""
+    if not members or not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not all(
+        isinstance(some, list) and some and set(members.get(name, ())).issuperset(map(str, some))
+        for name, some in found.items()
+    ):
+        raise CheckpointError(
+            f"{path}: expected JSON of classes and those of their members that they draw, such as "
+            '{"bird": ["owl"]}; correct it or take it away'
+        )
+    return found
