@@ -8,10 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.arrays import Mask, Window
+from engine.paint.composite import composite
 from engine.paint.grain import grain
 from engine.picture.frame import Frame
+from engine.plan.rules import Finish
 
 SIDE = 160
+SOFT, ROUGH = (Finish(blend="membrane", grain=amount, feather=0) for amount in (0.0, 1.0))
 
 
 def middle(side: int = SIDE) -> Mask:
@@ -99,8 +102,8 @@ def test_texture_comes_at_the_resolution_of_the_picture(side: int) -> None:
     mask = middle(side)
     frame = Frame.cut(canvas, mask, Window(0, 0, side), 64)
     soft, rough = canvas.copy(), canvas.copy()
-    frame.composite(soft, mask, flat(120, 64))
-    frame.composite(rough, mask, flat(120, 64), grain=1.0)
+    composite(soft, mask, frame, flat(120, 64), SOFT)
+    composite(rough, mask, frame, flat(120, 64), ROUGH)
     assert np.array_equal(rough[~mask], canvas[~mask])
     inner = np.zeros_like(mask)
     inner[side // 3 : -side // 3, side // 3 : -side // 3] = True
@@ -116,7 +119,7 @@ def test_a_small_known_area_lends_less_of_its_texture() -> None:
         mask = np.ones((64, 64), bool)
         mask[edge:-edge, edge:-edge] = False
         frame, painted = Frame.cut(canvas, mask, Window(0, 0, 64), 64), canvas.copy()
-        frame.composite(painted, mask, flat(120, 64), grain=1.0)
+        composite(painted, mask, frame, flat(120, 64), ROUGH)
         return float(painted[: edge // 2].std())
 
     assert roughness(20) < 0.5 * roughness(8)
