@@ -39,6 +39,7 @@ bench: $(RUN) ## Measure speed and memory
 
 data: $(DEV) ## Fetch and prepare the training set (needs npm and apt-get)
 	$(BIN)/python -m engine.training.fetch $(ARGS)
+	$(BIN)/python -m engine.evaluation.fetch $(ARGS)
 
 clean: ## Remove .venv and what tools left behind
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -38,7 +38,7 @@ from engine.request import EditRequest
 
 if TYPE_CHECKING:
     from engine.editor import Editor
-    from engine.events import Event, Finished, Painted, Result, ScaleDone
+    from engine.events import Detailing, Event, Finished, Painted, Result, ScaleDone
     from engine.loading import load_editor
     from engine.picture.files import open_image
     from engine.weights.registry import ModelInfo, models
@@ -50,6 +50,7 @@ _LAZY = {
     "Result": "engine.events",
     "ScaleDone": "engine.events",
     "Painted": "engine.events",
+    "Detailing": "engine.events",
     "Finished": "engine.events",
     "Event": "engine.events",
     "load_editor": "engine.loading",
@@ -61,6 +62,7 @@ _LAZY = {
 __all__ = [
     "CheckpointError",
     "DamageError",
+    "Detailing",
     "DeviceError",
     "DownloadError",
     "EditOptions",

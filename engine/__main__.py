@@ -1,6 +1,8 @@
 """The command line: ``python -m engine --help``.
 
-Networks are imported inside the commands, so that help and mistakes answer at once.
+The four edits and the models are here; other commands are declared where their work is done, and
+imported when they are called. Networks are imported inside the commands, so that help and mistakes
+answer at once.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from engine.errors import EngineError, RequestError
-from engine.options import EditOptions, Task
+from engine.flags import Given, JsonOpt, levers
 from engine.request import EditRequest, Region
 
 # The base of everything the parser raises. Newer typer carries its own copy of click, so the class
@@ -30,232 +32,118 @@ app = typer.Typer(
 models_app = typer.Typer(help="List, download and verify models.")
 app.add_typer(models_app, name="models")
 
-# Commands whose own module declares their options; it is imported when one of them is called.
-TRAINERS = {
-    "train-vqvae": "engine.training.vqvae",
-    "train-var": "engine.training.var",
-    "train-classifier": "engine.training.classifier",
-}
+# Commands whose own module declares them, as its function ``main``, and what they are for.
+ELSEWHERE = {
+    "evaluate": ("engine.evaluation.command", "Measure edits of held-out pictures, or of photos."),
+    "bench": ("engine.benchmark.command", "Time edits against the authors' algorithm, in one run."),
+    "check": ("engine.benchmark.check", "Whether a device computes as it should; one page."),
+    "train-vqvae": ("engine.training.vqvae", "Train a VQVAE on a folder of pictures; resumes."),
+    "train-var": ("engine.training.var", "Train a transformer on a VQVAE's tokens; resumes."),
+    "train-classifier": (
+        "engine.evaluation.judge_training", "Train the classifier that judges edits in evaluate."
+    ),
+}  # fmt: skip
 
 ImageArg = Annotated[Path, typer.Argument(metavar="IMAGE", help="The picture to edit.")]
 MaskOpt = Annotated[Path, typer.Option("--mask", help="White where to regenerate; same size.")]
 OutOpt = Annotated[
     Path, typer.Option("-o", "--out", help="Where to save; several variations get -1, -2, ...")
 ]
-ModelOpt = Annotated[str, typer.Option("--model", help="auto, a model's name, or a folder.")]
-DeviceOpt = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]
-PrecisionOpt = Annotated[str, typer.Option("--precision", help="auto, float32, bfloat16, float16.")]
-SeedOpt = Annotated[int | None, typer.Option("--seed", help="Same seed, same picture.")]
-VariationsOpt = Annotated[int, typer.Option("--variations", help="How many results, 1 to 16.")]
-GuidanceOpt = Annotated[float | None, typer.Option("--guidance", help="How strongly the label.")]
-TopKOpt = Annotated[int | None, typer.Option("--top-k", help="Likeliest tokens; 0 is all.")]
-TopPOpt = Annotated[float | None, typer.Option("--top-p", help="Probability mass; 1 is all.")]
-ContextOpt = Annotated[str, typer.Option("--context", help="auto, whole, or pixels.")]
-FeatherOpt = Annotated[int | None, typer.Option("--feather", help="Fade-in, pixels inward.")]
-RuleOpt = Annotated[str, typer.Option("--rule", help="default, or paper (the VAR demo's).")]
-StructureOpt = Annotated[
-    int | None, typer.Option("--structure", help="Coarse scales to keep: 0 is all new.")
-]
-CandidatesOpt = Annotated[
-    int | None, typer.Option("--candidates", help="Draw so many, keep the best; up to 16.")
-]
-BlendOpt = Annotated[
-    str | None, typer.Option("--blend", help="none, membrane, poisson or multiband.")
-]
-MatchColourOpt = Annotated[
-    bool | None, typer.Option(help="Take the shift of colour on the known rim out of the edit.")
-]
-GrowOpt = Annotated[
-    int | None, typer.Option("--grow", help="Rim around the mask not to believe, model pixels.")
-]
-SoftScalesOpt = Annotated[
-    int | None, typer.Option("--soft-scales", help="Last scales without a draw: smoother.")
-]
-ScheduleOpt = Annotated[
-    str | None, typer.Option("--guidance-schedule", help="linear, constant, cosine or falling.")
-]
-CoarseSeedsOpt = Annotated[
-    str | None, typer.Option("--coarse-seeds", help="Seeds of the first scales, such as 7,7,7.")
-]
-SpeedOpt = Annotated[str | None, typer.Option("--speed", help="exact, or fast (approximate).")]
-SetOpt = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="Any other option; repeat it for more."),
-]
-JsonOpt = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 LabelOpt = Annotated[str | None, typer.Option("--label", help="A class name or id.")]
 
-
 @app.command()
+@levers("inpaint")
 def inpaint(
-    image: ImageArg,
-    mask: MaskOpt,
-    out: OutOpt,
-    label: LabelOpt = None,
-    model: ModelOpt = "auto",
-    device: DeviceOpt = "auto",
-    precision: PrecisionOpt = "auto",
-    seed: SeedOpt = None,
-    variations: VariationsOpt = 1,
-    guidance: GuidanceOpt = None,
-    top_k: TopKOpt = None,
-    top_p: TopPOpt = None,
-    context: ContextOpt = "auto",
-    feather: FeatherOpt = None,
-    rule: RuleOpt = "default",
-    structure: StructureOpt = None,
-    candidates: CandidatesOpt = None,
-    blend: BlendOpt = None,
-    match_colour: MatchColourOpt = None,
-    grow: GrowOpt = None,
-    soft_scales: SoftScalesOpt = None,
-    guidance_schedule: ScheduleOpt = None,
-    coarse_seeds: CoarseSeedsOpt = None,
-    speed: SpeedOpt = None,
-    others: SetOpt = None,
-    as_json: JsonOpt = False,
+    image: ImageArg, mask: MaskOpt, out: OutOpt, given: Given, label: LabelOpt = None
 ) -> None:
     """Regenerate what the mask covers."""
-    _edit(locals(), task="inpaint")
+    request = EditRequest(task="inpaint", label=label, options=given.options)
+    _edit(request, out, given, image=image, mask=mask)
 
 
 @app.command()
+@levers("outpaint")
 def outpaint(
     image: ImageArg,
     out: OutOpt,
+    given: Given,
     left: Annotated[str, typer.Option(help="Pixels, or percent such as 25%.")] = "0",
     right: Annotated[str, typer.Option(help="Pixels or percent.")] = "0",
     top: Annotated[str, typer.Option(help="Pixels or percent.")] = "0",
     bottom: Annotated[str, typer.Option(help="Pixels or percent.")] = "0",
     label: LabelOpt = None,
-    model: ModelOpt = "auto",
-    device: DeviceOpt = "auto",
-    precision: PrecisionOpt = "auto",
-    seed: SeedOpt = None,
-    variations: VariationsOpt = 1,
-    guidance: GuidanceOpt = None,
-    top_k: TopKOpt = None,
-    top_p: TopPOpt = None,
-    rule: RuleOpt = "default",
-    structure: StructureOpt = None,
-    candidates: CandidatesOpt = None,
-    blend: BlendOpt = None,
-    match_colour: MatchColourOpt = None,
-    grow: GrowOpt = None,
-    soft_scales: SoftScalesOpt = None,
-    guidance_schedule: ScheduleOpt = None,
-    coarse_seeds: CoarseSeedsOpt = None,
-    speed: SpeedOpt = None,
-    others: SetOpt = None,
-    as_json: JsonOpt = False,
 ) -> None:
     """Extend the picture on any sides."""
-    _edit(locals(), task="outpaint")
+    request = EditRequest(
+        task="outpaint", label=label, left=left, right=right, top=top, bottom=bottom,
+        options=given.options,
+    )  # fmt: skip
+    _edit(request, out, given, image=image)
 
 
 @app.command("edit-class")
+@levers("edit_class")
 def edit_class(
     image: ImageArg,
     out: OutOpt,
+    given: Given,
     mask: Annotated[Path | None, typer.Option(help="White where to change; same size.")] = None,
     label: LabelOpt = None,
     region: Annotated[
         list[str] | None,
         typer.Option(metavar="MASK:LABEL", help="Instead of mask and label; repeat it for more."),
     ] = None,
-    model: ModelOpt = "auto",
-    device: DeviceOpt = "auto",
-    precision: PrecisionOpt = "auto",
-    seed: SeedOpt = None,
-    variations: VariationsOpt = 1,
-    guidance: GuidanceOpt = None,
-    top_k: TopKOpt = None,
-    top_p: TopPOpt = None,
-    context: ContextOpt = "auto",
-    feather: FeatherOpt = None,
-    rule: RuleOpt = "default",
-    structure: StructureOpt = None,
-    candidates: CandidatesOpt = None,
-    blend: BlendOpt = None,
-    match_colour: MatchColourOpt = None,
-    grow: GrowOpt = None,
-    soft_scales: SoftScalesOpt = None,
-    guidance_schedule: ScheduleOpt = None,
-    coarse_seeds: CoarseSeedsOpt = None,
-    speed: SpeedOpt = None,
-    others: SetOpt = None,
-    as_json: JsonOpt = False,
 ) -> None:
     """Turn what the mask covers into something of a class; or each of several regions."""
-    _edit(locals(), task="edit_class")
+    parts = [text.rpartition(":") for text in region or []]
+    for path, colon, name in parts:
+        if not (path and name):
+            raise RequestError(
+                f"--region: expected MASK:LABEL such as hat.png:clothing, "
+                f"got {path + colon + name!r}"
+            )
+    regions = tuple(Region(label=name) for _, _, name in parts)
+    request = EditRequest(task="edit_class", label=label, regions=regions, options=given.options)
+    _edit(request, out, given, image=image, mask=mask, masks=[Path(path) for path, _, _ in parts])
 
 
 @app.command("generate")
-def generate_command(
-    out: OutOpt,
-    label: LabelOpt = None,
-    model: ModelOpt = "auto",
-    device: DeviceOpt = "auto",
-    precision: PrecisionOpt = "auto",
-    seed: SeedOpt = None,
-    variations: VariationsOpt = 1,
-    guidance: GuidanceOpt = None,
-    top_k: TopKOpt = None,
-    top_p: TopPOpt = None,
-    candidates: CandidatesOpt = None,
-    soft_scales: SoftScalesOpt = None,
-    guidance_schedule: ScheduleOpt = None,
-    coarse_seeds: CoarseSeedsOpt = None,
-    speed: SpeedOpt = None,
-    others: SetOpt = None,
-    as_json: JsonOpt = False,
-) -> None:
+@levers("generate")
+def generate_command(out: OutOpt, given: Given, label: LabelOpt = None) -> None:
     """Make a new picture."""
-    _edit(locals(), task="generate")
+    _edit(EditRequest(task="generate", label=label, options=given.options), out, given)
 
 
-def _named(others: list[str]) -> dict[str, Any]:
-    """Options given as NAME=VALUE: what is not a number, true or false is text."""
-    found: dict[str, Any] = {}
-    for each in others:
-        name, equals, value = each.partition("=")
-        if not equals:
-            raise RequestError(f"--set: expected NAME=VALUE such as fill=telea, got {each!r}")
-        try:
-            found[name.strip().replace("-", "_")] = json.loads(value)
-        except ValueError:
-            found[name.strip().replace("-", "_")] = value.strip()
-    return found
+def _edit(
+    request: EditRequest,
+    out: Path,
+    given: Given,
+    *,
+    image: Path | None = None,
+    mask: Path | None = None,
+    masks: list[Path] | None = None,
+) -> None:
+    """What the four edits share: check, load, run with a progress bar, save, tell. ``masks`` are
+    those of the request's regions."""
+    _check_output(out, given.options.variations)
 
-
-def _edit(given: dict[str, Any], *, task: Task) -> None:
-    """Everything the four edits share: check, load, run with a progress bar, save."""
-    out: Path = given["out"]
-    picture: Path | None = given.get("image")
-    _check_output(out, given["variations"])
-    options = {k: given[k] for k in EditOptions.model_fields if given.get(k) is not None}
-    options |= _named(given.get("others") or [])
-    sides = {k: given[k] for k in ("left", "right", "top", "bottom") if k in given}
-    masks, regions = _regions(given.get("region") or [])
-    request = EditRequest(
-        task=task, label=given["label"], regions=regions, options=EditOptions(**options), **sides
-    )
+    from tqdm import tqdm
 
     from engine.events import Finished, ScaleDone
     from engine.loading import load_editor
     from engine.picture.files import encode_image, open_image
 
-    image = None if picture is None else open_image(picture)
-    mask = None if given.get("mask") is None else open_image(given["mask"])
-    painted = [
-        region.model_copy(update={"mask": open_image(path)})
-        for region, path in zip(regions, masks, strict=True)
-    ]
-    request = request.model_copy(update={"image": image, "mask": mask, "regions": tuple(painted)})
-    editor = load_editor(given["model"], device=given["device"], precision=given["precision"])
-
-    from tqdm import tqdm
-
+    request = request.model_copy(
+        update={
+            "image": None if image is None else open_image(image),
+            "mask": None if mask is None else open_image(mask),
+            "regions": tuple(
+                region.model_copy(update={"mask": open_image(path)})
+                for region, path in zip(request.regions, masks or [], strict=True)
+            ),
+        }
+    )
+    editor = load_editor(given.model, device=given.device, precision=given.precision)
     result = None
     with tqdm(unit="scale", leave=False, file=sys.stderr, disable=None) as bar:
         for event in editor.steps(request):
@@ -277,7 +165,9 @@ def _edit(given: dict[str, Any], *, task: Task) -> None:
         except OSError as error:
             raise RequestError(f"{path}: cannot be written ({error.strerror})") from None
         files.append(str(path))
-    if given["as_json"]:
+    for note in result.notes:
+        print(f"note: {note}", file=sys.stderr)
+    if given.as_json:
         report = {
             "files": files,
             "seeds": list(result.seeds),
@@ -290,17 +180,6 @@ def _edit(given: dict[str, Any], *, task: Task) -> None:
     else:
         for name, seed in zip(files, result.seeds, strict=True):
             print(f"{name}  seed {seed}")
-
-
-def _regions(given: list[str]) -> tuple[list[Path], tuple[Region, ...]]:
-    """Each MASK:LABEL as the mask's path and a region that waits for it."""
-    for text in given:
-        if not all(text.rpartition(":")[::2]):
-            raise RequestError(
-                f"--region: expected MASK:LABEL such as hat.png:clothing, got {text!r}"
-            )
-    parts = [text.rpartition(":") for text in given]
-    return [Path(path) for path, _, _ in parts], tuple(Region(label=name) for _, _, name in parts)
 
 
 def _check_output(out: Path, variations: int) -> None:
@@ -354,143 +233,23 @@ def models_verify(name: Annotated[str, typer.Argument(help="Such as var-d16.")])
         print(line)
 
 
-@app.command()
-def bench(
-    models: Annotated[
-        str, typer.Option("--models", help="Of bundled, d16-256, d36-512; commas between.")
-    ] = "bundled,d16-256",
-    quick: Annotated[bool, typer.Option(help="One variation, one mask.")] = False,
-    device: DeviceOpt = "auto",
-    precision: PrecisionOpt = "auto",
-    as_json: JsonOpt = False,
-) -> None:
-    """Time edits against a plain implementation of the authors' algorithm, in one run."""
-    from engine.benchmark.measure import MODELS
-    from engine.benchmark.table import bench as run
-    from engine.machine.device import choose_device
-
-    chosen = [name.strip() for name in models.split(",") if name.strip()]
-    for name in chosen:
-        if name not in MODELS:
-            raise RequestError(f"unknown shape {name!r}; known: {', '.join(MODELS)}")
-    where = str(choose_device(device))
-    run(chosen, device=where, precision=precision, quick=quick, as_json=as_json)
+def _declared_elsewhere() -> None:
+    """Stands for a command in the list of all of them."""
 
 
-@app.command()
-def evaluate(
-    data: Annotated[Path, typer.Argument(help="The sticker set, or pictures by class.")] = Path(
-        "data/stickers"
-    ),
-    count: Annotated[int, typer.Option("--count", min=0, help="How many pictures.")] = 500,
-    seed: Annotated[int, typer.Option("--seed", help="Same seed, same pictures and masks.")] = 0,
-    labelled: Annotated[
-        bool | None, typer.Option(help="Class edits with the picture's own class; or no label.")
-    ] = None,
-    families: Annotated[str, typer.Option(help="Mask families, commas between.")] = "",
-    ablation: Annotated[bool, typer.Option(help="One row a lever, `paper` to default.")] = False,
-    rows: Annotated[str, typer.Option(help="Only these rows of it, commas between.")] = "",
-    work: Annotated[Path | None, typer.Option(help="Folder to go on from, for parts.")] = None,
-    part: Annotated[str, typer.Option(help="Such as 1/2: one of two processes.")] = "1/1",
-    model: ModelOpt = "bundled",
-    device: DeviceOpt = "auto",
-    precision: PrecisionOpt = "auto",
-    rule: RuleOpt = "default",
-    structure: StructureOpt = None,
-    fill: Annotated[str | None, typer.Option(help="What the hole is filled with first.")] = None,
-    closed_loop: Annotated[bool | None, typer.Option(help="Keep by closed loop.")] = None,
-    coverage: Annotated[float | None, typer.Option(help="Finest masked share.")] = None,
-    blend: Annotated[str | None, typer.Option(help="none, membrane, poisson, multiband.")] = None,
-    guidance: GuidanceOpt = None,
-    top_k: TopKOpt = None,
-    top_p: TopPOpt = None,
-    speed: Annotated[str | None, typer.Option(help="exact, or fast (approximate).")] = None,
-    sheets: Annotated[
-        Path | None, typer.Option(help="Folder for contact sheets; with --count 0 nothing else.")
-    ] = None,
-    as_json: JsonOpt = False,
-) -> None:
-    """Measure edits of held-out pictures under six families of masks."""
-    levers = set(EditOptions.model_fields) - {"seed"}
-    given = {k: v for k, v in locals().items() if k in levers and v is not None}
-    options = EditOptions(**given)
-
-    from engine.evaluation.families import FAMILIES
-    from engine.evaluation.levers import MODES
-    from engine.evaluation.run import Share, ablate
-    from engine.evaluation.run import evaluate as run
-    from engine.evaluation.table import ablation_markdown, markdown
-    from engine.loading import load_editor
-
-    chosen = _names(families) or FAMILIES
-    for name in chosen:
-        if name not in FAMILIES:
-            raise RequestError(f"unknown mask family {name!r}; known: {', '.join(FAMILIES)}")
-    share = Share.parse(work, part)
-    if sheets is not None and not sheets.is_dir():
-        raise RequestError(f"{sheets}: no such folder; make it first")
-    editor = load_editor(model, device=device, precision=precision)
-
-    from tqdm import tqdm
-
-    if count and ablation:
-        modes = MODES if labelled is None else (MODES[int(labelled)],)
-        updates = ablate(
-            editor, data, count=count, seed=seed, options=options, modes=modes,
-            only=_names(rows.replace("_", " ")), families=chosen, share=share,
-        )  # fmt: skip
-    elif count:
-        updates = run(
-            editor, data, count=count, seed=seed, options=options, labelled=bool(labelled),
-            families=chosen, share=share,
-        )  # fmt: skip
-    else:
-        updates = iter(())
-    with tqdm(total=1.0, leave=False, file=sys.stderr, disable=None, unit="") as bar:
-        for update in updates:
-            if isinstance(update, float):
-                bar.update(update - bar.n)
-            elif update.report is None:
-                print(f"part {part} is done; the last part to end prints the table")
-            elif as_json:
-                print(json.dumps(update.report))
-            else:
-                print((ablation_markdown if ablation else markdown)(update.report))
-    if sheets is not None:
-        from engine.evaluation.sheets import make_sheets
-
-        for path in make_sheets(editor, data, sheets, seed=seed, options=options):
-            print(path, file=sys.stderr)
-
-
-def _names(text: str) -> tuple[str, ...]:
-    """Names with commas between."""
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-@app.command("train-vqvae")
-def train_vqvae() -> None:
-    """Train a VQVAE on the sticker set or a folder of pictures; resumes."""
-
-
-@app.command("train-var")
-def train_var() -> None:
-    """Train a transformer on the tokens of a VQVAE; resumes."""
-
-
-@app.command("train-classifier")
-def train_classifier() -> None:
-    """Train the classifier that judges edits in evaluate, on the sticker set."""
+for _name, (_, _about) in ELSEWHERE.items():
+    app.command(_name, help=_about)(_declared_elsewhere)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.getLogger("engine.runner").setLevel(logging.ERROR)  # its warnings are notes, too
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        if arguments and arguments[0] in TRAINERS:
-            app.command(arguments[0])(import_module(TRAINERS[arguments[0]]).main)
+        if arguments and arguments[0] in ELSEWHERE:
+            app.command(arguments[0])(import_module(ELSEWHERE[arguments[0]][0]).main)
         app(args=arguments or ["--help"], prog_name="python -m engine", standalone_mode=False)
         return 0
     except EngineError as error:

@@ -18,13 +18,14 @@ from PIL import Image
 from engine.arrays import RGB, Floats
 from engine.draw.loop import ScaleStep
 from engine.draw.maps import coverage
-from engine.events import PREVIEW_SIDE, Event, Finished, Painted, Result, ScaleDone
+from engine.events import PREVIEW_SIDE, Detailing, Event, Finished, Painted, Result, ScaleDone
 from engine.machine.device import out_of_memory
 from engine.machine.packed_conv import weight_count
 from engine.model.var.transformer import VAR
 from engine.model.var.vqvae import VQVAE
 from engine.options import EditOptions
 from engine.paint.canvas import Canvas
+from engine.paint.foreign import holds_something
 from engine.paint.ranking import Tally, best_first
 from engine.paint.rough import rough_pictures
 from engine.paint.studio import staged
@@ -204,9 +205,15 @@ class Editor:
     def _behind(
         self, one: Pass, canvas: Canvas, progress: _Progress
     ) -> Generator[Event, None, tuple[RGB, list[str]]]:
-        """What a thing is put before: the hole of all parts, inpainted. It is remembered, since
-        every seed has the same."""
+        """What a thing is put before: the hole of all parts, inpainted, or the picture as it was.
+        It is remembered, since every seed has the same."""
         bare, notes = canvas.afresh(one.mask), list[str]()
+        kept = one.around == "keep"
+        if one.around == "auto":
+            kept = not holds_something(bare.pictures[0], bare.masks[0])
+        if kept:
+            progress.skip(one)
+            return bare.pictures[0], notes
         key = ("backdrop", bare.name, one.windows, one.keeping, one.sampling, one.fast)
         shown: RGB | None = self.runner.memory.get(key)
         if shown is None:
@@ -236,6 +243,8 @@ class Editor:
             canvas = canvas.painted(one, seen, drawn.pictures)
             notes += [*drawn.notes, *(f"seed {one.seeds[i]}: {NOTHING}" for i in canvas.missing)]
             yield progress.painted(one, seen, drawn.pictures, tally.scores())
+        if one.finish.detail == "picture":
+            canvas = yield from _detailed(one, canvas)
         return canvas, notes
 
     def preview(
@@ -263,6 +272,17 @@ class Editor:
 def _in_studio(one: Pass, seen: list[Frame]) -> bool:
     """Whether a frame's mask is one that a thing may be wanted in, and the pass draws things."""
     return one.studio and holds_thing(seen[0].mask)
+
+
+def _detailed(one: Pass, canvas: Canvas) -> Generator[Event, None, Canvas]:
+    """The canvas with the picture's own detail in what was painted."""
+    work = canvas.detailed(one)
+    while True:
+        try:
+            yield Detailing(next(work))
+        except StopIteration as end:
+            finer: Canvas = end.value
+            return finer
 
 
 @dataclass(frozen=True)

@@ -113,6 +113,13 @@ class Painted:
 
 
 @dataclass(frozen=True)
+class Detailing:
+    """What was drawn is being made anew of the picture's own detail: this ``share`` of it is."""
+
+    share: float
+
+
+@dataclass(frozen=True)
 class Finished:
     """The edit is done."""
 
@@ -123,7 +130,7 @@ class Finished:
         return [thumbnail(image, PREVIEW_SIDE) for image in self.result.images[:count]]
 
 
-Event = ScaleDone | Painted | Finished
+Event = ScaleDone | Painted | Detailing | Finished
 
 
 def result_of(events: Sequence[Event]) -> Result:

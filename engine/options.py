@@ -39,13 +39,15 @@ class Situation:
     """What the default of a lever may depend on.
 
     ``recommended`` is the sampling that a model's own file recommends, ``foresight`` whether it
-    was trained for that, ``scenery`` whether the label is known to be no thing.
+    was trained for that, ``labelled`` whether a label was asked for, ``scenery`` whether it is
+    known to be no thing.
     """
 
     task: Task
     scales: tuple[int, ...]
     recommended: Mapping[str, Any] = field(default_factory=dict)
     foresight: bool = False
+    labelled: bool = False
     scenery: bool = False
     paper: bool = False
 
@@ -203,11 +205,13 @@ class EditOptions(Schema):
     ``structure`` keeps the first so many scales of the surroundings; ``fill`` is what the hole is
     filled with before encoding; ``grow`` is the width, in pixels of the model's square, of a rim
     around the hole that is not believed either. ``backdrop`` shows the hole as inpainting fills it
-    around the thing that a class edit has drawn; ``studio`` draws that thing before plain grey
-    instead of the picture, where the mask hides the middle of what the model would see or is in one
-    piece around it. ``blend`` is how the result meets its surroundings, ``grain`` how much of the
-    texture around the hole is laid over it; ``feather`` is the width in source pixels over which an
-    edit fades in, inward from the mask's edge.
+    around the thing that a class edit has drawn, or, with ``around`` "keep", the picture as it was;
+    "auto" keeps it where the mask holds nothing that its surroundings have not; ``studio`` draws
+    that thing before plain grey instead of the picture, where the mask hides the middle of what the
+    model would see or is in one piece around it. ``blend`` is how the result meets its
+    surroundings. With ``detail`` "picture" the model says what is where, and the picture what it
+    is made of (`engine.paint.exemplar`); that is the default without a label. ``feather`` is the
+    width in source pixels over which an edit fades in, inward from the mask's edge.
     """
 
     seed: Annotated[
@@ -227,7 +231,8 @@ class EditOptions(Schema):
         Literal["auto", "whole"] | Annotated[int, Field(ge=0, le=65536)],
         BeforeValidator(_context),
         Lever("main", "Context", "What it sees: auto, whole, or pixels around.", "auto",
-              ("inpaint", "edit_class"), choices=("auto", "whole", "64", "128", "256")),
+              ("inpaint", "edit_class"), choices=("auto", "whole", "64", "128", "256"),
+              ablation=("whole",)),
     ] = "auto"  # fmt: skip
     guidance: Annotated[
         float | None, Field(ge=0, le=30),
@@ -239,7 +244,7 @@ class EditOptions(Schema):
     ] = None  # fmt: skip
     candidates: Annotated[
         int | None, Field(ge=1, le=MAX_VARIATIONS),
-        Lever("main", "Best of", "Draws so many, shows the best."),
+        Lever("main", "Best of", "Draws so many, shows the best.", ablation=(4,)),
     ] = None  # fmt: skip
     speed: Annotated[
         Literal["exact", "fast"],
@@ -252,11 +257,17 @@ class EditOptions(Schema):
               lambda at: "none" if at.paper else "membrane", EDITS,
               ablation=("none", "membrane")),
     ] = None  # fmt: skip
-    grain: Annotated[
-        float | None, Field(ge=0, le=2),
-        Lever("main", "Grain", "How much texture it takes from around: 0 to 2.",
-              lambda at: 1.0 if at.unlabelled else 0.0, EDITS, ablation=(0, 1)),
+    detail: Annotated[
+        Literal["picture", "model"] | None,
+        Lever("main", "Detail", "Of the picture itself, as the model has drawn it; or the model's.",
+              lambda at: "picture" if at.unlabelled and not at.labelled else "model", EDITS,
+              ablation=("picture", "model")),
     ] = None  # fmt: skip
+    around: Annotated[
+        Literal["auto", "keep", "new"],
+        Lever("main", "Around it", "What shows around a thing: as it was, or made anew.",
+              "auto", CLASS, ablation=("keep", "new")),
+    ] = "auto"  # fmt: skip
     temperature: Annotated[
         float | None, Field(gt=0, le=4),
         Lever("draws", "Temperature", "Below 1 it draws with care, above 1 boldly.",
@@ -351,7 +362,9 @@ LEVERS: dict[str, Lever] = {
 
 # Levers, and values of levers, of earlier versions: what they did is decided now, see
 # docs/measured.md. Requests that were saved with them can still be read (`engine.request.reread`).
-RETIRED = ("closed_loop", "coverage", "anchor", "foresight", "half_known", "match_colour")
+RETIRED = (
+    "closed_loop", "coverage", "anchor", "foresight", "half_known", "match_colour", "grain",
+)  # fmt: skip
 RETIRED_VALUES: Mapping[str, tuple[str, ...]] = {
     "blend": ("poisson", "multiband"),
     "fill": ("mirror", "navier_stokes", "mean"),

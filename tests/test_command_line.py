@@ -13,6 +13,7 @@ from PIL import Image
 
 from engine import EditOptions, EditRequest, load_editor
 from engine.__main__ import main
+from engine.options import LEVERS
 from engine.picture.files import open_image
 from engine.request import Region
 from engine.weights.saving import save_model
@@ -67,17 +68,71 @@ def test_the_levers_of_an_edit_have_options(folder: Path, tmp_path: Path) -> Non
     editor = load_editor(str(folder / "tiny"), device="cpu")
     photo, mask = open_image(folder / "photo.jpg"), open_image(folder / "mask.png")
     options = EditOptions(
-        seed=1, candidates=3, blend="multiband", match_colour=True, grow=2, soft_scales=1,
-        guidance_schedule="cosine", temperature=0.9, fill="telea", closed_loop=False,
+        seed=1, candidates=3, blend="none", detail="model", grow=2, soft_scales=1,
+        coarse_seeds=(5, 5), guidance_schedule="falling", temperature=0.9, fill="push_pull",
+        context=64,
     )  # fmt: skip
     out = tmp_path / "out.png"
     line = (
-        "inpaint photo.jpg --mask mask.png --label bird --seed 1 --candidates 3 --blend multiband "
-        "--match-colour --grow 2 --soft-scales 1 --guidance-schedule cosine "
-        "--set temperature=0.9 --set fill=telea --set closed-loop=false"
+        "inpaint photo.jpg --mask mask.png --label bird --seed 1 --candidates 3 --blend none "
+        "--detail model --grow 2 --soft-scales 1 --coarse-seeds 5,5 --guidance-schedule falling "
+        "--context 64 --set temperature=0.9 --set fill=push_pull"
     )
     assert run(folder, f"{line} -o {out}") == 0
     assert out.read_bytes() == editor.inpaint(photo, mask, "bird", options).png()
+
+
+COMMANDS = {
+    "inpaint": "inpaint", "outpaint": "outpaint", "edit-class": "edit_class",
+    "generate": "generate",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_lever_has_a_flag_where_it_says_something(
+    command: str, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    assert main([command, "--help"]) == 0
+    told = capsys.readouterr().out
+    for name, lever in LEVERS.items():
+        flag = f"--{name.replace('_', '-')} "
+        assert (flag in told) is (COMMANDS[command] in lever.tasks), flag
+        assert (lever.help in told) is (COMMANDS[command] in lever.tasks), flag
+
+
+def test_a_lever_that_is_on_or_off_has_both_flags(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.png"
+    line = f"edit-class photo.jpg --mask mask.png --label boat --seed 1 -o {out}"
+    assert run(folder, f"{line} --backdrop --no-studio") == 0
+    said = json.loads(Image.open(out).text["varpaint"])["options"]
+    assert said["backdrop"] is True and said["studio"] is False
+
+
+def test_notes_are_told(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A thing drawn before a plain ground is cut out of it, whatever the blend."""
+    save_model(
+        tmp_path / "studio", tiny_vqvae(), tiny_var(foresight=True), labels=LABELS, about="a test",
+        members={"bird": ["crane"], "boat": ["hills"]},
+    )  # fmt: skip
+    words = ["edit-class", folder / "photo.jpg", "--mask", folder / "mask.png", "--label", "boat"]
+    words += ["--blend", "none", "--seed", "1", "--model", tmp_path / "studio", "--json"]
+    assert main([str(word) for word in [*words, "-o", tmp_path / "out.png"]]) == 0
+    said = capsys.readouterr()
+    notes = json.loads(said.out)["notes"]
+    assert any(note.startswith("blend: says nothing of a thing") for note in notes)
+    assert [line for line in said.err.splitlines() if line] == [f"note: {note}" for note in notes]
+
+
+def test_help_answers_without_torch() -> None:
+    code = (
+        "import sys; from engine.__main__ import main; assert main(['inpaint', '--help']) == 0; "
+        "print([name for name in ('torch', 'cv2', 'scipy') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("[]\n")
 
 
 def test_regions_are_given_as_mask_and_label(folder: Path, tmp_path: Path) -> None:
@@ -137,6 +192,10 @@ def test_twice_the_same_command_gives_the_same_bytes_in_new_processes(
         ("inpaint text.png --mask mask.png -o out.png", "not a picture in a known format"),
         ("inpaint photo.jpg --mask mask.png -o out.png --set fill", "expected NAME=VALUE"),
         ("inpaint photo.jpg --mask mask.png -o out.png --set sharp=1", "unknown option 'sharp'"),
+        ("inpaint photo.jpg --mask mask.png -o out.png --set coverage=1", "unknown option"),
+        ("inpaint photo.jpg --mask mask.png -o out.png --match-colour", "No such option"),
+        ("inpaint photo.jpg --mask mask.png -o out.png --blend poisson", "'none' or 'membrane'"),
+        ("outpaint photo.jpg --right 9 -o out.png --studio", "No such option"),
         ("inpaint photo.jpg --mask short.png -o out.png", "the mask is 70x49, the picture 70x50"),
         ("inpaint photo.jpg --mask empty.png -o out.png", "the mask is empty; paint"),
         ("inpaint photo.jpg -o out.png", "Missing option '--mask'"),

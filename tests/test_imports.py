@@ -16,6 +16,7 @@ from tests.house import ROOT, arrows, floors, imports, sources
 HOUSE = (
     ("errors", "arrays"),
     ("options", "request", "model"),
+    ("flags",),
     ("picture", "machine"),
     ("plan",),
     ("draw", "paint", "events"),

@@ -21,10 +21,9 @@ from PIL import Image
 
 from engine.benchmark.meter import Clock, weight_bytes
 from engine.benchmark.plain import plain_edit
-from engine.draw import loop as generation
+from engine.benchmark.watched import WatchedRunner, watched
 from engine.draw.maps import finest_keep
 from engine.editor import Editor
-from engine.fast import original as fast
 from engine.loading import lay_out
 from engine.machine.allocator import keep_weights_apart
 from engine.machine.device import choose_precision
@@ -33,7 +32,6 @@ from engine.model import VAR, VQVAE
 from engine.model.attention import choose_attention
 from engine.model.spec import VARSpec, VQVAESpec
 from engine.options import EditOptions, Situation, Task
-from engine.paint.canvas import Canvas
 from engine.plan.card import Card
 from engine.plan.labels import Labels
 from engine.plan.rules import decide
@@ -125,31 +123,26 @@ def measure(case: Case) -> dict[str, Any]:
     On CUDA the memory is that of torch's tensors on the GPU, without its context and spare blocks.
     """
     device = torch.device(case.device)
-    before = _held(device)
+    before = held(device)
     vqvae, var = networks(case)
     side = vqvae.spec.side
     picture = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
     mask = _centred(side, case.mask)
     clock = Clock(device)
-    clock.watch(vqvae, "features", "encode")
-    clock.watch(vqvae, "decode", "decode")
     if case.implementation != OURS:
         best = _fastest(clock, _plain(case, vqvae, var, picture, mask), case.repeats)
-        return {"seconds": best["seconds"], "peak_mb": (_peak(device) - before) / 1e6}
+        return {"seconds": best["seconds"], "peak_mb": (peak(device) - before) / 1e6}
     clock.watch_transformer(var)
-    clock.watch(generation, "draw", "sampling")
-    clock.watch(fast, "encode_edit", "encode")
-    clock.watch(fast, "decode_edit", "decode")
-    clock.watch(Canvas, "painted", "composite")
     card = Card(
         name=case.model, side=side, scales=var.spec.scales, foresight=var.spec.foresight,
         labels=Labels.of_model((), var.spec.num_classes),
     )  # fmt: skip
     editor = Editor(vqvae, var, card)
-    asked = _ours(case, editor, picture, mask)
+    editor.runner = WatchedRunner(vqvae, var, clock)
+    asked = _ours(case, editor, picture, mask, clock)
     best = _fastest(clock, asked, case.repeats)
-    more: dict[str, Any] = {"peak_mb": (_peak(device) - before) / 1e6}
-    exact = _ours(replace(case, mode=EXACT), editor, picture, mask)
+    more: dict[str, Any] = {"peak_mb": (peak(device) - before) / 1e6}
+    exact = _ours(replace(case, mode=EXACT), editor, picture, mask, clock)
     if case.mode != EXACT:  # afterwards, for the memory is to be that of what was asked for
         whole = _fastest(clock, exact, case.repeats)
         more |= {"exact_seconds": whole["seconds"], "exact_transformer": whole["transformer"]}
@@ -200,7 +193,11 @@ def _profile(prepare: Prepared) -> list[tuple[str, float]]:
 
 
 def _ours(
-    case: Case, editor: Editor, picture: np.ndarray[Any, Any], mask: np.ndarray[Any, Any]
+    case: Case,
+    editor: Editor,
+    picture: np.ndarray[Any, Any],
+    mask: np.ndarray[Any, Any],
+    clock: Clock,
 ) -> Prepared:
     options = EditOptions(
         seed=1,
@@ -227,7 +224,7 @@ def _ours(
             coarse = (1,) * (len(editor.scales) // 2)
             other = options.model_copy(update={"seed": 2, "coarse_seeds": coarse})
             again = request.model_copy(update={"options": other})
-        return lambda: editor.run(again)
+        return lambda: watched(editor, again, clock)
 
     return prepare
 
@@ -276,17 +273,17 @@ def _centred(side: int, share: float) -> np.ndarray[Any, Any]:
     return mask
 
 
-def _held(device: torch.device) -> float:
+def held(device: torch.device) -> float:
     """Bytes of memory that this process holds now, on a GPU where it computes there."""
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)
     statm = Path("/proc/self/statm")
     if statm.exists():
         return int(statm.read_text().split()[1]) * resource.getpagesize()
-    return _peak(device)
+    return peak(device)
 
 
-def _peak(device: torch.device) -> float:
+def peak(device: torch.device) -> float:
     """The most bytes that this process ever held."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)

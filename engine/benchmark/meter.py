@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -42,6 +43,20 @@ class Clock:
         self.parts.clear()
         self.flop.clear()
 
+    @property
+    def total(self) -> float:
+        """Seconds of all parts."""
+        return sum(self.parts.values())
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Add the time of what is done inside to a part."""
+        began = self.now()
+        try:
+            yield
+        finally:
+            self.parts[name] += self.now() - began
+
     def watch(
         self,
         owner: Any,
@@ -56,11 +71,8 @@ class Clock:
             key = part if isinstance(part, str) else part(*args, **kwargs)
             if flop is not None:
                 self.flop[key] += flop(*args, **kwargs)
-            began = self.now()
-            try:
+            with self.part(key):
                 return inner(*args, **kwargs)
-            finally:
-                self.parts[key] += self.now() - began
 
         setattr(owner, name, timed)
 

@@ -1,8 +1,8 @@
 """The classifier that judges edits: what is in the edited region, and how alike two sets are.
 
-A small residual network (He et al. 2016) on square crops, trained by `engine.training.classifier`
-on the bundled model's domain: its object classes, its kinds of scenery, and "plain" for a backdrop
-without anything. The layer before the last gives the features for Fréchet and kernel distance.
+A small residual network (He et al. 2016) on square crops, trained by `judge_training` on the
+bundled model's domain: its object classes, its kinds of scenery, and "plain" for a backdrop without
+anything. The layer before the last gives the features for Fréchet and kernel distance.
 Crops are (side, side, 3) uint8 RGB, results float arrays.
 """
 

@@ -1,12 +1,22 @@
-"""The rows of an ablation: rule `paper` first, one lever changed at a time, the default last."""
+"""The rows of an ablation: rule `paper` first, one lever changed at a time, the default last.
+
+They are made from the table of levers (`engine.options.LEVERS`): a row a value that a lever offers
+for comparison, where it changes what the editor plans.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import fields, replace
 from typing import Any, Literal
 
-from engine.options import EditOptions
-from engine.plan.rules import Rule, rule_for
+import numpy as np
+from PIL import Image
+
+from engine.errors import RequestError
+from engine.options import LEVERS, EditOptions
+from engine.plan.card import Card
+from engine.plan.plan import Pass, plan
+from engine.request import EditRequest
 
 Mode = Literal["unlabelled", "labelled"]
 MODES: tuple[Mode, ...] = ("unlabelled", "labelled")
@@ -15,85 +25,59 @@ TASKS: dict[Mode, Literal["inpaint", "edit_class"]] = {
     "labelled": "edit_class",
 }
 PAPER, DEFAULT = "paper", "default"
-CANDIDATES = 4
-
-# Every lever that is a choice among values, in the order of the table. Guidance has a meaning for
-# class edits only.
-CHOICES: dict[str, tuple[Any, ...]] = {
-    "closed_loop": (False, True),
-    "fill": ("none", "telea", "navier_stokes", "push_pull", "mirror", "sideways"),
-    "structure": (0, 2, 3, 4),
-    "coverage": (0.02, 0.5),
-    "grow": (0, 6),
-    "anchor": (False, True),
-    "half_known": (0, 16, 48),
-    "foresight": (False, True),
-    "backdrop": (False, True),
-    "studio": (False, True),
-    "soft_scales": (0, 1, 2),
-    "guidance_schedule": ("linear", "constant", "cosine", "falling"),
-    "temperature_schedule": ("constant", "falling"),
-    "blend": ("none", "membrane", "poisson", "multiband"),
-    "match_colour": (False, True),
-    "grain": (0, 1),
-    "feather": (0, 8),
-}
-LABELLED_ONLY = {"guidance_schedule", "backdrop", "studio"}
-# Carried over when only the masks are to be those of the paper.
-EDITING = (
-    "fill", "closed_loop", "grow", "anchor", "half_known", "foresight", "backdrop", "soft_scales",
-    "blend", "match_colour", "grain", "feather",
-)  # fmt: skip
 
 Changes = dict[str, Any]
 
 
-def rows_for(
-    mode: Mode,
-    scales: tuple[int, ...],
-    defaults: Mapping[str, float] | None = None,
-    *,
-    foresight: bool = False,
-) -> dict[str, Changes]:
-    """Name of each row -> the options it changes, for a model with these scales.
-
-    The paper's rule sees the whole picture. "paper's masks" has every lever of the default but the
-    masks (bilinear, no scale kept but the first): compare it with "structure 0".
-    """
-    chosen = rule_for(TASKS[mode], EditOptions(), scales, defaults, foresight=foresight)
-    paper = {"rule": "paper", "context": "whole"}
-    rows: dict[str, Changes] = {PAPER: paper}
-    carried = {name: getattr(chosen, name) for name in EDITING}
-    rows["paper's masks"] = {**paper, **carried}
-    for lever, values in CHOICES.items():
-        if lever in LABELLED_ONLY and mode == "unlabelled":
-            continue
-        if (lever == "foresight" and not foresight) or (lever == "studio" and not chosen.backdrop):
-            continue
-        for value in values:
-            if lever == "structure" and value >= len(scales):
-                continue
-            default = {getattr(chosen, lever)}
-            if lever == "structure":
-                default.add(chosen.extending)
-            if default != {value}:
-                rows[row_name(lever, value)] = {lever: value}
-    if mode == "labelled":
-        rows["context whole"] = {"context": "whole"}
-    rows[f"best of {CANDIDATES}"] = {"candidates": CANDIDATES}
-    rows[row_name("speed", "fast")] = {"speed": "fast"}
+def rows_for(mode: Mode, card: Card) -> dict[str, Changes]:
+    """Name of each row -> the options it changes, for a model. The paper's rule sees the whole
+    picture."""
+    default = _planned(mode, card, {})
+    rows: dict[str, Changes] = {PAPER: {"rule": "paper", "context": "whole"}}
+    for name, lever in LEVERS.items():
+        for value in lever.ablation if TASKS[mode] in lever.tasks else ():
+            planned = _planned(mode, card, {name: value})
+            if planned is not None and planned != default:
+                rows[row_name(name, value)] = {name: value}
     rows[DEFAULT] = {}
     return rows
 
 
 def row_name(lever: str, value: Any) -> str:
-    """How a row is called: "fill none", "closed loop off"."""
+    """How a row is called: "fill none", "studio off"."""
     if isinstance(value, bool):
         value = "on" if value else "off"
     return f"{lever.replace('_', ' ')} {str(value).replace('_', ' ')}"
 
 
-def tokens_of(rule: Rule) -> tuple[Any, ...]:
-    """What of a rule decides the tokens: rows that are equal in this differ in compositing only."""
-    composites = {"blend", "match_colour", "grain", "feather", "backdrop"}
-    return tuple((k, v) for k, v in vars(rule).items() if k not in composites)
+def _planned(mode: Mode, card: Card, changes: Changes) -> list[dict[str, Any]] | None:
+    """What the editor plans for some options, of a thing if the model knows one; None where it
+    refuses or where nothing would be left to draw."""
+    side = 2 * card.side
+    mask = np.zeros((side, side), bool)
+    mask[side // 3 : -side // 3, side // 3 : -side // 3] = True
+    things = (each for each in range(len(card.labels.names)) if card.labels.is_thing(each))
+    try:
+        decided = plan(
+            EditRequest(
+                task=TASKS[mode],
+                image=Image.new("RGB", (side, side)),
+                mask=mask,
+                label=None if mode == "unlabelled" else next(things, 0),
+                options=EditOptions(**changes),
+            ),
+            card,
+        )
+    except RequestError:
+        return None
+    if any(one.keeping.structure >= len(card.scales) for one in decided.passes):
+        return None
+    return [_heard(one) for one in decided.passes] + [{"ranked": decided.ranked}]
+
+
+def _heard(one: Pass) -> dict[str, Any]:
+    """What of a pass may show in its picture: without a label no schedule pulls."""
+    if not one.guided:
+        one = replace(one, sampling=replace(one.sampling, guidance=0.0, schedule="constant"))
+    unheard = ("mask", "unheard")
+    return {f.name: getattr(one, f.name) for f in fields(one) if f.name not in unheard}

@@ -14,17 +14,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from engine.arrays import RGB
+from engine.arrays import RGB, Floats, Mask
 from engine.editor import Editor
 from engine.evaluation.classifier import Judge, crop_around
-from engine.evaluation.edits import Case, Edited, reconstruction
+from engine.evaluation.edits import Case, reconstruction
 from engine.evaluation.families import make_mask
 from engine.evaluation.flip import Seen, see
 from engine.evaluation.levers import PAPER, TASKS, Changes, Mode
 from engine.evaluation.lpips import Features, Lpips
 from engine.evaluation.metrics import (
-    Floats,
-    Mask,
     diversity,
     edge_gradient,
     perceptual_seen,
@@ -44,7 +42,7 @@ Rows = Mapping[Mode, Mapping[str, Changes]]
 
 
 @dataclass(frozen=True)
-class Plan:
+class Survey:
     """What to measure: rows of options a mode, and families.
 
     ``thorough`` adds diversity and class edits by finer names.
@@ -77,7 +75,7 @@ class Measure:
 
     editor: Editor
     pictures: Pictures
-    plan: Plan
+    survey: Survey
     judge: Judge | None
     scenes: Scenes | None
     lpips: Lpips | None = None
@@ -96,18 +94,18 @@ class Measure:
                 "codes": packed(ids, "uint16"),
             },
             "families": {},
-            "edits": {mode: {} for mode in self.plan.rows},
+            "edits": {mode: {} for mode in self.survey.rows},
         }
-        for number, family in enumerate(self.plan.families):
-            rng = keyed_generator(self.plan.seed, 7, index, number)
+        for number, family in enumerate(self.survey.families):
+            rng = keyed_generator(self.survey.seed, 7, index, number)
             mask = make_mask(family, self.editor.side, rng)
             line["families"][family] = self._family(picture, true, known, mask)
-            for mode, rows in self.plan.rows.items():
+            for mode, rows in self.survey.rows.items():
                 case = Case(
                     self.editor, picture, mask, name if mode == "labelled" else None, TASKS[mode]
                 )
                 line["edits"][mode][family] = {
-                    row: self._edit(case, true, self.plan.row(changes, index), index)
+                    row: self._edit(case, true, self.survey.row(changes, index), index)
                     for row, changes in rows.items()
                 }
         if self.scenes is not None and self.judge is not None:
@@ -142,7 +140,7 @@ class Measure:
 
     def _edit(self, case: Case, true: Reference, options: EditOptions, index: int) -> Line:
         """One edit of one row."""
-        edited: Edited = case.edit(options)
+        edited = case.edit(options)
         pasted = np.where(edited.hole[..., None], edited.raw, edited.seen)
         found: Line = {
             **self._distances(true, edited.result, case.mask),
@@ -151,7 +149,7 @@ class Measure:
             "seam": edge_gradient(edited.result, case.mask),
             "features": self._features(edited.result, case.mask),
         }
-        if self.plan.thorough and index % DIVERSITY_EVERY == 0:
+        if self.survey.thorough and index % DIVERSITY_EVERY == 0:
             several = case.several(options, DIVERSITY_SEEDS)
             found["diversity"] = diversity([see(each) for each in several], case.mask)
         return found
@@ -167,10 +165,10 @@ class Measure:
         made = {"held-out sticker": scene.with_sticker, "trained sticker": scene.with_known_sticker}
         case = Case(self.editor, scene.picture, scene.mask, scene.label, "edit_class", None)
         for row, changes in self._rows("labelled").items():
-            made[row] = case.edit(self.plan.row(changes, index)).result
-        if self.plan.thorough and scene.finer in self.editor.card.labels.names:
-            finer = replace(case, label=scene.finer, made={})
-            made["finer name"] = finer.edit(self.plan.row({}, index)).result
+            made[row] = case.edit(self.survey.row(changes, index)).result
+        if self.survey.thorough and scene.finer in self.editor.card.labels.names:
+            finer = replace(case, label=scene.finer)
+            made["finer name"] = finer.edit(self.survey.row({}, index)).result
         ranks = _ranks(judge, list(made.values()), scene.mask, scene.label)
         return {"label": scene.label, "ranks": dict(zip(made, ranks, strict=True))}
 
@@ -181,7 +179,7 @@ class Measure:
         case = Case(self.editor, scene.picture, scene.mask, None, "inpaint", None)
         rows = {**self._rows("unlabelled"), PAPER: {"rule": "paper"}}
         for row, changes in rows.items():
-            made[row] = case.edit(self.plan.row(changes, index)).result
+            made[row] = case.edit(self.survey.row(changes, index)).result
         pixels = scene.picture.astype(np.float32)
         made["telea"] = fill_hole(pixels, scene.mask, "telea").astype(np.uint8)
         ranks = _ranks(judge, list(made.values()), scene.mask, scene.label)
@@ -196,7 +194,7 @@ class Measure:
 
     def _rows(self, mode: Mode) -> Mapping[str, Changes]:
         """The rows of a mode; those of the other one where it is not measured."""
-        return self.plan.rows.get(mode) or next(iter(self.plan.rows.values()))
+        return self.survey.rows.get(mode) or next(iter(self.survey.rows.values()))
 
 
 def _ranks(judge: Judge, pictures: list[RGB], mask: Mask, label: str) -> list[int]:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from engine.evaluation.classifier import Judge, Vectors, frechet_distance, kernel_distance
+from engine.evaluation.classifier import Vectors, frechet_distance, kernel_distance
 from engine.evaluation.levers import DEFAULT, PAPER, Mode
-from engine.evaluation.measure import BASELINES, Plan
+from engine.evaluation.measure import BASELINES, Survey
 from engine.evaluation.metrics import interval
 from engine.evaluation.records import Line, unpacked
 
@@ -17,64 +17,64 @@ CEILING = "reconstruction"
 ALL = "all"
 
 
-def report_of(lines: list[Line], plan: Plan, judge: Judge | None, codebook: int) -> dict[str, Any]:
+def report_of(lines: list[Line], survey: Survey, codebook: int) -> dict[str, Any]:
     """The contract's object (`evaluate --json`) of one row of options."""
-    (mode,) = plan.rows
+    (mode,) = survey.rows
     families = {
         name: {
-            **_summary(lines, mode, name, DEFAULT, plan.seed),
+            **_summary(lines, mode, name, DEFAULT, survey.seed),
             "diversity": _mean(
                 e["diversity"] for e in _edits(lines, mode, name, DEFAULT) if "diversity" in e
             ),
         }
-        for name in plan.families
+        for name in survey.families
     }
     return {
         "count": len(lines),
         "seconds": sum(line["seconds"] for line in lines),
-        "rule": plan.options.rule,
+        "rule": survey.options.rule,
         "labelled": mode == "labelled",
-        "options": plan.options.model_dump(exclude_none=True),
+        "options": survey.options.model_dump(exclude_none=True),
         "reconstruction": _whole(lines, codebook),
         "families": families,
         "baselines": {
-            method: {name: _baseline(lines, name, method) for name in plan.families}
+            method: {name: _baseline(lines, name, method) for name in survey.families}
             for method in (*BASELINES, CEILING)
         },
-        "class_edit": _class_edit(lines, plan.seed),
-        "removal": _removal(lines, plan.seed),
+        "class_edit": _class_edit(lines, survey.seed),
+        "removal": _removal(lines, survey.seed),
     }
 
 
-def ablation_report(lines: list[Line], plan: Plan) -> dict[str, Any]:
+def ablation_report(lines: list[Line], survey: Survey) -> dict[str, Any]:
     """Every row of every mode, with paired differences to `paper` and to the default."""
     return {
         "count": len(lines),
         "seconds": sum(line["seconds"] for line in lines),
-        "options": plan.options.model_dump(exclude_none=True),
+        "options": survey.options.model_dump(exclude_none=True),
         "baselines": {
-            method: {name: _baseline(lines, name, method) for name in plan.families}
+            method: {name: _baseline(lines, name, method) for name in survey.families}
             for method in (*BASELINES, CEILING)
         },
         "modes": {
-            mode: {row: _row(lines, mode, row, plan) for row in rows}
-            for mode, rows in plan.rows.items()
+            mode: {row: _row(lines, mode, row, survey) for row in rows}
+            for mode, rows in survey.rows.items()
         },
-        "stickers": _class_edit(lines, plan.seed),
-        "removal": _removal(lines, plan.seed),
+        "stickers": _class_edit(lines, survey.seed),
+        "removal": _removal(lines, survey.seed),
     }
 
 
-def _row(lines: list[Line], mode: Mode, row: str, plan: Plan) -> dict[str, Any]:
+def _row(lines: list[Line], mode: Mode, row: str, survey: Survey) -> dict[str, Any]:
     families = {
         name: {
-            **_summary(lines, mode, name, row, plan.seed),
-            **_differences(lines, mode, (name,), row, plan),
+            **_summary(lines, mode, name, row, survey.seed),
+            **_differences(lines, mode, (name,), row, survey),
         }
-        for name in plan.families
+        for name in survey.families
     }
     found: dict[str, Any] = {
-        "changes": plan.rows[mode][row],
+        "changes": survey.rows[mode][row],
         "families": families,
         ALL: {
             "perceptual": float(np.mean([f["perceptual"] for f in families.values()])),
@@ -84,15 +84,15 @@ def _row(lines: list[Line], mode: Mode, row: str, plan: Plan) -> dict[str, Any]:
             "seam_before_blending": float(
                 np.mean([f["seam_before_blending"] for f in families.values()])
             ),
-            "kernel": _distance(lines, mode, plan.families, row, kernel_distance),
-            "frechet": _distance(lines, mode, plan.families, row, frechet_distance),
-            **_differences(lines, mode, plan.families, row, plan),
+            "kernel": _distance(lines, mode, survey.families, row, kernel_distance),
+            "frechet": _distance(lines, mode, survey.families, row, frechet_distance),
+            **_differences(lines, mode, survey.families, row, survey),
         },
     }
     if mode == "labelled":
-        found["class_edit"] = _ranked(lines, "class_edit", row, plan.seed)
+        found["class_edit"] = _ranked(lines, "class_edit", row, survey.seed)
     else:
-        found["removal"] = _ranked(lines, "removal", row, plan.seed)
+        found["removal"] = _ranked(lines, "removal", row, survey.seed)
     return found
 
 
@@ -129,7 +129,7 @@ def _summary(lines: list[Line], mode: Mode, family: str, row: str, seed: int) ->
 
 
 def _differences(
-    lines: list[Line], mode: Mode, families: Sequence[str], row: str, plan: Plan
+    lines: list[Line], mode: Mode, families: Sequence[str], row: str, survey: Survey
 ) -> dict[str, Any]:
     """Mean paired difference of the perceptual distance to other rows, with its interval."""
 
@@ -143,9 +143,9 @@ def _differences(
 
     found: dict[str, Any] = {}
     for other in (PAPER, DEFAULT):
-        if other in plan.rows[mode] and other != row:
+        if other in survey.rows[mode] and other != row:
             difference = errors(row) - errors(other)
-            low, high = interval(difference.tolist(), np.random.default_rng(plan.seed))
+            low, high = interval(difference.tolist(), np.random.default_rng(survey.seed))
             found[f"minus_{other}"] = [float(difference.mean()), low, high]
     return found
 

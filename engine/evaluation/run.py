@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,13 @@ from engine.editor import Editor
 from engine.errors import RequestError
 from engine.evaluation.classifier import CLASSIFIER, Judge
 from engine.evaluation.families import FAMILIES
-from engine.evaluation.levers import DEFAULT, MODES, Mode, rows_for
+from engine.evaluation.levers import DEFAULT, MODES, Changes, Mode, rows_for
 from engine.evaluation.lpips import FILE, Lpips
-from engine.evaluation.measure import Measure, Plan
-from engine.evaluation.records import Records
+from engine.evaluation.measure import Measure, Survey
+from engine.evaluation.photo_report import photo_report
+from engine.evaluation.photos import PhotoMeasure
+from engine.evaluation.photos import check as check_photos
+from engine.evaluation.records import Line, Records
 from engine.evaluation.report import ablation_report, report_of
 from engine.evaluation.scenes import Scenes
 from engine.options import EditOptions
@@ -75,8 +78,8 @@ def evaluate(
     RequestError if a package or the data is missing.
     """
     mode: Mode = "labelled" if labelled else "unlabelled"
-    plan = Plan(options, {mode: {DEFAULT: {}}}, families, seed, thorough=True)
-    yield from _run(editor, data, plan, count, share or Share(), classifier)
+    survey = Survey(options, {mode: {DEFAULT: {}}}, families, seed, thorough=True)
+    yield from _run(editor, data, survey, count, share or Share(), classifier)
 
 
 def ablate(
@@ -97,71 +100,119 @@ def ablate(
     ``only`` names rows, all if empty. Yields like `evaluate`. Raises RequestError for a row that
     does not exist.
     """
-    foresight = editor.var.spec.foresight
-    every = {
-        mode: rows_for(mode, editor.scales, editor.defaults, foresight=foresight) for mode in modes
-    }
+    rows = chosen_rows(editor, modes, only)
+    survey = Survey(options, rows, families, seed, thorough=False)
+    yield from _run(editor, data, survey, count, share or Share(), classifier)
+
+
+def chosen_rows(
+    editor: Editor, modes: tuple[Mode, ...], only: tuple[str, ...] = ()
+) -> dict[Mode, dict[str, Changes]]:
+    """The rows of an ablation by mode; ``only`` names some, all if empty. Raises RequestError."""
+    every = {mode: rows_for(mode, editor.card) for mode in modes}
     known = {name: None for rows in every.values() for name in rows}
     for name in only:
         if name not in known:
             raise RequestError(f"no row is called {name!r}; rows: {', '.join(known)}")
-    rows = {
+    return {
         mode: {name: changes for name, changes in found.items() if not only or name in only}
         for mode, found in every.items()
     }
-    plan = Plan(options, rows, families, seed, thorough=False)
-    yield from _run(editor, data, plan, count, share or Share(), classifier)
 
 
-def _run(
-    editor: Editor, data: Path, plan: Plan, count: int, share: Share, classifier: Path
+def evaluate_photos(
+    measure: PhotoMeasure, *, count: int, share: Share, against: str | None = None
 ) -> Iterator[Evaluation | float]:
+    """Measure the first ``count`` photos of a folder. Yields like `evaluate`."""
+    _need_packages()
+    check_photos(measure.photos, count)
+    records = Records(
+        share.folder,
+        {
+            "model": measure.editor.name,
+            "weights": _weights(measure.editor),
+            "photos": [measure.photos.name(index) for index in range(count)],
+            "side": measure.photos.side,
+            "seed": measure.seed,
+            "families": measure.families,
+            "options": measure.options.model_dump(exclude_none=True),
+            "rows": measure.rows,
+            "lpips": measure.lpips is not None,
+        },
+        part=share.part,
+        parts=share.parts,
+    )
+    yield from _measured(records, measure.line, count, share)
+    if not records.complete(count):
+        yield Evaluation(None)
+        return
+    yield Evaluation(photo_report(records.in_order(count), measure, against))
+
+
+def _measured(
+    records: Records, measure: Callable[[int], Line], count: int, share: Share
+) -> Iterator[float]:
+    """Measure what is this part's; yields the progress as a part of 1."""
+    mine = list(records.mine(count))
+    for done, index in enumerate(mine, 1):
+        began = time.perf_counter()
+        line = measure(index)
+        records.add({**line, "seconds": time.perf_counter() - began})
+        yield done / len(mine)
+    if not mine:
+        yield 1.0
+
+
+def _need_packages() -> None:
     missing = [package for module, package in NEEDS.items() if not _installed(module)]
     if missing:
         raise RequestError(f"evaluate needs {' and '.join(missing)}; run: pip install "
                            f"{' '.join(missing)}")  # fmt: skip
-    pictures = open_pictures(data, side=editor.side, split="val", seed=plan.seed)
+
+
+def _weights(editor: Editor) -> str:
+    """Tells one model's weights from another's. Matrices may be packed, and then have an empty
+    weight; these never are."""
+    never_packed = (editor.var.word_embed.weight, editor.var.pos_1LC)
+    return fingerprint(*(each.detach().float().cpu().numpy() for each in never_packed)).hex()
+
+
+def _run(
+    editor: Editor, data: Path, survey: Survey, count: int, share: Share, classifier: Path
+) -> Iterator[Evaluation | float]:
+    _need_packages()
+    pictures = open_pictures(data, side=editor.side, split="val", seed=survey.seed)
     judge = Judge.for_classes(pictures.classes, classifier)
     scenes = None
     if isinstance(pictures, StickerSet) and judge is not None and _knows(editor, pictures):
-        trained = StickerSet(data, side=editor.side, split="train", seed=plan.seed)
-        scenes = Scenes(pictures, trained, seed=plan.seed)
-    # Matrices may be packed, and then have an empty weight; these never are.
-    never_packed = (editor.var.word_embed.weight, editor.var.pos_1LC)
-    weights = fingerprint(*(each.detach().float().cpu().numpy() for each in never_packed))
+        trained = StickerSet(data, side=editor.side, split="train", seed=survey.seed)
+        scenes = Scenes(pictures, trained, seed=survey.seed)
     records = Records(
         share.folder,
         {
             "model": editor.name,
-            "weights": weights.hex(),
+            "weights": _weights(editor),
             "judge": judge and fingerprint(judge.net.head.weight.numpy()).hex(),
             "data": str(data),
-            "seed": plan.seed,
-            "families": plan.families,
-            "options": plan.options.model_dump(exclude_none=True),
-            "rows": plan.rows,
+            "seed": survey.seed,
+            "families": survey.families,
+            "options": survey.options.model_dump(exclude_none=True),
+            "rows": survey.rows,
         },
         part=share.part,
         parts=share.parts,
     )
     lpips = Lpips.open(data.parent / FILE)  # where `make data` puts it
-    measure = Measure(editor, pictures, plan, judge, scenes, lpips)
-    mine = list(records.mine(count))
-    for done, index in enumerate(mine, 1):
-        began = time.perf_counter()
-        line = measure.line(index)
-        records.add({**line, "seconds": time.perf_counter() - began})
-        yield done / len(mine)
-    if not mine:
-        yield 1.0
+    measure = Measure(editor, pictures, survey, judge, scenes, lpips)
+    yield from _measured(records, measure.line, count, share)
     if not records.complete(count):
         yield Evaluation(None)
         return
     lines = records.in_order(count)
-    if plan.thorough:
-        yield Evaluation(report_of(lines, plan, judge, editor.vqvae.spec.codebook_size))
+    if survey.thorough:
+        yield Evaluation(report_of(lines, survey, editor.vqvae.spec.codebook_size))
     else:
-        yield Evaluation(ablation_report(lines, plan))
+        yield Evaluation(ablation_report(lines, survey))
 
 
 def _knows(editor: Editor, pictures: StickerSet) -> bool:

@@ -48,7 +48,7 @@ def make_sheets(
     """Write every sheet into ``folder`` and yield its path."""
     pictures = open_pictures(data, side=editor.side, split="val", seed=seed)
     for family in FAMILIES:
-        yield _save(folder / f"families-{family}.jpg", _family(editor, pictures, family, options))
+        yield save(folder / f"families-{family}.jpg", _family(editor, pictures, family, options))
     scenes = _scenes(data, pictures, seed)
     sheets = {
         "inpaint": _inpaint(editor, pictures, scenes, options),
@@ -59,7 +59,7 @@ def make_sheets(
         "extend-1-2": _extend(editor, pictures, scenes, options, wide=False),
     }
     for name, sheet in sheets.items():
-        yield _save(folder / f"{name}.jpg", sheet)
+        yield save(folder / f"{name}.jpg", sheet)
 
 
 def sheet(
@@ -240,7 +240,7 @@ def _wrapped(name: str) -> str:
     return "\n".join(textwrap.fill(line, 13) for line in name.split("\n"))
 
 
-def _save(path: Path, picture: Image.Image) -> Path:
+def save(path: Path, picture: Image.Image) -> Path:
     """As a JPEG of at most ``BYTES``."""
     for quality in (88, 80, 70, 60, 50):
         picture.save(path, quality=quality, optimize=True)

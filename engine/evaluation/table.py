@@ -42,7 +42,7 @@ def markdown(report: dict[str, Any]) -> str:
     rebuilt = report["reconstruction"]
     return "\n".join(
         [
-            _table(heads, rows),
+            table(heads, rows),
             "",
             f"Reconstruction {rebuilt['psnr']:.2f} dB, SSIM {rebuilt['ssim']:.3f}, "
             f"{rebuilt['codes_used']:.0%} of the codes used (perplexity "
@@ -84,16 +84,16 @@ def ablation_markdown(report: dict[str, Any]) -> str:
             "removed class seen", "removal")  # fmt: skip
         heads = ["changed", *families, "all", "minus paper", "minus default", "LPIPS", "kernel",
                  "known gap dB", "seam, raw", "seam", last[0]]  # fmt: skip
-        table = []
+        cells = []
         for name, row in rows.items():
             every = row["all"]
-            table.append(
+            cells.append(
                 [
                     f"**{name}**" if name in (PAPER, DEFAULT) else name,
                     *(f"{f['perceptual']:.3f}" for f in row["families"].values()),
                     f"{every['perceptual']:.3f}",
-                    _difference(every.get("minus_paper")),
-                    _difference(every.get("minus_default")),
+                    difference(every.get("minus_paper")),
+                    difference(every.get("minus_default")),
                     _cell(every["lpips"], ".3f"),
                     _cell(every["kernel"], ".3f"),
                     f"{every['known_gap']:.1f}",
@@ -103,7 +103,7 @@ def ablation_markdown(report: dict[str, Any]) -> str:
                 ]
             )
         title = "Class edits, with the picture's own class" if mode == "labelled" else "No label"
-        parts += [f"### {title}", "", _table(heads, table), "", _verdict(rows), ""]
+        parts += [f"### {title}", "", table(heads, cells), "", _verdict(rows), ""]
         parts += [
             _by_family(f"LPIPS, {name}", rows[name]["families"], "lpips")
             for name in (PAPER, DEFAULT)
@@ -147,11 +147,11 @@ def _verdict(rows: dict[str, Any]) -> str:
     return f"By FLIP against the default, {'; '.join(said)}." if said else ""
 
 
-def _difference(found: list[float] | None) -> str:
+def difference(found: list[float] | None) -> str:
     if found is None:
         return ""
     mean, low, high = found
-    star = "" if low <= 0 <= high else " *"
+    star = "" if low <= 0 <= high or low == high else " *"  # one picture alone proves nothing
     return f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]{star}"
 
 
@@ -168,7 +168,7 @@ def _cell(value: Any, form: str) -> str:
     return format(value, form)
 
 
-def _table(heads: list[str], rows: list[list[str]]) -> str:
+def table(heads: list[str], rows: list[list[str]]) -> str:
     return "\n".join(_line(cells) for cells in (heads, ["---"] * len(heads), *rows))
 
 

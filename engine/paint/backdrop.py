@@ -2,9 +2,9 @@
 
 A class edit draws a thing and fills the rest of its hole with whatever goes with such a thing,
 more softly than the picture is, so that the thing stands in a patch. The same hole inpainted
-without a label, with more of the picture in sight and with grain, goes on better. So the thing is
-cut out of what was drawn, and the inpainted picture shows around it. What is drawn in a studio
-(`engine.paint.studio`) is cut out there.
+without a label, with more of the picture in sight and with its own detail, goes on better. So the
+thing is cut out of what was drawn, and the inpainted picture shows around it. What is drawn in a
+studio (`engine.paint.studio`) is cut out there.
 
 Pictures are (S, S, 3) float32 in 0..255, of the model's square; masks (S, S) bool.
 """

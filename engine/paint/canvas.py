@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from PIL import Image
 
-from engine.arrays import RGB, Box, Floats, Mask, Window, fingerprint
+from engine.arrays import RGB, Box, Floats, Mask, Window, fingerprint, to_bytes
 from engine.errors import DamageError
-from engine.paint.composite import composite
+from engine.paint.composite import composite, fade_in
+from engine.paint.exemplar.filling import Filling, Piece, filling
 from engine.picture.frame import Frame
 from engine.picture.source import Source, same_outside
 from engine.plan.plan import Pass
@@ -80,22 +81,37 @@ class Canvas:
         canvases = tuple(canvas for canvas, _ in done)
         return replace(self, pictures=canvases, left_to_paint=left_to_paint, missing=missing)
 
+    def detailed(self, one: Pass) -> Generator[float, None, Canvas]:
+        """With what was painted made anew of the picture itself, wherever it has something that
+        fits; yields the share that is done."""
+        mask, shown = self.masks[self.at], []
+        for index, picture in enumerate(self.pictures):
+            before = self.before[index * len(self.before) // len(self.pictures)]
+            seed = one.seeds[index * len(one.seeds) // len(self.pictures)]
+            work = filling(before, mask, picture, seed=seed)
+            canvas = picture.copy()
+            for piece in (yield from _shared(work, index, len(self.pictures))):
+                piece.paste(canvas)
+            if one.finish.feather > 0:
+                box = (0, 0, mask.shape[1], mask.shape[0])
+                weight = fade_in(mask, box, one.finish.feather)[mask][:, None]
+                canvas[mask] = to_bytes(before[mask] * (1 - weight) + canvas[mask] * weight)
+            shown.append(canvas)
+        return replace(self, pictures=tuple(shown))
+
     def preview(
         self, one: Pass, frames: Sequence[Frame], pictures: Sequence[Floats], side: int, count: int
     ) -> list[Image.Image]:
         """The whole picture as it would be with the first ``count`` of the variations' ``pictures``
         painted, fitted into ``side``.
-
-        Without grain: until the last scale the model makes nothing yet of the known area.
         """
-        bare = replace(one, finish=replace(one.finish, grain=0.0))
         base = self.source.thumbnail(side)
         across, down = base.width / self.source.width, base.height / self.source.height
         left, right = (round(self.box[i] * across) for i in (0, 2))
         top, bottom = (round(self.box[i] * down) for i in (1, 3))
         size = (max(right - left, 1), max(bottom - top, 1))
         shown = []
-        for canvas, _ in self._painted(bare, frames, pictures, count):
+        for canvas, _ in self._painted(one, frames, pictures, count):
             small = cv2.resize(canvas, size, interpolation=cv2.INTER_AREA)
             whole = base.copy()
             whole.paste(Image.fromarray(small), (left, top))
@@ -146,3 +162,14 @@ class Canvas:
                 behind=self._behind(index * len(self.before) // len(pictures)),
             )
             yield canvas, drawn
+
+
+def _shared(work: Filling, number: int, of: int) -> Generator[float, None, list[Piece]]:
+    """A piece of work as one of several: passes on the share of all that is done."""
+    while True:
+        try:
+            share = next(work)
+        except StopIteration as end:
+            pieces: list[Piece] = end.value
+            return pieces
+        yield (number + share) / of

@@ -1,4 +1,4 @@
-"""A drawn picture goes back: scaled to the canvas, blended, grained, faded in, under its mask only.
+"""A drawn picture goes back: scaled to the canvas, blended, faded in, under its mask only.
 
 All of it is made in strips, so that a window far larger than the canvas, or a canvas far larger
 than the memory has room for twice, is painted like any other. Boxes are in canvas pixels.
@@ -14,14 +14,12 @@ import numpy as np
 from engine.arrays import RGB, Box, Floats, Mask, bounding_box, to_bytes
 from engine.paint.backdrop import shares
 from engine.paint.blending import correction
-from engine.paint.grain import grain as grain_of
-from engine.paint.studio import cut_out, fitted, scaled
+from engine.paint.studio import cut_out, fitted
 from engine.picture.frame import TOUCHED, Frame, resized, share_of, square_of
-from engine.picture.scaling import enlarged, redrawn
+from engine.picture.scaling import enlarged
 from engine.plan.rules import Finish
 
 STRIP = 1 << 20  # pixels that are made at once
-LARGEST_GRAIN = 2048  # side in pixels at which texture is made at most, for time and memory
 
 
 def composite(
@@ -38,12 +36,11 @@ def composite(
     """Put the model's ``picture`` (side, side, 3; 0..255) under the mask, into ``canvas``.
 
     Pixels outside ``mask`` are not written. Blending carries no colours from the first ``rim``
-    model pixels around the hole; grain is less as the known area is smaller than the hole, of which
-    it says the less then. An edit fades in from the edge of ``edge`` (the whole mask, where
+    model pixels around the hole. An edit fades in from the edge of ``edge`` (the whole mask, where
     ``mask`` is a part of it). ``behind`` is a canvas that shows where nothing is drawn before it
     (`engine.paint.backdrop`). In a studio it is all that shows around the thing, which keeps its
-    own colours and surface: there is nothing to blend or to take grain from. Returns False if
-    nothing could be cut out there.
+    own colours and surface: there is nothing to blend. Returns False if nothing could be cut out
+    there.
     """
     height, width = mask.shape
     left, top, right, bottom = seen.window.clip(width, height)
@@ -51,25 +48,19 @@ def composite(
         return True
     side = len(picture)
     known, trusted = ~seen.hole, ~seen.grown(rim).hole
-    share, drawn, grain = None, True, finish.grain
+    share, drawn = None, True
     if seen.studio:
         assert behind is not None, "a studio needs something to show around the thing"
         picture, alpha = fitted(*cut_out(picture, seen.hole), _room(mask, seen, side))
-        share, drawn, grain = 1 - alpha, bool(alpha.any()), 0.0
+        share, drawn = 1 - alpha, bool(alpha.any())
     else:
         if finish.blend != "none":
             picture = picture + correction(seen.pixels, picture, known, trusted)
         if behind is not None and known.any():
             share = shares(picture, square_of(behind, seen.window, side), ~known)
     picture = np.ascontiguousarray(picture, np.float32)
-    texture = None
-    if grain > 0:
-        grain *= min(float(known.sum()) / max(int((~known).sum()), 1), 1.0)
-        texture = grain * _texture(canvas, seen, picture, trusted)
     for box in _strips(mask, seen):
         full = _part(picture, seen, box)
-        if texture is not None:
-            full = full + _part(texture, seen, box)
         left, top, right, bottom = box
         if share is not None and behind is not None:
             shown = _part(share, seen, box)[..., None].clip(0, 1)
@@ -106,15 +97,6 @@ def _part(square: Floats, seen: Frame, box: Box) -> Floats:
     if window.side <= len(square):
         return resized(square, window.side)[rows.start : rows.stop, columns.start : columns.stop]
     return enlarged(square, window.side, rows, columns)
-
-
-def _texture(canvas: RGB, seen: Frame, picture: Floats, trusted: Mask) -> Floats:
-    """What is to be added to a picture to make it as rough as what is ``trusted``."""
-    window = seen.window
-    side = min(window.side, LARGEST_GRAIN)
-    drawn = resized(picture, side) if side == window.side else redrawn(picture, window.side, side)
-    there = square_of(canvas, window, side)
-    return grain_of(there, drawn, scaled(trusted, side), scaled(seen.hole, side))
 
 
 def _room(mask: Mask, seen: Frame, side: int) -> Mask:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.arrays import Floats, Mask, to_bytes
+from engine.arrays import Floats, Mask
 
 STRIP = 0.2  # width, as a part of the side, of what is drawn out sideways
 PULL = 4.0  # a coarse cell is trusted fully once a quarter of what it saw was known
@@ -18,14 +18,18 @@ PULL = 4.0  # a coarse cell is trusted fully once a quarter of what it saw was k
 def fill_hole(pixels: Floats, hole: Mask, method: str) -> Floats:
     """Fill ``hole`` of an (S, S, 3) picture.
 
-    ``method`` is telea (OpenCV's; "navier_stokes" for comparisons), push_pull, or sideways.
+    ``method`` is telea (OpenCV's; "navier_stokes" for comparisons), push_pull, or sideways. OpenCV
+    fills bytes brighter with every pixel of depth, since it rounds up; of floats, a channel at a
+    time, it does not.
     """
     if hole.all():
         return np.full_like(pixels, 127.5)
     if method in ("telea", "navier_stokes"):
         flag = cv2.INPAINT_TELEA if method == "telea" else cv2.INPAINT_NS
-        flat = cv2.inpaint(to_bytes(pixels), hole.astype(np.uint8), 3, flag).astype(np.float32)
-        return np.where(hole[..., None], flat, pixels)
+        where = hole.astype(np.uint8)
+        planes = [cv2.inpaint(np.ascontiguousarray(plane), where, 3, flag) for plane in
+                  np.moveaxis(pixels.astype(np.float32), 2, 0)]  # fmt: skip
+        return np.where(hole[..., None], np.stack(planes, axis=2), pixels)
     known = ~hole
     if method == "sideways":
         pixels, known = sideways(pixels, known)

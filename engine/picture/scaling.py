@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -78,12 +77,3 @@ def _taps(size: int, side: int, places: range) -> tuple[NDArray[np.int64], Float
     weights = np.stack([before, *near, 1 - before - near[0] - near[1]]).astype(np.float32)
     taps = first.astype(np.int64) + np.arange(-1, 3)[:, None]
     return np.clip(taps, 0, size - 1), weights
-
-
-def redrawn(square: Floats, large: int, side: int) -> Floats:
-    """A square (S, S, C) scaled up to ``large``, bicubic, and from there to ``side`` by area."""
-    size = len(square)
-    line = cv2.resize(np.eye(size, dtype=np.float32), (size, large), interpolation=cv2.INTER_CUBIC)
-    line = cv2.resize(line, (size, side), interpolation=cv2.INTER_AREA)  # (side, S)
-    drawn: Floats = np.einsum("yi,ijc,xj->yxc", line, square, line, optimize=True)
-    return np.ascontiguousarray(drawn, np.float32)

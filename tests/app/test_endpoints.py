@@ -187,11 +187,11 @@ def test_every_parameter_has_a_valid_schema_and_a_description(client: Client) ->
                 assert isinstance(one["type"], str)
 
 
-def test_the_example_of_the_readme_works(
+def test_the_example_of_the_docs_works(
     server: str, files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
-    code = readme.split("## HTTP", 1)[1].split("```python\n", 1)[1].split("```", 1)[0]
+    page = (Path(__file__).resolve().parents[2] / "docs" / "http.md").read_text()
+    code = page.split("## HTTP", 1)[1].split("```python\n", 1)[1].split("```", 1)[0]
     assert "http://127.0.0.1:7860" in code
     noisy_rgb(60, 40).save(tmp_path / "photo.jpg")
     (tmp_path / "mask.png").write_bytes(files["mask.png"].read_bytes())

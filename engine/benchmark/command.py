@@ -1,0 +1,32 @@
+"""``python -m engine bench``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from engine.errors import RequestError
+from engine.flags import DeviceOpt, JsonOpt, PrecisionOpt
+
+
+def main(
+    models: Annotated[
+        str, typer.Option("--models", help="Of bundled, d16-256, d36-512; commas between.")
+    ] = "bundled,d16-256",
+    quick: Annotated[bool, typer.Option(help="One variation, one mask.")] = False,
+    device: DeviceOpt = "auto",
+    precision: PrecisionOpt = "auto",
+    as_json: JsonOpt = False,
+) -> None:
+    """Time edits against a plain implementation of the authors' algorithm, in one run."""
+    from engine.benchmark.measure import MODELS
+    from engine.benchmark.table import bench as run
+    from engine.machine.device import choose_device
+
+    chosen = [name.strip() for name in models.split(",") if name.strip()]
+    for name in chosen:
+        if name not in MODELS:
+            raise RequestError(f"unknown shape {name!r}; known: {', '.join(MODELS)}")
+    where = str(choose_device(device))
+    run(chosen, device=where, precision=precision, quick=quick, as_json=as_json)

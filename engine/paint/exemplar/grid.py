@@ -1,0 +1,100 @@
+"""A level of the pyramid as the search works on it: with a border, flat, in torch."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.arrays import Floats
+from engine.paint.exemplar.matching import EDGE, Field
+from engine.paint.exemplar.patches import vectors
+from engine.paint.exemplar.pyramid import Level
+from engine.paint.exemplar.settings import SIDE, Settings
+
+DEEPEST = 24  # pixels inside the hole beyond which a patch is trusted no less
+PAD = ((EDGE, EDGE), (EDGE, EDGE))
+
+
+class Grid:
+    """A level, its matches, and its picture as it is filled so far.
+
+    ``unit`` is the side in pixels of the full picture's part that is worked on.
+    """
+
+    def __init__(self, level: Level, settings: Settings, *, unit: float) -> None:
+        self.level, self.settings = level, settings
+        self.stretch = unit / SIDE
+        self.picture = np.where(level.hole[..., None], 0, level.picture).astype(np.float32)
+        self.field = Field.build(np.pad(level.target, PAD), np.pad(level.source, PAD))
+        self.hole = torch.from_numpy(np.flatnonzero(np.pad(level.hole, PAD)))
+        self.trust = self._trust().index_select(0, self.field.targets)
+        self.fixed = self._fixed()
+
+    def _trust(self) -> Tensor:
+        """How much a patch's vote counts by how far inside the hole it lies, (H*W,)."""
+        hole = np.pad(self.level.hole, PAD, mode="edge").astype(np.uint8)
+        inward = cv2.distanceTransform(hole, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        trust = np.float32(self.settings.decay) ** -np.minimum(inward, DEEPEST)
+        return torch.from_numpy(trust.reshape(-1))
+
+    def _fixed(self) -> Floats:
+        """What is compared beside the patches, (H, W, n): the place, and what was drawn there."""
+        s, scale = self.settings, self.level.scale
+        height, width = self.level.hole.shape
+        y, x = np.mgrid[:height, :width].astype(np.float32) / (scale * self.stretch)
+        planes = [y * s.near_y, x * s.near_x]
+        if self.level.drawn is not None and s.guide > 0:
+            blur = max(s.guide_blur * scale * self.stretch, 0.3)
+            smooth = cv2.GaussianBlur(self.level.drawn, (0, 0), blur)
+            weight = s.guide * min(1.0, s.guide_scale / (scale * self.stretch)) ** s.guide_fade
+            planes += [plane * weight for plane in cv2.split(smooth)]
+        stacked: Floats = np.stack(planes, 2)
+        return stacked
+
+    def vectors(self) -> Tensor:
+        """What is compared, (H*W, D)."""
+        patches = vectors(self.picture)
+        height, width, depth = patches.shape
+        wide = np.zeros(
+            (height + 2 * EDGE, width + 2 * EDGE, depth + self.fixed.shape[2]), np.float32
+        )
+        wide[EDGE:-EDGE, EDGE:-EDGE, :depth] = patches
+        wide[EDGE:-EDGE, EDGE:-EDGE, depth:] = self.fixed
+        return torch.from_numpy(wide).reshape(-1, wide.shape[2])
+
+    def vote(self) -> None:
+        """Put into the hole what its patches' matches say."""
+        wide = cv2.copyMakeBorder(self.picture, EDGE, EDGE, EDGE, EDGE, cv2.BORDER_REFLECT_101)
+        colours = self.field.vote(torch.from_numpy(wide).reshape(-1, 3), self.hole, self.weight())
+        self.picture[self.level.hole] = colours.numpy()
+
+    def weight(self) -> Tensor:
+        """How much every target's patch counts, (H*W,) (Wexler et al. 2007, eq. 6)."""
+        far = self.field.distance
+        spread = float(np.quantile(far.numpy(), self.settings.quantile))
+        whole = torch.zeros(len(self.field.match))
+        likeness = torch.exp(-far / (2 * max(spread, 1.0))) + 1e-6
+        whole[self.field.targets] = likeness * self.trust
+        return whole
+
+
+def taken_over(coarse: Grid, fine: Grid) -> Tensor:
+    """The fine targets' matches after the coarse ones': the offset of the pixel below, scaled.
+
+    Flat places; -1 where that lies outside or is none.
+    """
+    height, width = fine.level.hole.shape
+    low, narrow = coarse.level.hole.shape
+    across = fine.field.width
+    y = torch.div(fine.field.targets, across, rounding_mode="floor") - EDGE
+    x = fine.field.targets % across - EDGE
+    below_y, below_x = (y * low) // height, (x * narrow) // width
+    match = coarse.field.match[(below_y + EDGE) * coarse.field.width + below_x + EDGE]
+    dy = torch.div(match, coarse.field.width, rounding_mode="floor") - EDGE - below_y
+    dx = match % coarse.field.width - EDGE - below_x
+    y += torch.round(dy * (height / low)).to(torch.int64)
+    x += torch.round(dx * (width / narrow)).to(torch.int64)
+    good = (match >= 0) & (y >= 0) & (y < height) & (x >= 0) & (x < width)
+    return torch.where(good, (y + EDGE) * across + x + EDGE, -1)

@@ -1,0 +1,153 @@
+"""PatchMatch: for every patch of a hole a like one of the known area (Barnes et al. 2009).
+
+Grids are (H, W) with a border of ``EDGE`` pixels that is never a source, and are worked on flat, so
+that a step to a neighbour is one addition. Every pixel that a patch of the hole reaches is a
+target; its match is the flat index of a source.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from engine.paint.exemplar.patches import RADIUS
+
+EDGE = 16  # width of the border; no step is longer
+JUMPS = (1, 3, 9)  # how far neighbours pass on what they found
+FLOOR = 4.0  # squared levels added to every distance before that
+
+
+@dataclass
+class Field:
+    """The matches of one level."""
+
+    width: int  # of the padded grid
+    targets: Tensor  # (N,) flat places, sorted
+    halves: tuple[Tensor, Tensor]  # indices into targets, of one chequerboard colour each
+    source: Tensor  # (H*W,) bool
+    sources: Tensor  # (S,) flat places
+    match: Tensor  # (H*W,) flat place of a source; -1 where there is no target
+    distance: Tensor  # (N,)
+
+    @classmethod
+    def build(cls, target: NDArray[np.bool_], source: NDArray[np.bool_]) -> Field:
+        """From padded masks; nothing is matched yet."""
+        height, width = target.shape
+        places = np.flatnonzero(target)
+        parity = (places // width + places % width) % 2
+        halves = tuple(torch.from_numpy(np.flatnonzero(parity == p)) for p in (0, 1))
+        return cls(
+            width=width,
+            targets=torch.from_numpy(places),
+            halves=(halves[0], halves[1]),
+            source=torch.from_numpy(source.reshape(-1).copy()),
+            sources=torch.from_numpy(np.flatnonzero(source)),
+            match=torch.full((height * width,), -1, dtype=torch.int64),
+            distance=torch.ones(len(places)),
+        )
+
+    def steps(self, far: int) -> list[int]:
+        return [-far * self.width, far * self.width, -far, far]
+
+    def settle(self, wanted: Tensor, rng: np.random.Generator) -> None:
+        """Match every target with the ``wanted`` place (N,), or with any source if that is none."""
+        inside = (wanted >= 0) & (wanted < len(self.source))
+        there = torch.where(inside, wanted, 0)
+        good = inside & self.source[there]
+        picks = torch.from_numpy(rng.integers(0, len(self.sources), len(self.targets)))
+        self.match[self.targets] = torch.where(good, there, self.sources[picks])
+
+    def measure(self, wanted: Tensor, offered: Tensor) -> None:
+        """The distances of all matches; ``wanted`` (N, D) and ``offered`` (H*W, D) are vectors."""
+        there = offered.index_select(0, self.match[self.targets])
+        self.distance = (wanted - there).square_().sum(1)
+
+    def sweep(
+        self,
+        wanted: Tensor,
+        offered: Tensor,
+        rng: np.random.Generator,
+        reaches: tuple[int, ...],
+        loyalty: float,
+    ) -> None:
+        """Offer every target what its neighbours found, and random places within ``reaches``."""
+        for half in self.halves:
+            if len(half):
+                self._sweep(half, wanted.index_select(0, half), offered, rng, reaches, loyalty)
+
+    def _sweep(
+        self,
+        half: Tensor,
+        wanted: Tensor,
+        offered: Tensor,
+        rng: np.random.Generator,
+        reaches: tuple[int, ...],
+        loyalty: float,
+    ) -> None:
+        places = self.targets[half]
+        best, distance = self.match[places], self.distance[half]
+        near = [self._passed_on(places, step) for step in self.steps(1)]
+        degree = torch.stack([n >= 0 for n in near]).sum(0).clamp_(min=1)
+
+        def cost(match: Tensor, far: Tensor) -> Tensor:
+            shared = torch.zeros(len(match))
+            for n in near:
+                shared += n == match
+            return (far + FLOOR) * (1 + loyalty * (1 - shared / degree))
+
+        lowest = cost(best, distance)
+
+        def offer(candidate: Tensor) -> None:
+            nonlocal best, distance, lowest
+            candidate = torch.where(self._is_source(candidate), candidate, best)
+            far = (wanted - offered.index_select(0, candidate)).square_().sum(1)
+            price = cost(candidate, far)
+            better = price < lowest
+            best = torch.where(better, candidate, best)
+            distance = torch.where(better, far, distance)
+            lowest = torch.where(better, price, lowest)
+
+        for jump in JUMPS:
+            for step, neighbour in zip(self.steps(jump), near, strict=True):
+                offer(neighbour if jump == 1 else self._passed_on(places, step))
+        for reach in reaches:
+            if reach <= 0:
+                picks = torch.from_numpy(rng.integers(0, len(self.sources), len(half)))
+                offer(self.sources[picks])
+                continue
+            dy, dx = torch.from_numpy(rng.integers(-reach, reach + 1, (2, len(half))))
+            column = best % self.width + dx
+            fine = (column >= 0) & (column < self.width)
+            offer(torch.where(fine, best + dy * self.width + dx, -1))
+        self.match[places] = best
+        self.distance[half] = distance
+
+    def _passed_on(self, places: Tensor, step: int) -> Tensor:
+        """What the neighbour ``step`` away suggests: its own match, a step back; -1 if none."""
+        found = self.match.index_select(0, places + step)
+        return torch.where(found >= 0, found - step, -1)
+
+    def _is_source(self, places: Tensor) -> Tensor:
+        inside = (places >= 0) & (places < len(self.source))
+        return inside & self.source.index_select(0, torch.where(inside, places, 0))
+
+    def vote(self, picture: Tensor, hole: Tensor, weight: Tensor) -> Tensor:
+        """The colours (M, C) that the patches around the ``hole`` pixels (M,) put there.
+
+        ``picture`` is (H*W, C), ``weight`` (H*W,) that of every target (Wexler et al. 2007, 3.2).
+        """
+        total = torch.zeros(len(hole), picture.shape[1])
+        mass = torch.zeros(len(hole))
+        reach = range(-RADIUS, RADIUS + 1)
+        for step in (dy * self.width + dx for dy in reach for dx in reach):
+            near = hole + step
+            voice = weight.index_select(0, near)  # none outside the picture
+            there = self.match.index_select(0, near) - step
+            colours = picture.index_select(0, there.clamp_(min=0))
+            total.addcmul_(colours, voice[:, None])
+            mass += voice
+        return total / mass.clamp_(min=1e-30)[:, None]

@@ -1,0 +1,63 @@
+"""Whether a mask holds something that its surroundings have not: a thing that has to go.
+
+Where it holds nothing but lake, a boat can be put onto the lake as it is; where it holds a dog, the
+dog has to go before an owl stands in its place.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from engine.arrays import RGB, Floats, Mask, bounding_box
+
+SIDE = 96  # longer side, in pixels, at which it is looked at
+MARGIN = 0.6  # surroundings on each side, as a part of the mask's longer side
+HEIGHT = 60.0  # levels that the whole height is worth: sky is not found below a horizon
+FOREIGN = 14.0  # distance from all surroundings from which a pixel is foreign
+SHARE = 0.08  # part of the mask that is foreign if it holds something
+
+
+def holds_something(picture: RGB, mask: Mask) -> bool:
+    """Whether enough of what is masked is like nothing around it at about its height.
+
+    Pixels are compared by colour, smoothed at two widths, and by how rough they are. True where
+    there are no surroundings to tell.
+    """
+    box = bounding_box(mask)
+    assert box is not None
+    left, top, right, bottom = box
+    more = round(MARGIN * max(right - left, bottom - top))
+    rows = slice(max(top - more, 0), bottom + more)
+    columns = slice(max(left - more, 0), right + more)
+    shown, hole = picture[rows, columns], mask[rows, columns]
+    scale = min(SIDE / max(hole.shape), 1.0)
+    size = (max(round(hole.shape[1] * scale), 1), max(round(hole.shape[0] * scale), 1))
+    small = np.asarray(cv2.resize(shown, size, interpolation=cv2.INTER_AREA), np.uint8)
+    inside = cv2.resize(hole.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    within, outside = inside > 0.5, inside == 0
+    if not outside.any() or not within.any():
+        return True
+    looks = _looks(small)
+    near = _nearest(looks[within], looks[outside])
+    return bool((near > FOREIGN).mean() > SHARE)
+
+
+def _looks(picture: RGB) -> Floats:
+    """What each pixel looks like and how high it is, (h, w, 8), in levels."""
+    lab = cv2.cvtColor(picture, cv2.COLOR_RGB2LAB).astype(np.float32)
+    fine, wide = (cv2.GaussianBlur(lab, (0, 0), sigma) for sigma in (1.0, 3.0))
+    light = lab[..., :1]
+    rough = cv2.GaussianBlur((light - fine[..., :1]) ** 2, (0, 0), 3.0)[..., None] ** 0.5
+    height = np.linspace(0, HEIGHT, len(lab), dtype=np.float32)[:, None, None]
+    tall = np.broadcast_to(height, light.shape)
+    found: Floats = np.concatenate([fine, wide * 0.5, rough * 2, tall], axis=2)
+    return found
+
+
+def _nearest(points: Floats, others: Floats) -> Floats:
+    """The distance of each of the points (N, D) to the nearest of the others (M, D), (N,)."""
+    matches = cv2.BFMatcher(cv2.NORM_L2).match(
+        np.ascontiguousarray(points), np.ascontiguousarray(others)
+    )
+    return np.array([match.distance for match in matches], np.float32)
