@@ -242,7 +242,7 @@ def _edit(given: dict[str, Any], *, task: Task) -> None:
     )
 
     from engine.events import Finished, ScaleDone
-    from engine.loading import load_editor
+    from engine.loading import load_in_own_process
     from engine.picture.files import encode_image, open_image
 
     image = None if picture is None else open_image(picture)
@@ -252,7 +252,9 @@ def _edit(given: dict[str, Any], *, task: Task) -> None:
         for region, path in zip(regions, masks, strict=True)
     ]
     request = request.model_copy(update={"image": image, "mask": mask, "regions": tuple(painted)})
-    editor = load_editor(given["model"], device=given["device"], precision=given["precision"])
+    editor = load_in_own_process(
+        given["model"], device=given["device"], precision=given["precision"]
+    )
 
     from tqdm import tqdm
 
@@ -420,7 +422,7 @@ def evaluate(
     from engine.evaluation.run import Share, ablate
     from engine.evaluation.run import evaluate as run
     from engine.evaluation.table import ablation_markdown, markdown
-    from engine.loading import load_editor
+    from engine.loading import load_in_own_process
 
     chosen = _names(families) or FAMILIES
     for name in chosen:
@@ -429,7 +431,7 @@ def evaluate(
     share = Share.parse(work, part)
     if sheets is not None and not sheets.is_dir():
         raise RequestError(f"{sheets}: no such folder; make it first")
-    editor = load_editor(model, device=device, precision=precision)
+    editor = load_in_own_process(model, device=device, precision=precision)
 
     from tqdm import tqdm
 
