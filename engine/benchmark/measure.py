@@ -25,7 +25,7 @@ from engine.benchmark.watched import WatchedRunner, watched
 from engine.draw.maps import finest_keep
 from engine.editor import Editor
 from engine.loading import lay_out
-from engine.machine.allocator import keep_weights_apart
+from engine.machine.allocator import keep_freed_memory, keep_weights_apart
 from engine.machine.device import choose_precision
 from engine.machine.tensors import to_tensor
 from engine.model.attention import choose_attention
@@ -93,6 +93,8 @@ def networks(case: Case) -> tuple[VQVAE, VAR]:
         var = _random(skeleton_var(spec, attention), device, dtype)
     if case.implementation == OURS:
         lay_out(vqvae, var)
+        if device.type == "cpu":
+            keep_freed_memory()
     return vqvae, var
 
 
