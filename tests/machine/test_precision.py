@@ -50,14 +50,14 @@ def test_weights_come_back_when_what_was_done_fails() -> None:
 
 def short_of_memory(editor: Editor) -> Callable[[bool], None]:
     """Let an editor's decoder have memory for half precision only, from a call with True on."""
-    inner, short = editor.vqvae.decode, [False]
+    inner, short = editor.model.vqvae.decode, [False]
 
     def decode(feature_map: torch.Tensor) -> torch.Tensor:
         if short[0] and feature_map.dtype == torch.float32:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return inner(feature_map)
 
-    object.__setattr__(editor.vqvae, "decode", decode)
+    object.__setattr__(editor.model.vqvae, "decode", decode)
     return lambda now: short.__setitem__(0, now)
 
 
@@ -72,12 +72,12 @@ def edit(editor: Editor, seed: int) -> Result:
 
 def test_each_edit_that_was_decoded_in_half_precision_says_so_and_none_after_it() -> None:
     editor = tiny_editor()
-    before, shorten = bits(editor.vqvae), short_of_memory(editor)
+    before, shorten = bits(editor.model.vqvae), short_of_memory(editor)
     shorten(True)
     for seed in (1, 2):
         poor = edit(editor, seed)
         assert HALF in poor.notes
-        assert bits(editor.vqvae) == before
+        assert bits(editor.model.vqvae) == before
         good = tiny_editor()
         difference = np.asarray(poor.images[0], int) - np.asarray(edit(good, seed).images[0], int)
         assert 0 < np.abs(difference).mean() < 3 and not difference[~MASK].any()
