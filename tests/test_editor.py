@@ -227,7 +227,7 @@ def test_steps_count_every_scale_of_every_frame_and_show_the_picture(editor: Edi
 
 def test_closing_the_steps_cancels_within_one_scale(editor: Editor) -> None:
     seen = []
-    handle = editor.vqvae.quantize.quant_resi.register_forward_hook(lambda *_: seen.append(1))
+    handle = editor.model.vqvae.quantize.quant_resi.register_forward_hook(lambda *_: seen.append(1))
     try:
         steps = editor.steps(EditRequest(task="generate"))
         next(steps)

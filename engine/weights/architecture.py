@@ -18,9 +18,10 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from engine.model import VAR, VQVAE
 from engine.model.attention import Attention, sdpa
 from engine.model.spec import HEAD_SIZE, SCALES_256, SCALES_512, SCALES_DOUBLING, VARSpec, VQVAESpec
+from engine.model.var.transformer import VAR
+from engine.model.var.vqvae import VQVAE
 from engine.weights.metadata import LayoutError, Spec
 
 Shape = tuple[int, ...]

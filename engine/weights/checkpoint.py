@@ -20,9 +20,10 @@ import torch
 from torch import Tensor, nn
 
 from engine.errors import CheckpointError
-from engine.model import VAR, VQVAE
 from engine.model.attention import Attention, choose_attention
 from engine.model.spec import SCALES_256, VARSpec, VQVAESpec
+from engine.model.var.transformer import VAR
+from engine.model.var.vqvae import VQVAE
 from engine.weights.architecture import (
     ATTENTION_BIAS,
     HITS,

@@ -42,9 +42,9 @@ def test_with_little_known_there_is_no_rough_picture() -> None:
 
 def test_a_slow_decoder_is_spared_until_the_last_scale() -> None:
     editor = tiny_editor()
-    editor.vqvae.decoder.extra = torch.nn.Parameter(torch.empty(31_000_000, device="meta"))
+    editor.model.vqvae.decoder.extra = torch.nn.Parameter(torch.empty(31_000_000, device="meta"))
     decoded = []
-    editor.vqvae.decoder.register_forward_hook(lambda *_: decoded.append(1))
+    editor.model.vqvae.decoder.register_forward_hook(lambda *_: decoded.append(1))
     mask = np.zeros((200, 32), bool)
     mask[150:, :3] = True
     request = EditRequest(
@@ -81,7 +81,7 @@ def test_previews_of_some_variations_are_those_of_all_of_them() -> None:
 def test_only_what_is_shown_is_decoded() -> None:
     editor = tiny_editor()
     decoded = []
-    editor.vqvae.decoder.register_forward_hook(lambda *_: decoded.append(1))
+    editor.model.vqvae.decoder.register_forward_hook(lambda *_: decoded.append(1))
     request = EditRequest(task="generate", label="bird", options=EditOptions(variations=4))
     first, *_ = editor.steps(request)
     before = len(decoded)

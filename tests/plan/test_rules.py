@@ -149,7 +149,7 @@ def test_the_model_is_shown_the_hole_as_the_rule_has_it(
     @torch.inference_mode()
     def apart(rim: int, fill: str) -> float:
         pixels = frame.grown(rim).filled(fill).pixels[None]
-        return float((known.features - editor.vqvae.features(to_tensor(pixels))).abs().max())
+        return float((known.features - editor.model.vqvae.features(to_tensor(pixels))).abs().max())
 
     assert apart(rim, fill) < 1e-4
     assert apart(4 - rim, fill) > 0.01 and apart(rim, other) > 0.01
