@@ -24,8 +24,8 @@ from engine.request import reread
 SCALES = (1, 2, 3, 4, 5, 6, 8, 10, 13, 16)
 GIVEN: dict[str, Any] = {
     "seed": 5, "variations": 3, "structure": 2, "context": 64, "guidance": 1.25, "feather": 7,
-    "candidates": 4, "speed": "fast", "blend": "none", "grain": 0.75, "temperature": 0.5,
-    "temperature_schedule": "falling", "top_k": 3, "top_p": 0.25, "guidance_schedule": "falling",
+    "candidates": 4, "speed": "fast", "blend": "none", "detail": "picture", "around": "keep",
+    "temperature": 0.5, "temperature_schedule": "falling", "top_k": 3, "top_p": 0.25, "guidance_schedule": "falling",
     "soft_scales": 2, "coarse_seeds": (7, 7), "rule": "paper", "fill": "none", "grow": 9,
     "backdrop": True, "studio": False,
 }  # fmt: skip
@@ -87,13 +87,13 @@ def test_what_a_form_or_the_evaluation_offers_is_taken(name: str) -> None:
 
 
 def test_levers_of_an_edit_say_nothing_of_a_new_picture() -> None:
-    for name in ("structure", "feather", "blend", "grain", "fill", "grow"):
+    for name in ("structure", "feather", "blend", "detail", "fill", "grow"):
         assert LEVERS[name].tasks == EDITS
 
 
 OLD: dict[str, Any] = {
     "closed_loop": False, "coverage": 0.3, "anchor": True, "foresight": False, "half_known": 2.5,
-    "match_colour": True,
+    "match_colour": True, "grain": 0.5,
 }  # fmt: skip
 
 

@@ -114,7 +114,7 @@ def test_the_backdrop_comes_at_the_sources_resolution() -> None:
     model = np.full((64, 64, 3), 128, np.float32)
     model[28:36, 28:36] = (250, 20, 20)
     frame = Frame.cut(canvas, mask, Window(0, 0, 256), 64)
-    finish = Finish(blend="membrane", grain=0, feather=0)
+    finish = Finish(blend="membrane", detail="model", feather=0)
     composite(canvas, mask, frame, model, finish, behind=behind)
     assert np.array_equal(canvas[66:80, 66:190], behind[66:80, 66:190])
     assert tuple(canvas[128, 128]) == (250, 20, 20)

@@ -53,8 +53,8 @@ def test_compositing_writes_under_the_mask_only() -> None:
     mask = np.zeros((40, 40), bool)
     mask[5:20, 8:30] = True
     for blend in ("none", "membrane"):
-        for feather, grain in ((0, 0), (4, 0), (0, 1)):
-            after, finish = canvas.copy(), Finish(blend=blend, grain=grain, feather=feather)
+        for feather in (0, 4):
+            after, finish = canvas.copy(), Finish(blend=blend, detail="model", feather=feather)
             frame = Frame.cut(canvas, mask, Window(0, 0, 40), 32)
             assert composite(after, mask, frame, np.full((32, 32, 3), 77.0), finish)
             assert np.array_equal(after[~mask], canvas[~mask])
@@ -174,7 +174,7 @@ def test_a_rim_that_is_not_believed_does_not_colour_the_hole() -> None:
     halo = cv2.dilate(mask.astype(np.uint8), np.ones((5, 5), np.uint8)).astype(bool) & ~mask
     canvas[halo] = 100
     middle = []
-    finish = Finish(blend="membrane", grain=0, feather=0)
+    finish = Finish(blend="membrane", detail="model", feather=0)
     for rim in (0, 4):
         frame, after = Frame.cut(canvas, mask, Window(0, 0, 128), 128), canvas.copy()
         model = np.full((128, 128, 3), 200.0)

@@ -28,7 +28,7 @@ from tests.pictures import noisy_rgb
 from tests.tiny import tiny_editor
 
 SIDE = 256
-FINISH = Finish(blend="membrane", grain=0, feather=0)
+FINISH = Finish(blend="membrane", detail="model", feather=0)
 HOLE = np.zeros((SIDE, SIDE), bool)
 HOLE[26:230, 26:230] = True
 MEMBERS = {"bird": ["boat"]}
@@ -414,10 +414,10 @@ def test_a_studio_without_a_backdrop_is_refused_in_one_line() -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("lever", ["grain", "blend"])
+@pytest.mark.parametrize("lever", ["detail", "blend"])
 def test_a_thing_keeps_its_own_surface(lever: str) -> None:
     """So what would change it says nothing, and the result says that."""
-    value = {"grain": 1.0, "blend": "none"}[lever]
+    value = {"detail": "picture", "blend": "none"}[lever]
     editor = tiny_editor(MEMBERS, foresight=True)
 
     def edit(**more: Any) -> Any:

@@ -217,10 +217,18 @@ def test_what_extends_a_picture_is_all_that_is_new() -> None:
 def test_only_what_a_window_shows_is_looked_at() -> None:
     mask = np.zeros((200, 300), bool)
     mask[90:100, 200:210] = True
-    decided = plan(EditRequest(task="inpaint", image=noisy_rgb(300, 200), mask=mask), CARD)
+    def planned(detail: str) -> Plan:
+        options = EditOptions(detail=detail)
+        picture = noisy_rgb(300, 200)
+        return plan(EditRequest(task="inpaint", image=picture, mask=mask, options=options), CARD)
+
+    decided = planned("model")
     (window,) = decided.windows
     assert decided.box == window.clip(300, 200) and decided.size == (300, 200)
     assert decided.margins == (0, 0, 0, 0)
+    left, top, right, bottom = decided.box
+    wide = planned("picture").box  # what may lend its detail lies around it
+    assert wide == (left - 96, max(top - 96, 0), min(right + 96, 300), min(bottom + 96, 200))
 
 
 def test_seeds_follow_one_another_and_the_last_is_followed_by_the_first() -> None:
@@ -255,8 +263,8 @@ def test_the_request_of_a_plan_leaves_nothing_to_chance() -> None:
 
 
 def test_what_says_nothing_of_a_thing_before_a_plain_ground_is_known() -> None:
-    given = {"grain": 0.5, "feather": 3}
+    given = {"detail": "picture", "feather": 3}
     _, thing = plan(asked("edit_class", given, label="bird"), SEEING).passes
-    assert thing.unheard == ("grain",)
+    assert thing.unheard == ("detail",)
     _, thing = plan(asked("edit_class", label="bird"), SEEING).passes
     assert thing.unheard == ()

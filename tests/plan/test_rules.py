@@ -49,7 +49,7 @@ def test_the_rule_paper_is_the_authors_demo_in_every_lever(task: Task, foresight
     assert keeping.structure == keeping.structure_beside == 0
     assert keeping.grow == keeping.grow_around == 0
     assert (keeping.fill, keeping.fill_beside) == ("none", "none")
-    assert finish == Finish(blend="none", grain=0, feather=0)
+    assert finish == Finish(blend="none", detail="model", feather=0)
     assert (sampling.soft_scales, sampling.schedule, sampling.cooling) == (0, "linear", False)
     assert not chosen["backdrop"]
 
@@ -161,9 +161,17 @@ def test_models_that_have_foresight_use_it() -> None:
         assert not keeping_of(task).foresight
 
 
-def test_class_edits_have_a_backdrop_of_models_with_foresight_and_no_grain() -> None:
+def test_detail_is_the_pictures_where_nothing_is_asked_for() -> None:
     for task in TASKS:
-        assert (decided(task)[2].grain > 0) == (task in ("inpaint", "outpaint"))
+        of_picture = task in ("inpaint", "outpaint")
+        assert decided(task)[2].detail == ("picture" if of_picture else "model")
+        assert decided(task, labelled=True)[2].detail == "model"
+        asked = EditOptions(detail="model" if of_picture else "picture")
+        assert decided(task, asked)[2].detail == asked.detail
+
+
+def test_class_edits_have_a_backdrop_of_models_with_foresight() -> None:
+    for task in TASKS:
         assert not decided(task)[3]["backdrop"]
     assert decided("edit_class", foresight=True)[3]["backdrop"]
     assert not decided("edit_class", PAPER, foresight=True)[3]["backdrop"]
@@ -211,7 +219,7 @@ def test_something_is_always_left_to_draw() -> None:
 def test_what_a_request_says_is_done(task: Task, rule: str) -> None:
     asked = {
         "structure": 1, "fill": "none" if rule == "default" else "telea", "grow": 7,
-        "blend": "none" if rule == "default" else "membrane", "grain": 0.5, "feather": 9,
+        "blend": "none" if rule == "default" else "membrane", "detail": "picture", "feather": 9,
         "soft_scales": 2, "guidance": 1.5, "guidance_schedule": "falling", "top_k": 11,
         "top_p": 0.7, "temperature": 0.5, "temperature_schedule": "falling",
     }  # fmt: skip
@@ -221,7 +229,7 @@ def test_what_a_request_says_is_done(task: Task, rule: str) -> None:
     assert (keeping.structure, keeping.structure_beside) == (1, 1)
     assert (keeping.fill, keeping.fill_beside) == (asked["fill"],) * 2
     assert (keeping.grow, keeping.grow_around) == (7, 7)
-    assert finish == Finish(blend=asked["blend"], grain=0.5, feather=9)
+    assert finish == Finish(blend=asked["blend"], detail="picture", feather=9)
     assert sampling == Sampling(
         guidance=1.5, schedule="falling", top_k=11, top_p=0.7, temperature=0.5, cooling=True,
         soft_scales=2,
