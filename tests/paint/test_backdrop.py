@@ -147,7 +147,7 @@ def test_it_is_made_once_and_changes_nothing_for_that(speed: Any) -> None:
     assert [step.index for step in steps] == list(range(2 * len(SCALES)))
     assert isinstance(last, Finished) and steps[-1].frames == 2
     first = last.result
-    decoded = Counter(editor.vqvae, "decode")
+    decoded = Counter(editor.model.vqvae, "decode")
     again = edit(editor, 3, n=2, speed=speed)
     assert same(first, again)
     if speed == "exact":
