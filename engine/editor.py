@@ -215,7 +215,8 @@ class Editor:
         if shown is None:
             bare, notes = yield from self._pass(one, bare, progress, Tally(one.seeds))
             (shown,) = bare.pictures
-            self.runner.memory.put(key, shown, shown.nbytes)
+            if not notes:  # what memory was too short for is made anew, in the hope of more
+                self.runner.memory.put(key, shown, shown.nbytes)
         else:
             progress.skip(one)
         return shown, notes
@@ -224,11 +225,11 @@ class Editor:
         self, one: Pass, canvas: Canvas, progress: _Progress, tally: Tally
     ) -> Generator[Event, None, tuple[Canvas, list[str]]]:
         """One pass: the canvas with it, and notes on what did not go as asked."""
-        notes: list[str] = []
+        notes, in_studio = list[str](), False
         for number, window in enumerate(one.windows, one.first):
             seen = canvas.frames(window, self.side)
             if canvas.behind is not None and _in_studio(one, seen):
-                seen = [staged(seen[0])]
+                seen, in_studio = [staged(seen[0])], True
                 notes += [STAGED.format(name) for name in one.unheard]
             known = [] if one.role == "new" else seen
             run = self.runner.run(one, known, number)
@@ -239,7 +240,7 @@ class Editor:
             canvas = canvas.painted(one, seen, drawn.pictures)
             notes += [*drawn.notes, *(f"seed {one.seeds[i]}: {NOTHING}" for i in canvas.missing)]
             yield progress.painted(one, seen, drawn.pictures, tally.scores())
-        if one.finish.detail == "picture":
+        if one.finish.detail == "picture" and not in_studio:
             canvas = yield from _detailed(one, canvas)
         return canvas, notes
 

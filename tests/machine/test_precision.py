@@ -13,10 +13,11 @@ from torch import nn
 from engine import EditOptions, EditRequest
 from engine.editor import Editor
 from engine.events import Result
+from engine.loading import lay_out
 from engine.machine.device import in_precision
 from tests.machine.test_memory import MASK, same
 from tests.pictures import noisy_rgb
-from tests.tiny import tiny_editor, tiny_vqvae
+from tests.tiny import tiny_editor, tiny_var, tiny_vqvae
 
 HALF = "memory was short: decoded in half precision"
 
@@ -48,21 +49,50 @@ def test_weights_come_back_when_what_was_done_fails() -> None:
     assert bits(vqvae) == before
 
 
+def test_weights_that_are_laid_out_for_the_processor_come_back_too() -> None:
+    """`lay_out` takes them out of the state dict, so what they compute is compared."""
+    vqvae, var = tiny_vqvae(), tiny_var()
+    lay_out(vqvae, var)
+    features = torch.randn(1, 8, 4, 4, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        before = vqvae.decode(features)
+        with in_precision(torch.bfloat16, *vqvae.decoding):
+            assert not torch.equal(vqvae.decode(features.bfloat16()).float(), before)
+        assert torch.equal(vqvae.decode(features), before)
+
+
 def short_of_memory(editor: Editor) -> Callable[[bool], None]:
     """Let an editor's decoder have memory for half precision only, from a call with True on."""
-    inner, short = editor.model.vqvae.decode, [False]
+    vqvae = editor.model.vqvae
+    inner, short = vqvae.decode, [False]
 
     def decode(feature_map: torch.Tensor) -> torch.Tensor:
-        if short[0] and feature_map.dtype == torch.float32:
+        if short[0] and vqvae.post_quant_conv.weight.dtype == torch.float32:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return inner(feature_map)
 
-    object.__setattr__(editor.model.vqvae, "decode", decode)
+    object.__setattr__(vqvae, "decode", decode)
     return lambda now: short.__setitem__(0, now)
 
 
+def test_what_was_made_in_half_precision_is_not_remembered() -> None:
+    """A class edit's backdrop serves the edits after it, which have the memory for a good one."""
+
+    def thing(editor: Editor) -> Result:
+        options = EditOptions(seed=1, around="new", detail="model")
+        return editor.edit_class(noisy_rgb(40, 40), MASK, "boat", options)
+
+    editor = tiny_editor(foresight=True)
+    shorten = short_of_memory(editor)
+    shorten(True)
+    assert HALF in thing(editor).notes
+    shorten(False)
+    after = thing(editor)
+    assert after.notes == () and same(after, thing(tiny_editor(foresight=True)))
+
+
 def edit(editor: Editor, seed: int) -> Result:
-    options: dict[str, Any] = {"seed": seed, "variations": 2, "structure": 0}
+    options: dict[str, Any] = {"seed": seed, "variations": 2, "structure": 0, "detail": "model"}
     return editor.run(
         EditRequest(
             task="inpaint", image=noisy_rgb(40, 40), mask=MASK, options=EditOptions(**options)
