@@ -91,7 +91,7 @@ def main() -> None:
         rows.append(row(np.asarray(photo), mask, [*(before or []), now[name]]))
     rows += [np.zeros_like(rows[0])] * (-len(rows) % COLUMNS)
     lines = [np.hstack(rows[at : at + COLUMNS]) for at in range(0, len(rows), COLUMNS)]
-    Image.fromarray(np.vstack(lines)).save(options.sheet, quality=80)
+    Image.fromarray(np.vstack(lines)).save(options.sheet, quality=68)
 
 
 if __name__ == "__main__":
