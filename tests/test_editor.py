@@ -15,10 +15,10 @@ from PIL import Image
 from engine import EditOptions, EditRequest, EngineError, MaskError, RequestError
 from engine.editor import Editor
 from engine.events import Detailing, Event, Finished, Painted, Result, ScaleDone
-from engine.options import MAX_SEED
 from engine.picture.files import open_image, read_request
 from engine.plan.regions import painting_order
 from engine.request import Region
+from engine.request.options import MAX_SEED
 from tests.house import ROOT
 from tests.pictures import MODES, noisy_rgb, picture
 from tests.tiny import LABELS, tiny_editor
