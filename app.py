@@ -84,11 +84,11 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     auth = login(flags)
 
+    from app.backend import Local
     from app.layout import build_window, launch_options
-    from app.models import Models
 
-    models = Models(flags.model, flags.device)
-    window = build_window(models)
+    backend = Local(flags.model, flags.device)
+    window = build_window(backend)
     window.queue(max_size=QUEUE_SIZE, api_open=None)
     launch(
         window,
@@ -102,7 +102,7 @@ def main(arguments: list[str] | None = None) -> None:
         **launch_options(),
     )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that temporary files go
-    models.start()
+    backend.start()
     window.block_thread()
 
 

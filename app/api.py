@@ -2,13 +2,15 @@
 
 Call them with ``gradio_client``, or as tools of an MCP server (``python app.py --mcp``). Pictures
 are files; options are one JSON object with the fields of ``engine.EditOptions``. They return PNG
-files with the request inside, and a JSON object with the seeds, scores, seconds and the request.
+files with the request inside, and a JSON object with the seeds, scores, seconds, notes
+and the request.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import closing
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -16,17 +18,17 @@ import gradio as gr
 from gradio.data_classes import FileData, ListFiles
 
 from app import files
+from app.backend import facts
 from app.forms import edit_request
-from app.models import facts
 from app.outbox import new_folder
 from engine.errors import EngineError, ImageError, MaskError, RequestError
+from engine.events import result_of
 from engine.request import SIDES, Region
 
 log = logging.getLogger("varpaint")
 
 if TYPE_CHECKING:
     from app.handlers import Handlers
-    from engine.events import Result
 
 WAITING = 24  # calls that wait in our own line; the rest in Gradio's
 
@@ -128,7 +130,7 @@ class Endpoints:
     """What each endpoint does. The docstrings are what the API's page and MCP clients read."""
 
     def __init__(self, handlers: Handlers) -> None:
-        self._models = handlers.models
+        self._backend = handlers.backend
 
     def inpaint(
         self, image: Any, mask: Any, label: Any = None, options: Any = None, model: Any = None
@@ -141,7 +143,7 @@ class Endpoints:
             mask: A picture file of the same size, white where the picture is to be made anew.
             label: A class name of the model, or null to follow the surroundings.
             options: An object of edit options, such as {"seed": 7, "variations": 4}, or null.
-            model: A model's name, or null for the one that is loaded.
+            model: The name of a model on offer, or null for the window's own.
         """
         return self._run("inpaint", image, mask, label, options, model)
 
@@ -167,7 +169,7 @@ class Endpoints:
             bottom: How much to add at the bottom.
             label: A class name of the model, or null to follow the surroundings.
             options: An object of edit options, such as {"seed": 7, "variations": 4}, or null.
-            model: A model's name, or null for the one that is loaded.
+            model: The name of a model on offer, or null for the window's own.
         """
         margins = {"left": left, "right": right, "top": top, "bottom": bottom}
         return self._run("outpaint", image, None, label, options, model, margins=margins)
@@ -191,7 +193,7 @@ class Endpoints:
             mask: A picture file of the same size, white where the class is to appear, or null.
             label: The class name that belongs to the mask, or null.
             options: An object of edit options, such as {"seed": 7, "variations": 4}, or null.
-            model: A model's name, or null for the one that is loaded.
+            model: The name of a model on offer, or null for the window's own.
             masks: Instead of one mask, a list of mask files, one for each region.
             labels: The class names of those regions, a list as long as masks.
         """
@@ -206,7 +208,7 @@ class Endpoints:
         Args:
             label: A class name of the model.
             options: An object of edit options, such as {"seed": 7, "variations": 4}, or null.
-            model: A model's name, or null for the one that is loaded.
+            model: The name of a model on offer, or null for the window's own.
         """
         return self._run("generate", None, None, label, options, model)
 
@@ -215,11 +217,11 @@ class Endpoints:
         Tell which models can be asked for, and the class names of the loaded one.
         """
         try:
-            editor = self._models.editor(None)
-            offers = [vars(offer) for offer in self._models.offers()]
+            card = self._backend.card()
+            offers = [vars(offer) for offer in self._backend.offers()]
         except EngineError as error:
             raise _error(error) from None
-        return {"loaded": facts(editor), "models": offers}
+        return {"loaded": facts(card), "models": offers}
 
     def _run(
         self,
@@ -247,10 +249,8 @@ class Endpoints:
                 margins=margins,
                 options=options,
             )
-            with self._models.alone():
-                result: Result = self._models.compute(
-                    request.model, lambda editor: editor.run(request)
-                )
+            with closing(self._backend.steps(request)) as events:
+                result = result_of(list(events))
             folder, written = new_folder(), []
             for index, seed in enumerate(result.seeds):
                 path = folder / f"{task}-{seed}.png"
@@ -266,6 +266,7 @@ class Endpoints:
             "seeds": list(result.seeds),
             "scores": list(result.scores),
             "seconds": result.seconds,
+            "notes": list(result.notes),
             "request": result.request.model_dump(exclude_none=True),
         }
         return written, report

@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from PIL import Image
 
 from app import canvas
+from app.fields import FIELDS
 from app.session import Moment, Session
 from engine.errors import EngineError, ImageError, MaskError, RequestError
 from engine.options import TASKS, EditOptions
-from engine.request import SIDES, EditRequest, Region
+from engine.request import SIDES, EditRequest, Region, reread
 
 NEED_MASK = ("inpaint", "edit_class")
 NEED_LABEL = ("edit_class", "generate")
 SIDE_FIELDS = {side: f"extend-{side}" for side in SIDES}
-CHOICES = {  # fields that choose, and what they show for "the default of this task"
-    "structure": "auto",
-    "blend": "auto",
-    "match-colour": "auto",
-    "guidance-schedule": "auto",
-    "temperature-schedule": "auto",
-    "fill": "auto",
-    "closed-loop": "auto",
-    "anchor": "auto",
-    "foresight": "auto",
-    "backdrop": "auto",
-    "studio": "auto",
-}
-TEXTS = ("seed", "guidance", "top-k", "top-p", "temperature", "feather", "soft-scales",
-         "candidates", "coarse-seeds", "coverage", "grow", "half-known", "grain")  # fmt: skip
-OPTIONS = (
-    "seed", "variations", "guidance", "guidance-schedule", "top-k", "top-p", "temperature",
-    "temperature-schedule", "context", "feather", "blend", "match-colour", "structure",
-    "soft-scales", "candidates", "coarse-seeds", "speed", "rule", "fill", "closed-loop",
-    "coverage", "grow", "anchor", "half-known", "foresight", "backdrop", "studio", "grain",
-)  # fmt: skip
+OPTIONS = tuple(FIELDS)
 MARGINS = tuple(SIDE_FIELDS.values())
 
 
@@ -126,11 +106,8 @@ def request_of(
     options = {
         name.replace("-", "_"): value
         for name, value in fields.items()
-        if name not in MARGINS and value != CHOICES.get(name, "")
+        if name not in MARGINS and value != _unset(name)
     }
-    coarse = options.get("coarse_seeds")
-    if isinstance(coarse, str):
-        options["coarse_seeds"] = tuple(coarse.replace(",", " ").split())
     if moment is None and task != "generate":
         raise ImageError("there is no picture yet; open one or click an example")
     image = mask = None
@@ -177,10 +154,10 @@ def fields_of(request: EditRequest) -> dict[str, Any]:
         fields[field] = str(getattr(request, side) or "")
     for name in OPTIONS:
         value = options[name.replace("-", "_")]
-        if name == "coarse-seeds":
+        if isinstance(value, tuple):
             fields[name] = ", ".join(map(str, value))
         elif value is None:
-            fields[name] = CHOICES.get(name, "")
+            fields[name] = _unset(name)
         elif isinstance(value, bool):
             fields[name] = "yes" if value else "no"
         elif name == "variations":
@@ -205,7 +182,8 @@ def kept_fields(given: Any) -> dict[str, Any]:
     if fields.get("task") not in TASKS:
         fields.pop("task", None)
     for name in OPTIONS:
-        if name in TEXTS or name not in fields or fields[name] == CHOICES.get(name, ""):
+        written = not FIELDS[name].choices and name != "variations"
+        if written or name not in fields or fields[name] == _unset(name):
             continue  # a text may be half written, a choice must be one
         try:
             EditOptions(**{name.replace("-", "_"): fields[name]})
@@ -214,9 +192,15 @@ def kept_fields(given: Any) -> dict[str, Any]:
     return fields
 
 
-def parsed(text: str) -> EditRequest | None:
-    """The request that a saved picture carries; None where this version cannot read it."""
+def parsed(text: str) -> tuple[EditRequest | None, tuple[str, ...]]:
+    """The request that a saved picture carries, and notes on what of it is not known any more;
+    None where this version cannot read it."""
     try:
-        return EditRequest(**json.loads(text))
-    except (EngineError, ValueError, TypeError, RecursionError):
-        return None
+        return reread(text)
+    except EngineError:
+        return None, ()
+
+
+def _unset(name: str) -> str:
+    """What a field shows for "the default of this task"."""
+    return FIELDS[name].unset if name in FIELDS else ""

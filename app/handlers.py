@@ -5,7 +5,7 @@ Mistakes are raised as ``EngineError`` and put into words in one place, app/word
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,9 @@ import gradio as gr
 from PIL import Image
 
 from app import canvas, classes, files, forms, markup, original, project, screens
+from app.backend import Backend, Offer
 from app.classes import Named
 from app.forms import NEED_LABEL, read_painted
-from app.models import Models, Offer
 from app.outbox import new_folder
 from app.runs import Runs
 from app.screens import Screen, hint
@@ -30,13 +30,13 @@ ASPECTS = {"1:1": 1 / 1, "4:3": 4 / 3, "3:2": 3 / 2, "16:9": 16 / 9, "9:16": 9 /
 
 
 class Handlers:
-    """The callbacks. Holds the models and what runs on them; a window's work is in its session."""
+    """The callbacks. Holds the backend and what runs on them; a window's work is in its session."""
 
-    def __init__(self, models: Models) -> None:
-        self.models = models
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
         self.vault = Vault()
         self.store = Store()
-        self.runs = Runs(models, self.store)
+        self.runs = Runs(backend, self.store)
 
     # ---- the window opens -------------------------------------------------------------------
 
@@ -55,18 +55,18 @@ class Handlers:
             session = session.remounted()
             screen |= {**screens.of_session(session), **screens.of_result(session)}
         model = model if model and self._offer(model) else None
-        if not self.models.ready(model):
+        if not self.backend.ready(model):
             text = "The model is loading; you can open a picture already."
             yield {**screen, "status": markup.status(text, "busy")}
             screen = {}
         # else in one go: the new task asks for its classes at once, and must find the one chosen
-        editor = self.models.editor(model)
+        card = self.backend.card(model)
         if screen or self.store.latest(session) is session:  # else it says more than this
             screen["status"] = markup.status(hint(session, task))
         yield {
             **screen,
-            **self._model_screen(editor.name),
-            "label": self._label_update(task, label, editor.card.labels),
+            **self._model_screen(card.name),
+            "label": self._label_update(task, label, card.labels),
         }
         yield from self.runs.resume(str(recalled.get("key") or ""), session)
 
@@ -76,30 +76,30 @@ class Handlers:
         title = offer.title if offer else str(model)
         yield {"status": markup.status(f"Loading {title} …", "busy")}
         try:
-            editor = self.models.editor(model)
+            card = self.backend.card(model)
         except EngineError:
-            yield {"model": gr.update(value=self.models.chosen)}
+            yield {"model": gr.update(value=self.backend.chosen)}
             raise
         yield {
-            **self._model_screen(editor.name),
-            "label": self._label_update(task, label, editor.card.labels),
+            **self._model_screen(card.name),
+            "label": self._label_update(task, label, card.labels),
             "status": markup.status(f"{title} is ready.", "done"),
         }
 
     def _offer(self, name: str | None) -> Offer | None:
-        return next((offer for offer in self.models.offers() if offer.name == name), None)
+        return next((offer for offer in self.backend.offers() if offer.name == name), None)
 
     def _model_screen(self, name: str) -> Screen:
-        offers = self.models.offers()
+        offers = self.backend.offers()
         choices = [(o.title if o.present else f"{o.title} · not here yet", o.name) for o in offers]
         offer = self._offer(name)
-        editor = self.models.editor(name)
-        detail = f"{editor.side} px"
+        card = self.backend.card(name)
+        detail = f"{card.side} px"
         if offer and offer.bytes:
             detail += f", {offer.bytes / 1e6:.0f} MB"
-        about = editor.about or (offer.about if offer else "")
+        about = card.about or (offer.about if offer else "")
         note = markup.model_note(offer.title if offer else name, about, detail, offers)
-        count = len(editor.scales)
+        count = len(card.scales)
         keeps = [(f"from scale {k + 1}", k) for k in range(1, count)]
         more = gr.update(choices=keeps, value=max(1, min(count - 1, round(count / 3))))
         return {
@@ -123,8 +123,8 @@ class Handlers:
         """Show what the task needs. The class is set where ``how`` is "set"; else the list keeps
         what is chosen on the page, for that may be newer than this event."""
         screen = {**self._task_screen(task), "status": markup.status(hint(session, task))}
-        if self.models.ready():
-            labels = self.models.editor(model).card.labels
+        if self.backend.ready(model):
+            labels = self.backend.card(model).labels
             screen["label"] = self._label_update(task, label, labels, keep=how != "set")
         yield screen
 
@@ -137,7 +137,12 @@ class Handlers:
     # ---- pictures come in -------------------------------------------------------------------
 
     def open_picture(
-        self, file: str | None, painted: str, task: str, session: Session
+        self,
+        file: str | None,
+        painted: str,
+        task: str,
+        session: Session,
+        model: str | None = None,
     ) -> Iterator[Screen]:
         """A file from the button, a drop, a paste or an example becomes the picture. A project
         brings its history, a PNG saved by varpaint its settings."""
@@ -145,12 +150,12 @@ class Handlers:
             raise ImageError("no file arrived; open a PNG, JPEG, WebP or a project")
         path = Path(file)
         if project.is_project(path):
-            yield from self._open_project(path, session)
+            yield from self._open_project(path, session, model)
             return
         image, data = _open(file)
         session = forms.remembered(painted, session).opened(image, path.name, data)
         width, height = image.size
-        fields, text = self._settings_of(image)
+        fields, text = self._settings_of(image, model)
         if task == "generate":  # its class was for a new picture
             fields = {"label": "", **fields}
         task = fields.pop("task", "inpaint" if task == "generate" else task)
@@ -165,32 +170,35 @@ class Handlers:
             ),
         }
 
-    def _settings_of(self, image: Image.Image) -> tuple[Screen, str]:
-        """The fields that made this picture, if it says so, and a word about them."""
+    def _settings_of(self, image: Image.Image, model: str | None) -> tuple[Screen, str]:
+        """The fields that made this picture, if it says so, and a word about them. ``model`` is
+        the one whose classes are listed."""
         from engine.picture.files import read_request  # imports torch
 
         text = read_request(image)
-        request = forms.parsed(text) if text is not None else None
+        request, notes = forms.parsed(text) if text is not None else (None, ())
         if request is None or request.task == "generate":
             return {}, ""
         fields = forms.fields_of(request)
-        if self.models.ready():
-            labels = self.models.editor(None).card.labels
+        if self.backend.ready(model):
+            labels = self.backend.card(model).labels
             fields["label"] = self._label_update(request.task, fields["label"], labels)
         else:
             del fields["label"]
-        return fields, "Opened with the settings that made it."
+        return fields, _with_notes("Opened with the settings that made it.", notes)
 
-    def _open_project(self, path: Path, session: Session) -> Iterator[Screen]:
+    def _open_project(
+        self, path: Path, session: Session, model: str | None
+    ) -> Iterator[Screen]:
         yield {"status": markup.status("Opening the project …", "busy")}
-        loaded, fields = project.load(path, session)
+        loaded, fields, notes = project.load(path, session)
         fields = forms.kept_fields(fields)
         fields.pop("model", None)
         task = fields.pop("task", "inpaint")
         label = fields.pop("label", None)
         screen: Screen = {}
-        if self.models.ready():
-            labels = self.models.editor(None).card.labels
+        if self.backend.ready(model):
+            labels = self.backend.card(model).labels
             screen["label"] = self._label_update(task, label, labels)
         count = len(loaded.moments)
         steps = "1 step" if count == 1 else f"{count} steps"
@@ -202,7 +210,7 @@ class Handlers:
             **self._task_screen(task),
             "task": task,
             "open": None,
-            "status": markup.status(f"The project is open, {steps}.", "done"),
+            "status": markup.status(_with_notes(f"The project is open, {steps}.", notes), "done"),
         }
 
     def save_project(
@@ -386,6 +394,11 @@ def aspect_margins(width: int, height: int, ratio: float) -> tuple[int, int, int
     if wide > width:
         return (wide - width) // 2, (wide - width + 1) // 2, 0, 0
     return 0, 0, (high - height) // 2, (high - height + 1) // 2
+
+
+def _with_notes(text: str, notes: Sequence[str]) -> str:
+    """A word about what was opened, and about what of it is not known any more."""
+    return " ".join([text, *(f"{note[:1].upper()}{note[1:]}." for note in notes)])
 
 
 def _to_save(session: Session) -> Moment | Variation:

@@ -21,10 +21,10 @@ from PIL import Image, ImageOps
 from app import canvas, markup, screens
 from app.advanced import draw_advanced
 from app.api import add_endpoints
+from app.backend import Backend
 from app.forms import MARGINS, OPTIONS
 from app.handlers import ASPECTS, FORMATS, Handlers
 from app.lean import skip_for_free
-from app.models import Models
 from app.project import SUFFIX
 from app.rail import rail
 from app.screens import Screen, hint
@@ -53,9 +53,9 @@ SHOWN = (  # what handlers change; every event updates all of them, mostly by no
 )  # fmt: skip
 
 
-def build_window(models: Models) -> gr.Blocks:
+def build_window(backend: Backend) -> gr.Blocks:
     """The whole window; launch it with ``launch_options()``."""
-    handlers = Handlers(models)
+    handlers = Handlers(backend)
     with gr.Blocks(
         title="varpaint",
         analytics_enabled=False,
@@ -75,7 +75,7 @@ class Page:
 
     def __init__(self, handlers: Handlers) -> None:
         self.handlers = handlers
-        self.tools = Tools(handlers.models)
+        self.tools = Tools(handlers.backend)
         self.parts: dict[str, Any] = {}
 
     # ---- what is on the page ----------------------------------------------------------------
@@ -216,7 +216,7 @@ class Page:
             ["task", "label", "label-how", "model", "session"], alone=False,
             js="varpaint.taskChanged",
         )  # fmt: skip
-        self.on(parts["open"].upload, do.open_picture, ["open", "mask", "task", "session"])
+        self.on(parts["open"].upload, do.open_picture, ["open", "mask", "task", "session", "model"])
         self.on(parts["import-mask"].upload, do.import_mask, ["import-mask", "mask", "session"])
         self.on(parts["mask-last"].click, do.last_mask, ["mask", "session"])
         started = self.on(
@@ -266,7 +266,9 @@ class Page:
         for ratio in ASPECTS:
             button = parts[f"aspect-{ratio.replace(':', '-')}"]
             self.on(button.click, _fixed(do.aspect, ratio), ["session"])
-        self.pick(parts["examples"].select, self._open_example, ["mask", "task", "session"])
+        self.pick(
+            parts["examples"].select, self._open_example, ["mask", "task", "session", "model"]
+        )
         self.on(parts["pick"].change, self.tools.pick, ["pick", "session"], trigger_mode="multiple")
         self.on(
             partial(gr.on, [
@@ -323,9 +325,10 @@ class Page:
         self.on(editor.clear, _fixed(self.handlers.change_mask, "clear"), ["mask", "session"])
 
     def _open_example(
-        self, index: int, painted: str, task: str, session: Session
+        self, index: int, painted: str, task: str, session: Session, model: str | None
     ) -> Iterator[Screen]:
-        return self.handlers.open_picture(str(example_pictures()[index]), painted, task, session)
+        file = str(example_pictures()[index])
+        return self.handlers.open_picture(file, painted, task, session, model)
 
     def on(
         self,

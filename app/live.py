@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Protocol
 
 from PIL import Image
 
 SHARE = 0.3  # part of a run's time that the other variations' previews may take it up to
+
+
+class Step(Protocol):
+    """What can be looked at: an event of the engine's."""
+
+    def previews(self, count: int | None = None) -> list[Image.Image]: ...
 
 
 class Live:
@@ -24,13 +30,11 @@ class Live:
         self._spent = 0.0
         self._shown: list[Image.Image] = []
 
-    def pictures(self, step: Any) -> list[Image.Image]:
-        """One picture a variation after this step; of the last step the first alone.
+    def pictures(self, step: Step) -> list[Image.Image]:
+        """One picture a variation after this step.
 
         Where memory is short for previews, what was shown last; nothing if nothing was.
         """
-        if step.result is not None:
-            return cast(list[Image.Image], step.previews(1))  # the results follow at once
         began = self._now()
         affordable = self._spent <= SHARE * (began - self._began)
         fresh = step.previews(None if affordable else 1)

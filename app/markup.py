@@ -10,12 +10,11 @@ import io
 import json
 from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from PIL import Image
 
-if TYPE_CHECKING:
-    from app.models import Offer
+from app.backend import GET, Offer
 
 Tone = Literal["idle", "busy", "done", "error"]
 
@@ -25,7 +24,6 @@ REGION_COLOURS = (  # apart from each other and from the mask's pink; for light 
 )  # fmt: skip
 
 PREVIEW_SIDE = 960  # pixels of a row of live previews, for dense screens too
-GET = "python -m engine models download"
 MODEL_WORDS = (
     "The bundled model knows stickers and scenery, and needs next to nothing. For photos of the "
     "1000 ImageNet classes get official weights: the larger, the better and the slower. None of "
@@ -183,6 +181,12 @@ def note(text: str, below: str = "", title: str = "") -> str:
     return f'<p class="small"{about}>{escape(text)}</p>{more}'
 
 
+def told(notes: Sequence[str]) -> str:
+    """What did not go as asked, in words; nothing where all did."""
+    lines = "".join(f"<li>{escape(note[:1].upper() + note[1:])}</li>" for note in notes)
+    return f'<ul class="told">{lines}</ul>' if lines else ""
+
+
 def regions(marks: Sequence[tuple[str, int]]) -> str:
     """The regions that wait: colour, class, and a button that takes it away (by its index)."""
     rows = "".join(
@@ -215,7 +219,7 @@ def _models(offers: Sequence[Offer]) -> str:
         f"<tr><th>{escape(offer.title)}</th><td>{escape(offer.about)}</td>"
         f"<td>{_megabytes(offer.bytes)}</td><td>{_megabytes(offer.memory)}</td>"
         f"<td>{escape(offer.source)}<br><small>{escape(offer.licence)}</small></td>"
-        f"<td>{'here' if offer.present else f'<code>{GET} {escape(offer.name)}</code>'}</td></tr>"
+        f"<td>{_get(offer)}</td></tr>"
         for offer in offers
     )
     return (
@@ -224,6 +228,11 @@ def _models(offers: Sequence[Offer]) -> str:
         "<th>Memory</th><th>From</th><th>Get it</th></tr></thead>"
         f"<tbody>{rows}</tbody></table><button>Close</button></form></dialog>"
     )
+
+
+def _get(offer: Offer) -> str:
+    """How to get a model that is not here yet."""
+    return "here" if offer.present else f"<code>{escape(GET)} {escape(offer.name)}</code>"
 
 
 def _megabytes(count: int) -> str:

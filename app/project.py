@@ -8,6 +8,7 @@ YCbCr, becomes sRGB), masks as PNG of the canvas's proxy.
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 import zlib
 from dataclasses import replace
@@ -21,7 +22,7 @@ from app.session import MAX_REGIONS, Marked, Moment, Run, Session, Variation, st
 from app.vault import Held, HeldBytes
 from engine.errors import EngineError
 from engine.options import MAX_VARIATIONS
-from engine.request import EditRequest
+from engine.request import EditRequest, reread
 
 SUFFIX = ".varpaint"
 FORMAT = "varpaint project"
@@ -31,6 +32,7 @@ MAX_ENTRIES = 20_000
 MAX_ENTRY = 1 << 30  # bytes of one file inside, unpacked
 MAX_BYTES = 8 << 30  # of all together
 MAX_INDEX = 64 << 20
+MAX_NOTES = 64  # of one run
 TIFF_MODES = ("CMYK", "I", "F", "RGBX")
 
 
@@ -63,6 +65,7 @@ class _Run(_Schema):
     count: int = Field(ge=1)
     extension: tuple[int, int, int, int] = (0, 0, 0, 0)
     scores: list[float] = Field(default=[], max_length=MAX_VARIATIONS)
+    notes: list[str] = Field(default=[], max_length=MAX_NOTES)
 
 
 class _Variation(_Schema):
@@ -133,6 +136,7 @@ class _Writer:
                     count=run.count,
                     extension=run.extension,
                     scores=list(run.scores),
+                    notes=list(run.notes),
                 )
                 for run in runs
             ],
@@ -203,8 +207,9 @@ class _Writer:
 # ---- opening ------------------------------------------------------------------------------------
 
 
-def load(path: Path, session: Session) -> tuple[Session, dict[str, Any]]:
-    """A project's session, in the place of ``session``, and its form's fields."""
+def load(path: Path, session: Session) -> tuple[Session, dict[str, Any], tuple[str, ...]]:
+    """A project's session, in the place of ``session``, its form's fields, and notes on what of
+    its requests is not known any more."""
     try:
         with zipfile.ZipFile(path) as file:
             return _Reader(file, session).read()
@@ -233,8 +238,9 @@ class _Reader:
         self._session = session
         self._held: dict[str, Held] = {}
         self._sources: dict[str, HeldBytes] = {}
+        self._notes: list[str] = []
 
-    def read(self) -> tuple[Session, dict[str, Any]]:
+    def read(self) -> tuple[Session, dict[str, Any], tuple[str, ...]]:
         if INDEX not in self._file.namelist():
             raise ProjectError(f"is a zip, but no varpaint project; open a {SUFFIX} file")
         if len(self._file.namelist()) > MAX_ENTRIES:
@@ -251,7 +257,7 @@ class _Reader:
         for one in project.variations:
             if one.run >= len(runs):
                 raise ProjectError(f"is damaged (no run {one.run}); use another copy")
-            request = EditRequest(**one.request)
+            request = self._request(one.request)
             held = self._picture(one.picture)
             variation = Variation(held, one.seed, request, runs[one.run], one.score)
             if one.last:
@@ -267,7 +273,13 @@ class _Reader:
             kept=tuple(kept),
             chosen=max(-1, project.chosen),
         )
-        return session.remounted(), project.fields
+        return session.remounted(), project.fields, tuple(dict.fromkeys(self._notes))
+
+    def _request(self, written: dict[str, Any]) -> EditRequest:
+        """A request of this version or an earlier one; what of it is gone is noted."""
+        request, notes = reread(json.dumps(written))
+        self._notes += notes
+        return request
 
     def _project(self) -> _Project:
         text = self._bytes(INDEX, MAX_INDEX)
@@ -293,7 +305,7 @@ class _Reader:
             held,
             one.caption,
             self._mask(one.mask, held) if one.mask is not None else None,
-            EditRequest(**one.request) if one.request is not None else None,
+            self._request(one.request) if one.request is not None else None,
             tuple(Marked(self._mask(r.mask, held), r.label, r.colour) for r in one.regions),
             self._source(one.picture) if one.opened else None,
         )
@@ -306,8 +318,8 @@ class _Reader:
 
     def _run(self, one: _Run) -> Run:
         base = self._moment(one.base) if one.base is not None else None
-        scores = tuple(one.scores)
-        return Run(base, one.seconds, one.count, one.extension, scores=scores)
+        scores, notes = tuple(one.scores), tuple(one.notes)
+        return Run(base, one.seconds, one.count, one.extension, scores=scores, notes=notes)
 
     def _picture(self, name: str) -> Held:
         if name not in self._held:

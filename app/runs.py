@@ -1,6 +1,6 @@
 """Runs: a request to its result, scale by scale, in the line before the model.
 
-A run waits in a thread of its own and has the model's thread (`app.worker`) do the edit; the
+A run waits in a thread of its own and asks the backend (`app.backend`) for its steps; the
 generator that feeds the page only passes its news on. So a window that goes away, or a cancelled
 run, never keeps the model from the next one. A page that is opened again soon enough takes up the
 run that it left.
@@ -14,24 +14,23 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gradio as gr
 
 from app import forms, markup, screens
+from app.backend import Backend
 from app.clock import Clock
 from app.live import Live
-from app.models import Models
 from app.screens import Screen
 from app.session import Moment, Session
 from app.store import Store
 from engine.errors import EngineError, RequestError
+from engine.events import Event, Finished, ScaleDone
 from engine.options import MAX_SEED
 from engine.request import EditRequest
-
-if TYPE_CHECKING:
-    from engine.editor import Editor
 
 GRACE = 20.0  # seconds that a run goes on without a page to show it
 TAKE_OVER = 10.0  # seconds that a page waits for its forerunner to let go of its run
@@ -57,8 +56,8 @@ class Job:
 class Runs:
     """The runs of all windows, by ticket."""
 
-    def __init__(self, models: Models, store: Store) -> None:
-        self._models = models
+    def __init__(self, backend: Backend, store: Store) -> None:
+        self._backend = backend
         self._store = store
         self._jobs: dict[str, Job] = {}
 
@@ -81,7 +80,7 @@ class Runs:
         if job is not None:
             job.cancelled.set()
             job.news.put(("end", None))  # its page may wait in line
-            self._models.line.wake()
+            self._backend.wake()
         return job
 
     def cancel(self, ticket: str, session: Session) -> Iterator[Screen]:
@@ -157,10 +156,10 @@ class Runs:
         **fields: Any,
     ) -> Iterator[Screen]:
         """While nobody waits for the model, have it study the picture for a fast edit to come."""
-        if fields.get("speed") == "fast" and self._models.ready(model):
+        if fields.get("speed") == "fast" and self._backend.ready(model):
             try:
                 session = forms.with_mask(painted, session, task)
-                self._models.warm(forms.request_of(session.current, task, label, model, fields))
+                self._backend.warm(forms.request_of(session.current, task, label, model, fields))
             except EngineError:  # not all is filled in yet; Run will tell
                 pass
             except Exception:
@@ -291,32 +290,29 @@ class Runs:
             job.news.put(("step", {"status": text}))
 
         try:
-            with self._models.alone(job.cancelled, waits) as mine:
-                if not mine:
-                    return
-                self._models.compute(
-                    request.model, lambda editor: self._edit(editor, request, job)
-                )
+            with closing(self._backend.steps(request, job.cancelled, waits)) as events:
+                self._edit(events, request, job)
         except Exception as error:
             job.news.put(("error", error))
         finally:
             job.news.put(("end", None))  # whoever waits for news of a cancelled run
 
-    def _edit(self, editor: Editor, request: EditRequest, job: Job) -> None:
+    def _edit(self, events: Iterator[Event], request: EditRequest, job: Job) -> None:
         """The edit, news for the page after every scale."""
-        steps = editor.steps(request)
-        clock, live = Clock(editor.scales), Live()
         grown: list[str] = []
-        try:
-            for step in steps:
-                if job.cancelled.is_set():
-                    return
-                screen = screens.of_step(step, editor.scales, grown, clock, live)
-                if step.result is not None:
-                    news = (step.result, tuple(editor.scales), tuple(grown))
-                    job.news.put(("result", news))
-                    return
+        scales: tuple[int, ...] = ()
+        clock = live = None
+        for event in events:
+            if job.cancelled.is_set():
+                return
+            if not scales:  # the model is there, and works
+                scales = self._backend.card(request.model).scales
+            if isinstance(event, Finished):
+                job.news.put(("result", (event.result, scales, tuple(grown))))
+                return
+            if isinstance(event, ScaleDone):
+                clock, live = clock or Clock(scales), live or Live()
+                screen = screens.of_step(event, scales, grown, clock, live)
                 job.news.put(("step", screen))
-        finally:
-            steps.close()
-        raise RequestError("the edit ended without a result; run it again")
+        if not job.cancelled.is_set():
+            raise RequestError("the edit ended without a result; run it again")

@@ -177,7 +177,7 @@ def note(variation: Variation, number: int) -> str:
             else "Ranked by how likely the model finds it, and by how little its edge shows."
         )
         title = f"Score {variation.score:.2f}, higher is better"
-    return markup.note(" · ".join(parts), below, title)
+    return markup.note(" · ".join(parts), below, title) + markup.told(run.notes)
 
 
 def rank(variation: Variation) -> str:

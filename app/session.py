@@ -38,6 +38,8 @@ class ResultLike(Protocol):
     @property
     def scores(self) -> Sequence[float]: ...
     @property
+    def notes(self) -> Sequence[str]: ...
+    @property
     def request(self) -> EditRequest: ...
     def request_of(self, index: int) -> EditRequest: ...
 
@@ -117,7 +119,8 @@ class Run:
     ``base`` is the moment they were made from, with the mask and the regions of then, None for
     nothing; ``extension`` is what was added (left, top, right, bottom) in pixels, ``grown`` small
     pictures of each scale as data URLs, ``seconds`` what it took for all ``count`` together,
-    ``scores`` those of all, to say how one compares with the others.
+    ``scores`` those of all, to say how one compares with the others; ``notes`` what did not go as
+    asked.
     """
 
     base: Moment | None
@@ -127,6 +130,7 @@ class Run:
     scales: tuple[int, ...] = ()
     grown: tuple[str, ...] = ()
     scores: tuple[float, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -313,7 +317,8 @@ class Session:
             left, right, top, bottom = result.request.margins(*base.size)
             extension = (left, top, right, bottom)
         count, all_scores = len(result.images), tuple(result.scores)
-        run = Run(base, result.seconds, count, extension, scales, grown, all_scores)
+        notes = tuple(result.notes)
+        run = Run(base, result.seconds, count, extension, scales, grown, all_scores, notes)
         scores = result.scores or [None] * len(result.images)
         variations = tuple(
             Variation(self.vault.hold(image), int(seed), result.request_of(index), run, score)

@@ -17,8 +17,8 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app import canvas, markup, original, screens, selection
+from app.backend import Backend
 from app.forms import edit_request, remembered
-from app.models import Models
 from app.screens import Screen
 from app.session import Session
 from engine.errors import EngineError, RequestError
@@ -59,8 +59,8 @@ G = TypeVar("G", bound=_Gesture)
 class Tools:
     """The callbacks of these tools."""
 
-    def __init__(self, models: Models) -> None:
-        self._models = models
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
 
     def pick(self, sent: str, session: Session) -> Iterator[Screen]:
         """Answer with the thing's shape; the page puts it on the canvas, as a stroke of its own."""
@@ -127,15 +127,17 @@ class Tools:
     ) -> list[tuple[int, int, int]]:
         """(left, top, side) of each, in pixels of the picture on the canvas."""
         moment = session.current
-        if moment is None or not self._models.ready() or task == "generate":
+        if moment is None or not self._backend.ready(model) or task == "generate":
             return []
         size = moment.size
         if task == "outpaint":
             margins = {side: fields.get(f"extend-{side}") for side in SIDES}
             # where it looks does not depend on what is there, hence an empty picture
-            request = edit_request("outpaint", image=Image.new("L", size), margins=margins)
+            request = edit_request(
+                "outpaint", image=Image.new("L", size), model=model, margins=margins
+            )
             left, _, top, _ = request.margins(*size)
-            windows = self._models.editor(model).views(request)
+            windows = self._backend.plan(request).windows
             return [(window.left - left, window.top - top, window.side) for window in windows]
         masks = []
         if task == "edit_class":
@@ -147,8 +149,10 @@ class Tools:
         label = 0 if task == "edit_class" else None  # where it draws is the same for all
         for mask in masks:  # one after the other
             image = Image.new("L", size)
-            request = edit_request(task, image=image, mask=mask, label=label, options=context)
-            windows = self._models.editor(model).views(request)
+            request = edit_request(
+                task, image=image, mask=mask, label=label, model=model, options=context
+            )
+            windows = self._backend.plan(request).windows
             frames += [(window.left, window.top, window.side) for window in windows]
         return frames
 

@@ -150,7 +150,7 @@ def _edit(
     from tqdm import tqdm
 
     from engine.events import Finished, ScaleDone
-    from engine.loading import load_editor
+    from engine.loading import load_in_own_process
 
     request = request.model_copy(
         update={
@@ -162,7 +162,7 @@ def _edit(
             ),
         }
     )
-    editor = load_editor(given.model, device=given.device, precision=given.precision)
+    editor = load_in_own_process(given.model, device=given.device, precision=given.precision)
     result = None
     with tqdm(unit="scale", leave=False, file=sys.stderr, disable=None) as bar:
         for event in editor.steps(request):

@@ -20,9 +20,7 @@ from engine.draw.loop import ScaleStep
 from engine.draw.maps import coverage
 from engine.events import PREVIEW_SIDE, Detailing, Event, Finished, Painted, Result, ScaleDone
 from engine.machine.device import out_of_memory
-from engine.machine.packed_conv import weight_count
-from engine.model.var.transformer import VAR
-from engine.model.var.vqvae import VQVAE
+from engine.model.family import Model
 from engine.options import EditOptions
 from engine.paint.canvas import Canvas
 from engine.paint.foreign import holds_something
@@ -39,7 +37,6 @@ from engine.runner import Runner, for_each
 
 NOTHING = "nothing could be told from the ground that it was drawn on; try another seed"
 STAGED = "{}: says nothing of a thing that is drawn before a plain ground"
-SLOW_DECODER = 30e6  # weights of a decoder that a CPU takes long for
 
 log = logging.getLogger(__name__)
 
@@ -48,11 +45,10 @@ class Editor:
     """Edits pictures with one model. Calls may run side by side; what is kept from one to the
     next (`engine.runner`) saves work and changes no result."""
 
-    def __init__(self, vqvae: VQVAE, var: VAR, card: Card) -> None:
-        self.vqvae = vqvae
-        self.var = var
+    def __init__(self, model: Model, card: Card) -> None:
+        self.model = model
         self.card = card
-        self.runner = Runner(vqvae, var)
+        self.runner = Runner(model)
 
     @property
     def name(self) -> str:
@@ -219,7 +215,8 @@ class Editor:
         if shown is None:
             bare, notes = yield from self._pass(one, bare, progress, Tally(one.seeds))
             (shown,) = bare.pictures
-            self.runner.memory.put(key, shown, shown.nbytes)
+            if not notes:  # what memory was too short for is made anew, in the hope of more
+                self.runner.memory.put(key, shown, shown.nbytes)
         else:
             progress.skip(one)
         return shown, notes
@@ -228,11 +225,11 @@ class Editor:
         self, one: Pass, canvas: Canvas, progress: _Progress, tally: Tally
     ) -> Generator[Event, None, tuple[Canvas, list[str]]]:
         """One pass: the canvas with it, and notes on what did not go as asked."""
-        notes: list[str] = []
+        notes, in_studio = list[str](), False
         for number, window in enumerate(one.windows, one.first):
             seen = canvas.frames(window, self.side)
             if canvas.behind is not None and _in_studio(one, seen):
-                seen = [staged(seen[0])]
+                seen, in_studio = [staged(seen[0])], True
                 notes += [STAGED.format(name) for name in one.unheard]
             known = [] if one.role == "new" else seen
             run = self.runner.run(one, known, number)
@@ -243,7 +240,7 @@ class Editor:
             canvas = canvas.painted(one, seen, drawn.pictures)
             notes += [*drawn.notes, *(f"seed {one.seeds[i]}: {NOTHING}" for i in canvas.missing)]
             yield progress.painted(one, seen, drawn.pictures, tally.scores())
-        if one.finish.detail == "picture":
+        if one.finish.detail == "picture" and not in_studio:
             canvas = yield from _detailed(one, canvas)
         return canvas, notes
 
@@ -258,8 +255,8 @@ class Editor:
         different = 1 if alike else wanted
         some = maps[: -(-different * len(maps) // total)]
         pictures = None
-        slow = self.device.type == "cpu" and weight_count(self.vqvae.decoder) > SLOW_DECODER
-        if slow and one.role != "new" and not seen[0].studio:  # there all that is known is grey
+        grey = one.role == "new" or seen[0].studio  # all that is known
+        if self.runner.decodes_slowly and not grey:
             cells = coverage(torch.from_numpy(seen[0].mask), self.scales[-1]) == 0
             pictures = rough_pictures(maps, [frame.pixels for frame in seen], cells)
         if pictures is None:

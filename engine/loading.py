@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,8 +13,10 @@ from engine.machine.device import choose_device, choose_precision
 from engine.machine.packed import pack
 from engine.machine.packed_conv import pack_convolutions
 from engine.machine.shelf import Shelf
-from engine.model import VAR, VQVAE
 from engine.model.var.autoencoder import channels_last
+from engine.model.var.pair import VARPair
+from engine.model.var.transformer import VAR
+from engine.model.var.vqvae import VQVAE
 from engine.weights.cards import card_of
 from engine.weights.checkpoint import load_pair
 from engine.weights.registry import WEIGHTS, free_memory, resolve
@@ -39,23 +42,31 @@ def load_editor(
     dtype = choose_precision(precision, where)
     free = free_memory(str(where))
     files = resolve(model, weights, memory=free, bytes_per_weight=dtype.itemsize)
-    if where.type == "cpu":
-        keep_weights_apart()
     loaded = load_pair(files.vqvae, files.var, device=where, dtype=dtype)
     if where.type == "cuda" and free_memory(str(where)) < TIGHT:
         loaded.var.move_modulation(torch.device("cpu"))
     lay_out(loaded.vqvae, loaded.var)
-    return Editor(loaded.vqvae, loaded.var, card_of(files, loaded))
+    return Editor(VARPair(loaded.vqvae, loaded.var), card_of(files, loaded))
+
+
+def load_in_own_process(model: str = "auto", *, device: str = "auto", **more: Any) -> Editor:
+    """`load_editor` for a program, which may tell the C library of its process how to hold memory:
+    weights apart while they are loaded, and later what a layer lets go of for the next layer."""
+    if choose_device(device).type != "cpu":
+        return load_editor(model, device=device, **more)
+    keep_weights_apart()
+    try:
+        return load_editor(model, device=device, **more)
+    finally:
+        keep_freed_memory()
 
 
 def lay_out(vqvae: VQVAE, var: VAR) -> None:
     """Hold the weights of networks that are only to be run as their device likes them best.
 
-    The official state dicts are lost. On a CPU, `keep_weights_apart` before they are loaded.
+    The official state dicts are lost.
     """
     var.shelve_modulation(Shelf(), SELDOM)  # first: it makes room
     pack_convolutions(vqvae)
     channels_last(vqvae)
     pack(var)
-    if var.pos_start.device.type == "cpu":
-        keep_freed_memory()

@@ -19,6 +19,8 @@ from engine.errors import RequestError
 
 Task = Literal["inpaint", "outpaint", "edit_class", "generate"]
 TASKS: tuple[Task, ...] = get_args(Task)
+Group = Literal["run", "main", "draws", "knows"]  # where a lever stands in the form
+GROUPS: tuple[Group, ...] = get_args(Group)
 LABELLED: tuple[Task, ...] = ("edit_class", "generate")  # tasks that draw what a label asks for
 MAX_SEED = 2**53 - 1  # the largest integer that JSON and JavaScript carry exactly
 MAX_VARIATIONS = 16
@@ -65,16 +67,20 @@ Default = Callable[[Situation], Any]
 
 @dataclass(frozen=True)
 class Lever:
-    """A row of the table. ``title`` and ``help`` are what the form shows, ``group`` is where:
-    "run", "main", "more", "draws" or "knows"; ``tasks`` are those in which it says anything."""
+    """A row of the table. ``title`` and ``help`` are what the form shows, ``group`` is where;
+    ``tasks`` are those in which it says anything."""
 
-    group: str
+    group: Group
     title: str
     help: str
     default: Any | Default = None
     tasks: tuple[Task, ...] = TASKS
     choices: tuple[str, ...] = ()  # what the form offers where the type does not say it
     ablation: tuple[Any, ...] = ()  # values that the evaluation compares
+
+    def __post_init__(self) -> None:
+        if self.group not in GROUPS:
+            raise ValueError(f"unknown group {self.group!r} of a lever; known: {', '.join(GROUPS)}")
 
     def default_of(self, situation: Situation) -> Any:
         """What None stands for."""

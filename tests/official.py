@@ -7,8 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from engine.model import VAR, VQVAE
 from engine.model.spec import VARSpec, VQVAESpec
+from engine.model.var.transformer import VAR
+from engine.model.var.vqvae import VQVAE
 from engine.weights.architecture import ATTENTION_BIAS
 
 

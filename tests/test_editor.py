@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -12,11 +14,12 @@ from PIL import Image
 
 from engine import EditOptions, EditRequest, EngineError, MaskError, RequestError
 from engine.editor import Editor
-from engine.events import Result
+from engine.events import Detailing, Event, Finished, Painted, Result, ScaleDone
 from engine.options import MAX_SEED
 from engine.picture.files import open_image, read_request
 from engine.plan.regions import painting_order
 from engine.request import Region
+from tests.house import ROOT
 from tests.pictures import MODES, noisy_rgb, picture
 from tests.tiny import LABELS, tiny_editor
 
@@ -30,6 +33,15 @@ def box_mask(width: int, height: int, box: tuple[int, int, int, int]) -> np.ndar
     mask = np.zeros((height, width), bool)
     mask[box[1] : box[3], box[0] : box[2]] = True
     return mask
+
+
+def scales_done(events: list[Event]) -> list[ScaleDone]:
+    return [event for event in events if isinstance(event, ScaleDone)]
+
+
+def result_of(event: Event) -> Result:
+    assert isinstance(event, Finished)
+    return event.result
 
 
 def raw(image: Image.Image) -> np.ndarray:
@@ -69,15 +81,11 @@ def test_pixels_outside_the_mask_are_the_source_bytes(
         feather=data.draw(st.sampled_from([None, 0, 1, 5, 200])),
         context=data.draw(st.sampled_from(["auto", "whole", 0, 3, 500])),
         rule=data.draw(st.sampled_from(["default", "paper"])),
-        blend=data.draw(st.sampled_from([None, "none", "membrane", "poisson", "multiband"])),
-        match_colour=data.draw(st.sampled_from([None, True, False])),
-        grain=data.draw(st.sampled_from([None, 0, 1, 2])),
+        blend=data.draw(st.sampled_from([None, "none", "membrane"])),
+        detail=data.draw(st.sampled_from([None, "picture", "model"])),
         grow=data.draw(st.sampled_from([None, 0, 3, 64])),
-        anchor=data.draw(st.sampled_from([None, True, False])),
-        half_known=data.draw(st.sampled_from([None, 0, 30])),
-        foresight=data.draw(st.sampled_from([None, False])),
         soft_scales=data.draw(st.sampled_from([None, 0, 1, 16])),
-        fill=data.draw(st.sampled_from([None, "push_pull", "mean", "navier_stokes"])),
+        fill=data.draw(st.sampled_from([None, "none", "push_pull", "sideways"])),
         structure=data.draw(st.sampled_from([None, 0, 2])),
     )
     source = picture(mode, width, height, seed=seed % 7)
@@ -204,18 +212,22 @@ def test_steps_count_every_scale_of_every_frame_and_show_the_picture(editor: Edi
     request = EditRequest(
         task="outpaint", image=noisy_rgb(40, 32), right=100, options=EditOptions(variations=2)
     )
-    steps = list(editor.steps(request))
-    assert [step.index for step in steps] == list(range(steps[0].of))
-    assert steps[-1].frames > 1 and len(steps) == steps[-1].frames * len(editor.scales)
-    assert [step.result is None for step in steps] == [True] * (len(steps) - 1) + [False]
+    *events, last = editor.steps(request)
+    steps = scales_done(events)
+    frames = steps[0].frames
+    assert frames > 1 and [step.index for step in steps] == list(range(steps[0].of))
+    assert [step.scale for step in steps] == list(editor.scales) * frames
+    every = [type(event) for event in events if not isinstance(event, Detailing)]
+    assert every == ([ScaleDone] * len(editor.scales) + [Painted]) * frames
     for step in steps:
         assert {image.size for image in step.previews()} == {(140, 32)}
-    assert isinstance(steps[-1].result, Result) and len(steps[-1].previews()) == 2
+        assert len(step.previews()) == 2
+    assert len(result_of(last).images) == len(last.previews()) == 2
 
 
 def test_closing_the_steps_cancels_within_one_scale(editor: Editor) -> None:
     seen = []
-    handle = editor.vqvae.quantize.quant_resi.register_forward_hook(lambda *_: seen.append(1))
+    handle = editor.model.vqvae.quantize.quant_resi.register_forward_hook(lambda *_: seen.append(1))
     try:
         steps = editor.steps(EditRequest(task="generate"))
         next(steps)
@@ -245,6 +257,43 @@ def test_a_large_picture_is_edited_at_full_resolution(editor: Editor) -> None:
     mask = box_mask(8000, 5000, (7000, 10, 7900, 800))
     (image,) = editor.inpaint(source, mask).images
     assert_untouched(source, image, mask)
+
+
+DAMAGED = """
+import sys
+import numpy as np
+from engine import DamageError
+from engine.picture.source import Source
+from tests.pictures import noisy_rgb
+from tests.tiny import tiny_editor
+
+patch = Source.patch
+def damaging(self, box, rgb, mask):
+    image = patch(self, box, rgb, mask)
+    image.putpixel((63, 0), (1, 2, 3))
+    return image
+mask = np.zeros((48, 64), bool)
+mask[10:30, 10:30] = True
+editor = tiny_editor()
+editor.inpaint(noisy_rgb(64, 48), mask)
+Source.patch = damaging
+try:
+    editor.inpaint(noisy_rgb(64, 48), mask)
+except DamageError as error:
+    print(sys.flags.optimize, "refused:", error)
+"""
+
+
+@pytest.mark.parametrize("flags", [[], ["-O"]], ids=["asserting", "optimised"])
+def test_a_damaged_picture_is_not_handed_over(flags: list[str]) -> None:
+    """Also where ``python -O`` switches assertions off."""
+    done = subprocess.run(
+        [sys.executable, *flags, "-c", DAMAGED], cwd=ROOT, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{len(flags)} refused: a pixel outside the mask")
+    assert done.stdout.count("\n") == 1
 
 
 def bad_requests() -> list[tuple[str, dict[str, object]]]:
@@ -334,13 +383,12 @@ def test_a_picture_with_values_that_are_no_numbers_can_be_edited(
     values[place[0], place[1] + 1 : place[1] + 3] = np.inf, -np.inf
     source, mask = Image.fromarray(values), box_mask(60, 40, (15, 15, 40, 30))
     request = EditRequest(task="inpaint", image=source, mask=mask, options=EditOptions(seed=1))
-    for step in editor.steps(request):
-        assert len(step.previews()) == 1
-    assert step.result is not None
-    found = np.asarray(step.result.images[0])
+    *events, last = editor.steps(request)
+    assert all(len(step.previews()) == 1 for step in [*scales_done(events), last])
+    found = np.asarray(result_of(last).images[0])
     assert found.tobytes() != source.tobytes() and np.isfinite(found[mask]).all()
     assert found[~mask].tobytes() == values[~mask].tobytes()
-    assert open_image(step.result.png()).size == source.size
+    assert open_image(result_of(last).png()).size == source.size
     wide = editor.outpaint(source, right=8, options=EditOptions(seed=1))
     assert np.asarray(wide.images[0])[:, :60].tobytes() == values.tobytes()
 
@@ -377,7 +425,9 @@ def test_one_region_is_the_same_edit_as_a_mask_with_its_label(editor: Editor) ->
     request = EditRequest(task="edit_class", image=source, regions=(region,), options=options)
     result = editor.run(request)
     assert [i.tobytes() for i in result.images] == [i.tobytes() for i in alone.images]
-    assert result.scores == alone.scores and editor.views(request) == editor.views(alone.request)
+    asked = alone.request.model_copy(update={"image": source, "mask": mask})
+    assert result.scores == alone.scores
+    assert editor.plan(request).windows == editor.plan(asked).windows
 
 
 def two_regions(source: Image.Image, **options: object) -> tuple[EditRequest, list[np.ndarray]]:
@@ -399,7 +449,7 @@ def test_the_larger_region_comes_first_and_the_smaller_sees_it_and_lies_on_top(
     source = noisy_rgb(64, 48)
     request, (small, large) = two_regions(source, seed=3, variations=2)
     both = editor.run(request)
-    assert len(editor.views(request)) == 2
+    assert len(editor.plan(request).windows) == 2
     swapped = request.model_copy(update={"regions": request.regions[::-1]})
     assert editor.run(swapped).images[1].tobytes() == both.images[1].tobytes()
     hills = editor.edit_class(source, large, "hills", EditOptions(seed=4)).images[0]
@@ -428,11 +478,10 @@ def test_a_region_does_not_see_what_a_later_one_will_replace(editor: Editor) -> 
 
 def test_regions_count_their_steps_together_and_can_be_made_again(editor: Editor) -> None:
     request, _ = two_regions(noisy_rgb(64, 48), seed=3, variations=2)
-    steps = list(editor.steps(request))
+    *events, last = editor.steps(request)
+    steps, result = scales_done(events), result_of(last)
     assert [step.index for step in steps] == list(range(steps[0].of))
     assert steps[-1].frames == 2 and len(steps) == 2 * len(editor.scales)
-    result = steps[-1].result
-    assert result is not None
     stored = EditRequest(**json.loads(read_request(open_image(result.png(1))) or ""))
     assert [region.label for region in stored.regions] == ["bird", "hills"]
     assert [region.mask for region in result.request_of(1).regions] == [None, None]
@@ -491,8 +540,8 @@ def test_candidates_give_the_best_first_each_one_that_its_seed_makes_alone(
 def test_class_edits_fill_their_frame_more_than_inpainting_does(editor: Editor) -> None:
     source, mask = noisy_rgb(300, 200), box_mask(300, 200, (100, 60, 170, 130))
     fields = {"image": source, "mask": mask}
-    (near,) = editor.views(EditRequest(task="edit_class", label="bird", **fields))
-    (wide,) = editor.views(EditRequest(task="inpaint", label="bird", **fields))
+    (near,) = editor.plan(EditRequest(task="edit_class", label="bird", **fields)).windows
+    (wide,) = editor.plan(EditRequest(task="inpaint", label="bird", **fields)).windows
     assert near.side == 88 and wide.side == 140
 
 
@@ -502,8 +551,9 @@ def test_candidates_are_drawn_behind_the_scenes(editor: Editor) -> None:
     request = EditRequest(
         task="inpaint", image=source, mask=mask, options=EditOptions(variations=2, candidates=4)
     )
-    steps = list(editor.steps(request))
-    assert [len(step.previews()) for step in steps][-2:] == [2, 2]
+    *events, last = editor.steps(request)
+    steps = scales_done(events)
+    assert [len(step.previews()) for step in [*steps, last]] == [2] * 4
     assert len(steps) == len(editor.scales)
     running = editor.steps(request)
     next(running)

@@ -12,6 +12,7 @@ import torch
 
 from engine import DeviceError, EditOptions, EditRequest
 from engine.editor import Editor
+from engine.events import ScaleDone, result_of
 from engine.machine.device import out_of_memory
 from tests.machine.test_memory import MASK, same
 from tests.pictures import noisy_rgb
@@ -22,14 +23,14 @@ ALLOCATOR = "[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allo
 
 def cramped(editor: Editor, rows: int, error: Callable[[], Exception]) -> None:
     """Let the transformer of an editor run at most ``rows`` rows at once."""
-    inner = editor.var.run
+    inner = editor.model.var.run
 
     def run(inputs: Any, condition: Any, **more: Any) -> Any:
         if condition.start.shape[0] > rows:
             raise error()
         return inner(inputs, condition, **more)
 
-    object.__setattr__(editor.var, "run", run)
+    object.__setattr__(editor.model.var, "run", run)
 
 
 def near(a: Any, b: Any) -> bool:
@@ -61,10 +62,11 @@ OPENCV = "(-4:Insufficient memory) Failed to allocate 40000 bytes in function 'O
 def test_variations_run_fewer_at_a_time_and_are_the_same(error: str, n: int) -> None:
     editor = tiny_editor()
     cramped(editor, 2, ERRORS[error])  # guided: one variation is two rows
-    steps = list(editor.steps(request(n)))
-    assert [step.index for step in steps] == list(range(len(SCALES))), "progress goes one way"
-    result = steps[-1].result
-    assert result is not None and len(result.images) == n
+    events = list(editor.steps(request(n)))
+    scales = [event.index for event in events if isinstance(event, ScaleDone)]
+    assert scales == list(range(len(SCALES))), "progress goes one way"
+    result = result_of(events)
+    assert len(result.images) == n
     assert any("1 variation(s) at a time" in note for note in result.notes)
     free = tiny_editor().run(request(n))
     assert near(result, free) and free.notes == ()
@@ -79,9 +81,9 @@ def test_variations_with_a_picture_each_are_split_with_their_pictures() -> None:
     asked = EditRequest(task="outpaint", image=noisy_rgb(32, 32), right=64, options=options)
     inner, given = editor.runner.keeper, []
 
-    def keeper(rule: Any, features: torch.Tensor) -> Any:
+    def keeper(rule: Any, features: torch.Tensor, *more: Any) -> Any:
         given.append(features)
-        return inner(rule, features)
+        return inner(rule, features, *more)
 
     object.__setattr__(editor.runner, "keeper", keeper)
     result = editor.run(asked)
@@ -115,7 +117,7 @@ def test_other_errors_pass() -> None:
 def test_what_was_remembered_goes_first() -> None:
     editor, failed = tiny_editor(), []
     editor.run(request(1))
-    inner, much = editor.var.run, editor.runner.memory.bytes
+    inner, much = editor.model.var.run, editor.runner.memory.bytes
 
     def run(*args: Any, **more: Any) -> Any:
         if editor.runner.memory.bytes >= much:
@@ -123,7 +125,7 @@ def test_what_was_remembered_goes_first() -> None:
             raise torch.OutOfMemoryError
         return inner(*args, **more)
 
-    object.__setattr__(editor.var, "run", run)
+    object.__setattr__(editor.model.var, "run", run)
     other = request(1).model_copy(update={"label": 2})
     result = editor.run(other)
     assert failed and result.notes and "dropped" in result.notes[0]
@@ -132,15 +134,15 @@ def test_what_was_remembered_goes_first() -> None:
 
 def test_decoding_is_tried_again_and_then_in_half_precision() -> None:
     editor, calls = tiny_editor(), []
-    inner = editor.vqvae.decode
+    inner = editor.model.vqvae.decode
 
     def decode(feature_map: torch.Tensor) -> torch.Tensor:
-        calls.append(feature_map.dtype)
+        calls.append(editor.model.vqvae.post_quant_conv.weight.dtype)
         if len(calls) < 3:
             raise RuntimeError(ALLOCATOR)
         return inner(feature_map)
 
-    object.__setattr__(editor.vqvae, "decode", decode)
+    object.__setattr__(editor.model.vqvae, "decode", decode)
     result = editor.run(request(1))
     assert calls == [torch.float32, torch.float32, torch.bfloat16]
     assert any("half precision" in note for note in result.notes)
@@ -154,29 +156,33 @@ def test_decoding_is_tried_again_and_then_in_half_precision() -> None:
 @pytest.mark.parametrize("task", ["edit_class", "generate"])
 def test_a_preview_without_memory_is_none_and_the_run_goes_on(error: str, task: str) -> None:
     editor, short = tiny_editor(), [False]
-    inner = editor.vqvae.decode
+    inner = editor.model.vqvae.decode
 
     def decode(feature_map: torch.Tensor) -> torch.Tensor:
         if short[0]:
             raise ERRORS[error]()
         return inner(feature_map)
 
-    object.__setattr__(editor.vqvae, "decode", decode)
+    object.__setattr__(editor.model.vqvae, "decode", decode)
     asked = request(2)
     if task == "generate":
         asked = EditRequest(task="generate", label=1, options=asked.options)
-    for step in editor.steps(asked):
-        short[0] = step.result is None
-        assert len(step.previews()) == (2 if step.result else 0)
-        short[0] = False
-    assert step.result is not None and step.result.notes == ()
-    assert same(step.result, tiny_editor().run(asked))
+    events = []
+    for event in editor.steps(asked):
+        if isinstance(event, ScaleDone):
+            short[0] = True
+            assert event.previews() == []
+            short[0] = False
+        events.append(event)
+    result = result_of(events)
+    assert result.notes == () and same(result, tiny_editor().run(asked))
 
 
 def test_other_errors_of_a_preview_are_not_hidden() -> None:
     editor = tiny_editor()
     step = next(iter(editor.steps(request(1))))
-    object.__setattr__(editor.vqvae, "decode", lambda _: 1 / 0)
+    assert isinstance(step, ScaleDone)
+    object.__setattr__(editor.model.vqvae, "decode", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         step.previews()
 

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from engine.editor import Editor
-from engine.model import VAR, VQVAE
 from engine.model.spec import VARSpec, VQVAESpec
+from engine.model.var.pair import VARPair
+from engine.model.var.transformer import VAR
+from engine.model.var.vqvae import VQVAE
 from engine.plan.card import Card
 from engine.plan.labels import Labels
 from tests.parity import reproducible_weights
@@ -58,4 +60,4 @@ def editor_of(vqvae: VQVAE, var: VAR, labels: Labels, *, name: str = "tiny", **m
         name=name, side=vqvae.spec.side, scales=vqvae.spec.scales, labels=labels,
         foresight=var.spec.foresight, **more,
     )  # fmt: skip
-    return Editor(vqvae, var, card)
+    return Editor(VARPair(vqvae, var), card)

@@ -181,7 +181,7 @@ def edits(device: torch.device, model: str) -> Iterator[Finding]:
 def speed(device: torch.device, model: str) -> Iterator[Finding]:
     """Seconds of an edit of each task in the precision that is chosen by itself."""
     editor = load_editor(model, device=str(device))
-    dtype = str(editor.var.dtype).removeprefix("torch.")
+    dtype = str(choose_precision("auto", device)).removeprefix("torch.")
     for count in (1, 4):
         took = {}
         for task in TASKS:

@@ -25,12 +25,14 @@ from engine.benchmark.watched import WatchedRunner, watched
 from engine.draw.maps import finest_keep
 from engine.editor import Editor
 from engine.loading import lay_out
-from engine.machine.allocator import keep_weights_apart
+from engine.machine.allocator import keep_freed_memory, keep_weights_apart
 from engine.machine.device import choose_precision
 from engine.machine.tensors import to_tensor
-from engine.model import VAR, VQVAE
 from engine.model.attention import choose_attention
 from engine.model.spec import VARSpec, VQVAESpec
+from engine.model.var.pair import VARPair
+from engine.model.var.transformer import VAR
+from engine.model.var.vqvae import VQVAE
 from engine.options import EditOptions, Situation, Task
 from engine.plan.card import Card
 from engine.plan.labels import Labels
@@ -91,6 +93,8 @@ def networks(case: Case) -> tuple[VQVAE, VAR]:
         var = _random(skeleton_var(spec, attention), device, dtype)
     if case.implementation == OURS:
         lay_out(vqvae, var)
+        if device.type == "cpu":
+            keep_freed_memory()
     return vqvae, var
 
 
@@ -137,8 +141,9 @@ def measure(case: Case) -> dict[str, Any]:
         name=case.model, side=side, scales=var.spec.scales, foresight=var.spec.foresight,
         labels=Labels.of_model((), var.spec.num_classes),
     )  # fmt: skip
-    editor = Editor(vqvae, var, card)
-    editor.runner = WatchedRunner(vqvae, var, clock)
+    model = VARPair(vqvae, var)
+    editor = Editor(model, card)
+    editor.runner = WatchedRunner(model, clock)
     asked = _ours(case, editor, picture, mask, clock)
     best = _fastest(clock, asked, case.repeats)
     more: dict[str, Any] = {"peak_mb": (peak(device) - before) / 1e6}

@@ -11,6 +11,7 @@ import json
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,15 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from engine.draw.loop import TransformerPredictor, generate, replay
+from engine.draw.guidance import guided
+from engine.draw.keeping import Keeper, Replay
+from engine.draw.loop import generate
 from engine.draw.maps import paper_maps
-from engine.model import VAR, VQVAE
+from engine.model.family import Predictor
 from engine.model.spec import VARSpec, VQVAESpec
+from engine.model.var.predictor import CachedVAR
+from engine.model.var.transformer import VAR
+from engine.model.var.vqvae import VQVAE
 from engine.plan.rules import Sampling
 
 TOLERANCE = 1e-4
@@ -94,13 +100,13 @@ class Fixture:
 class Everywhere:
     """A predictor that also notes the likeliest token at the positions which are not asked for."""
 
-    inner: TransformerPredictor
+    inner: Predictor
     sampled: list[Tensor] = field(default_factory=list)
 
     def skip(self, k: int, inputs: Tensor) -> None:
         self._all(k, inputs)
 
-    def logits(self, k: int, inputs: Tensor, rows: Tensor) -> Tensor:
+    def logits(self, k: int, inputs: Tensor, rows: Tensor, branches: int = 1) -> Tensor:
         return self._all(k, inputs)[:, rows]
 
     def _all(self, k: int, inputs: Tensor) -> Tensor:
@@ -117,7 +123,7 @@ def compare(fixture: Fixture, *, everywhere: bool = True) -> Iterator[tuple[str,
     Without it the loop runs as the editor runs it.
     """
     expected, vqvae, var = fixture.expected, fixture.vqvae, fixture.var
-    scales = vqvae.spec.scales
+    scales, quantizer = vqvae.spec.scales, vqvae.quantize
 
     def close(name: str, ours: Tensor) -> tuple[str, float, float]:
         return name, float((ours - expected[name]).abs().max()), TOLERANCE
@@ -144,16 +150,15 @@ def compare(fixture: Fixture, *, everywhere: bool = True) -> Iterator[tuple[str,
     for task, asked in (("inpaint", None), ("outpaint", fixture.label)):
         runs.append((task, asked, paper_maps(expected[f"{task}_keep_mask"].cpu(), scales)))
     for task, asked, maps in runs:
-        predictor = TransformerPredictor(var, asked, sampling)
+        predictor = guided(partial(CachedVAR.of, var), asked, sampling, len(scales))
         watched = Everywhere(predictor)
         steps = list(
             generate(
                 watched if everywhere else predictor,
-                vqvae.quantize,
+                Keeper(quantizer) if task == "greedy" else Replay(quantizer, tokens),
                 regenerate=maps,
                 seeds=(0,),
                 sampling=sampling,
-                keeper=None if task == "greedy" else replay(tokens),
             )
         )
         for step in steps:

@@ -72,7 +72,7 @@ def plain_edit(
             vectors = torch.where(regenerate, vectors, kept)
             feature_map = vqvae.quantize.add(k, feature_map, vectors)
             if k + 1 < len(spec.scales):
-                inputs = vqvae.quantize.next_input(k + 1, feature_map)
+                inputs = vqvae.quantize.inputs(k + 1, feature_map)
                 begin, end = spec.bounds[k + 1]
                 x = (var.word_embed(inputs) + place[:, begin:end]).repeat(2, 1, 1)
         return vqvae.decode(feature_map).float()

@@ -7,19 +7,19 @@ from typing import Any
 from engine.benchmark.meter import Clock
 from engine.editor import Editor
 from engine.events import ScaleDone
-from engine.model import VAR, VQVAE
+from engine.model.family import Model
 from engine.picture.frame import Frame
 from engine.plan.plan import Pass
 from engine.request import EditRequest
-from engine.runner import Known, Run, Runner
+from engine.runner.networks import Known, Run, Runner
 
 
 class WatchedRunner(Runner):
     """A runner whose encoding (the hole's fill goes before it) and decoding are timed, in whichever
     mode they are done."""
 
-    def __init__(self, vqvae: VQVAE, var: VAR, clock: Clock) -> None:
-        super().__init__(vqvae, var)
+    def __init__(self, model: Model, clock: Clock) -> None:
+        super().__init__(model)
         self.clock = clock
 
     def known(self, *args: Any) -> Known:

@@ -1,8 +1,8 @@
-"""Guidance, top-k, top-p and the draw; or, instead of a draw, the expected code vector.
+"""Top-k, top-p and the draw; or, instead of a draw, the expected code vector.
 
-Noise is not a generator's state but a function of (seed, frame, scale, position): one uniform
-number a position, turned into a token by inverting the cumulative distribution. Batching, pruning
-and the number of variations therefore cannot change a draw.
+Noise is not a generator's state but a function of (seed, frame, scale, round, position): one
+uniform number a position, turned into a token by inverting the cumulative distribution. Batching,
+pruning and the number of variations therefore cannot change a draw.
 """
 
 from __future__ import annotations
@@ -26,27 +26,24 @@ def _mix(value: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def uniforms(
-    seed: int, scale: int, positions: NDArray[np.int64], *, frame: int = 0
+    seed: int, scale: int, positions: NDArray[np.int64], *, frame: int = 0, turn: int = 0
 ) -> NDArray[np.float64]:
     """One number in [0, 1) for each position, the same on every machine."""
     with np.errstate(over="ignore"):
         key = np.full(1, seed, np.uint64)
-        for part in (frame, scale):
+        for part in (frame, scale, turn) if turn else (frame, scale):
             key = _mix(key * _GOLDEN + np.uint64(part + 1))
         bits = _mix(key + (positions.astype(np.uint64) + np.uint64(1)) * _GOLDEN)
     return (bits >> np.uint64(11)).astype(np.float64) / float(1 << 53)
 
 
-def noise(seeds: tuple[int, ...], scale: int, positions: Tensor, *, frame: int = 0) -> Tensor:
+def noise(
+    seeds: tuple[int, ...], scale: int, positions: Tensor, *, frame: int = 0, turn: int = 0
+) -> Tensor:
     """``uniforms`` for several variations: (B, n), float64, for positions on the CPU."""
     index = positions.numpy()
-    rows = np.stack([uniforms(seed, scale, index, frame=frame) for seed in seeds])
+    rows = np.stack([uniforms(seed, scale, index, frame=frame, turn=turn) for seed in seeds])
     return torch.from_numpy(rows)
-
-
-def guide(conditional: Tensor, unconditional: Tensor, strength: float) -> Tensor:
-    """Classifier-free guidance on logits (Ho and Salimans 2022): (1 + t) c - t u."""
-    return conditional + strength * (conditional - unconditional)
 
 
 def draw(logits: Tensor, uniform: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:

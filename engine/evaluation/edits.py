@@ -82,6 +82,6 @@ class Case:
 def reconstruction(editor: Editor, picture: RGB) -> tuple[Floats, np.ndarray[Any, Any]]:
     """The picture through the VQVAE and back, the ceiling of every edit; and its token ids."""
     pixels = to_tensor(picture[None]).to(editor.device)
-    maps, feature_map = editor.vqvae.quantize.encode(editor.vqvae.features(pixels).float())
+    maps, feature_map = editor.runner.tokens(editor.model.codec.features(pixels))
     (again,) = editor.runner.decode(feature_map)
     return again, torch.cat([ids.flatten() for ids in maps]).cpu().numpy()

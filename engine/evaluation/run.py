@@ -173,7 +173,8 @@ def _need_packages() -> None:
 def _weights(editor: Editor) -> str:
     """Tells one model's weights from another's. Matrices may be packed, and then have an empty
     weight; these never are."""
-    never_packed = (editor.var.word_embed.weight, editor.var.pos_1LC)
+    named = editor.model.networks[-1].named_parameters()
+    never_packed = [each for name, each in named if name in ("word_embed.weight", "pos_1LC")]
     return fingerprint(*(each.detach().float().cpu().numpy() for each in never_packed)).hex()
 
 
@@ -210,7 +211,7 @@ def _run(
         return
     lines = records.in_order(count)
     if survey.thorough:
-        yield Evaluation(report_of(lines, survey, editor.vqvae.spec.codebook_size))
+        yield Evaluation(report_of(lines, survey, len(editor.model.scheme.codebook)))
     else:
         yield Evaluation(ablation_report(lines, survey))
 

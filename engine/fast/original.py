@@ -1,6 +1,6 @@
-"""The fast mode: what the networks made of the picture as it was serves for all that stays.
+"""What the networks made of the picture as it was, which serves for all of it that stays.
 
-Approximate. Once for a picture: its tokens run through the transformer (teacher-forced) and its
+Once for a picture: its tokens run through the transformer (teacher-forced) and its
 keys and values are kept; both towers of the VQVAE note their statistics. An edit then computes the
 positions that are regenerated and a margin around them, and the towers near the mask only. Two
 things are not exact: keys and values far from the mask are those of the picture with what is to go
@@ -13,18 +13,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from engine.draw.loop import Shortcut
-from engine.draw.maps import unknown_maps
+from engine.draw.keeping import foreseen
 from engine.fast.towers import Box, Encoded, Norms, decode_noting, decode_part, encode_noting
 from engine.fast.towers import encode_part as encode_tower_part
 from engine.model.var.transformer import VAR, Condition, KVCache
 from engine.model.var.vqvae import VQVAE
 
-MARGIN = 1 / 24  # around what is regenerated this part of the side, in whole positions, is computed
-WHOLE = 1 / 64  # scales of at most this share of all tokens are computed whole: they cost little
-WORTHWHILE = 0.8  # with more than this share of the tokens to compute, the exact mode serves
 RIM = 12  # pixels around the mask that are decoded too, since blending looks at them
 
 
@@ -63,45 +58,17 @@ def keys_and_values(
     quantizer = vqvae.quantize
     inputs, features = quantizer.teacher_inputs(maps)
     if foresight:
-        everything = [quantizer.next_input(k, features) for k in range(1, len(maps))]
-        inputs = F.pad(torch.cat(everything, dim=1), (0, 1), value=1.0)  # and all of it is known
+        own = torch.cat([quantizer.inputs(k, features) for k in range(1, len(maps))], dim=1)
+        nothing = torch.zeros(own.shape[1], dtype=torch.bool, device=own.device)
+        inputs = foreseen(inputs, own, nothing)  # all of it is known
     weight = var.head.weight
     count = len(condition.start)
     cache = KVCache(var.spec, count, device=weight.device, dtype=weight.dtype, whole=True)
-    nothing = torch.zeros(1, dtype=torch.long, device=weight.device)
+    first = torch.zeros(1, dtype=torch.long, device=weight.device)  # no logits are wanted
     inputs = inputs.expand(count, -1, -1)
     last = len(var.spec.scales) - 1
-    var.run(inputs, condition, first=0, last=last, cache=cache, rows=nothing)
+    var.run(inputs, condition, first=0, last=last, cache=cache, rows=first)
     return cache
-
-
-def computed_positions(maps: list[Tensor], scales: tuple[int, ...]) -> tuple[Tensor, ...] | None:
-    """The positions of each scale that an edit computes; None if that is not worthwhile.
-
-    ``maps`` are the regenerate maps (s * s,). All of the smallest scales, and of the others what
-    is regenerated, or lies over something that is at the finest scale, with a margin. (A position
-    that the mask's edge touches is among them, so there is some margin even where a position is
-    wider than it.)
-    """
-    total = sum(side * side for side in scales)
-    chosen: list[Tensor] = []
-    touched = unknown_maps(maps[-1], scales)
-    for regenerate, over, side in zip(maps, touched, scales, strict=True):
-        cells = int(side * MARGIN)
-        near = F.max_pool2d(
-            (regenerate | over).view(1, 1, side, side).float(),
-            2 * cells + 1, stride=1, padding=cells,
-        ).flatten()  # fmt: skip
-        everything = side * side <= WHOLE * total
-        chosen.append((torch.ones_like(near) if everything else near).nonzero()[:, 0])
-    count = sum(positions.numel() for positions in chosen)
-    return tuple(chosen) if count <= WORTHWHILE * total else None
-
-
-def shortcut(cache: KVCache, positions: tuple[Tensor, ...]) -> Shortcut:
-    """For the predictor: a picture's K/V cache and the positions to compute."""
-    device = cache.store.device
-    return Shortcut(cache, tuple(each.to(device) for each in positions))
 
 
 @torch.inference_mode()

@@ -59,11 +59,24 @@ class PackedConv(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> PackedConv:
         """What `Module.to` does to every tensor; a precision without operators is not packed."""
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        dense = self.packed.to_dense() if self.packed.is_mkldnn else self.packed
-        dense = fn(dense)
-        packs = can_pack_convolutions(dense.dtype)
-        self.packed = self._laid_out(dense) if packs else dense.to(memory_format=CHANNELS_LAST)
+        self._hold(fn(self._dense()))
         return self
+
+    def get_extra_state(self) -> tuple[Tensor, Tensor | None]:
+        """What `state_dict` would not have of it: weight and bias, as they are."""
+        return self._dense(), self.bias
+
+    def set_extra_state(self, state: tuple[Tensor, Tensor | None]) -> None:
+        weight, bias = state
+        self._hold(weight)
+        self.bias = None if bias is None else bias.to(weight.device)
+
+    def _dense(self) -> Tensor:
+        return self.packed.to_dense() if self.packed.is_mkldnn else self.packed
+
+    def _hold(self, weight: Tensor) -> None:
+        packs = can_pack_convolutions(weight.dtype)
+        self.packed = self._laid_out(weight) if packs else weight.to(memory_format=CHANNELS_LAST)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C', H', W'), in channels_last."""

@@ -70,6 +70,18 @@ class Labels:
             return cls(imagenet)
         return cls([f"class {index}" for index in range(num_classes)])
 
+    def __eq__(self, other: object) -> bool:
+        """Whether all classes have the same names, stand for the same and draw the same."""
+        if not isinstance(other, Labels):
+            return NotImplemented
+        mine, theirs = (
+            (each.names, each.members, each._drawn) for each in (self, other)
+        )
+        return mine == theirs
+
+    def __hash__(self) -> int:
+        return hash(self.names)
+
     def __len__(self) -> int:
         return len(self.names)
 

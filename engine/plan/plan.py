@@ -126,6 +126,9 @@ def plan(request: EditRequest, card: Card, *, any_mask: bool = False) -> Plan:
     seed 0. With ``any_mask`` a mask that is not known yet may still lie anywhere: the plan is for
     what such edits have in common. Raises RequestError, MaskError or ImageError.
     """
+    if any_mask and request.image is not None:
+        everything = np.ones(upright_size(request.image)[::-1], bool)
+        request = request.model_copy(update={"mask": everything})
     _check(request, card)
     options = request.options
     seed, count = options.seed or 0, options.candidates or options.variations
@@ -135,9 +138,6 @@ def plan(request: EditRequest, card: Card, *, any_mask: bool = False) -> Plan:
             f"draw at least as many as are to be shown"
         )
     seeds = tuple((seed + index) % (MAX_SEED + 1) for index in range(count))
-    if any_mask and request.image is not None:
-        everything = np.ones(upright_size(request.image)[::-1], bool)
-        request = request.model_copy(update={"mask": everything})
     margins, size, parts = _parts(request, card)
     bare = not any_mask and bool(_any([part.mask for part in parts]).all())
     asked = request.regions[0].label if request.regions else request.label

@@ -6,10 +6,13 @@ A mask is (H, W) bool, True = regenerate. Boxes are (left, top, right, bottom) i
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.arrays import Box, Mask, Window, bounding_box
 from engine.errors import MaskError
@@ -83,7 +86,8 @@ def windows_for(
     """The squares for an edit: one, or several where parts of the mask lie far apart.
 
     Parts share a square unless that would make it much larger than what each needs, which would
-    cost resolution. Each square holds whole parts; the order is that of reading.
+    cost resolution. The order is that of reading; each square paints whole parts: two share one,
+    too, if that of the first would cut the other.
     """
     height, width = mask.shape
     place = partial(
@@ -92,28 +96,60 @@ def windows_for(
     one = place(box_of(mask))
     if context == "whole" or one.side <= side:
         return [one]
-    _, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    _, numbers, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     left, top = stats[1:, cv2.CC_STAT_LEFT], stats[1:, cv2.CC_STAT_TOP]
     right = left + stats[1:, cv2.CC_STAT_WIDTH]
     bottom = top + stats[1:, cv2.CC_STAT_HEIGHT]
     if len(left) > MAX_PARTS:
         return [one]
     edges = np.stack([left, top, right, bottom], axis=1).tolist()
-    boxes: list[Box] = [(x0, y0, x1, y1) for x0, y0, x1, y1 in edges]
-
-    while len(boxes) > 1:
+    parts: list[Box] = [(x0, y0, x1, y1) for x0, y0, x1, y1 in edges]
+    groups = [_Group(box, (number,)) for number, box in enumerate(parts)]
+    while len(groups) > 1:
         growth, i, j = min(
-            (place(_union(a, b)).side / max(place(a).side, place(b).side), i, j)
-            for i, a in enumerate(boxes)
-            for j, b in enumerate(boxes)
+            (place(_union(a.box, b.box)).side / max(place(a.box).side, place(b.box).side), i, j)
+            for i, a in enumerate(groups)
+            for j, b in enumerate(groups)
             if i < j
         )
-        if growth > SHARED_GROWTH and len(boxes) <= MAX_FRAMES:
-            break
-        merged = _union(boxes[i], boxes[j])
-        boxes = [box for k, box in enumerate(boxes) if k not in (i, j)] + [merged]
-    boxes.sort(key=lambda box: (box[1], box[0]))
-    return _with_work((place(box) for box in boxes), mask)
+        if growth > SHARED_GROWTH and len(groups) <= MAX_FRAMES:
+            groups.sort(key=lambda group: (group.box[1], group.box[0]))
+            apart = _apart([place(group.box) for group in groups], groups, parts, numbers)
+            if apart is None:
+                break
+            i, j = apart
+        both = _Group(_union(groups[i].box, groups[j].box), groups[i].parts + groups[j].parts)
+        groups = [group for k, group in enumerate(groups) if k not in (i, j)] + [both]
+    groups.sort(key=lambda group: (group.box[1], group.box[0]))
+    return _with_work((place(group.box) for group in groups), mask)
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Parts of a mask, by number, that share a square, and the box around them."""
+
+    box: Box
+    parts: tuple[int, ...]
+
+
+def _apart(
+    windows: list[Window], groups: list[_Group], parts: list[Box], numbers: NDArray[Any]
+) -> tuple[int, int] | None:
+    """The first square that would paint some of a part and not the rest, and the group of that
+    part; None if there is none. ``numbers`` (H, W) says of each pixel in which part it is, from 1.
+    """
+    left_to_paint = {part: j for j, group in enumerate(groups) for part in group.parts}
+    for i, window in enumerate(windows):
+        left, top, right, bottom = window.clip(numbers.shape[1], numbers.shape[0])
+        for part, j in list(left_to_paint.items()):
+            x0, y0, x1, y1 = parts[part]
+            if left <= x0 and top <= y0 and x1 <= right and y1 <= bottom:
+                del left_to_paint[part]
+                continue
+            seen = numbers[max(y0, top) : min(y1, bottom), max(x0, left) : min(x1, right)]
+            if (seen == part + 1).any():
+                return i, j
+    return None
 
 
 def _union(a: Box, b: Box) -> Box:

@@ -14,8 +14,9 @@ import typer
 from torch import Tensor
 
 from engine.errors import CheckpointError
-from engine.model import VAR, VQVAE
 from engine.model.spec import VARSpec
+from engine.model.var.transformer import VAR
+from engine.model.var.vqvae import VQVAE
 from engine.options import EditOptions
 from engine.training.code_head import folded
 from engine.training.run import load_checkpoint

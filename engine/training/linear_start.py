@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine.model import VQVAE
+from engine.model.var.vqvae import VQVAE
 
 # The share of the codebook that k-means gives to each scale's residuals; the finest scale has the
 # most positions and the last word.
@@ -104,7 +104,7 @@ def linear_start(vqvae: VQVAE, pictures: Tensor, seed: int) -> None:
         quantizer.embedding.weight.copy_(torch.cat([codebook, filler]))
         feature_map = torch.cat(
             [
-                quantizer.add(k, so_far, quantizer.look_up(k, quantizer.residual_ids(k, f, so_far)))
+                quantizer.add(k, so_far, quantizer.look_up(k, quantizer.kept(k, so_far, f)))
                 for f, so_far in zip(features.split(50), feature_map.split(50), strict=True)
             ]
         )

@@ -8,16 +8,21 @@ learns to meet edges and to smooth what cannot be right.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from engine.draw.loop import Label, TransformerPredictor, closed_loop, generate
+from engine.draw.guidance import Label, guided
+from engine.draw.keeping import ClosedLoop
+from engine.draw.loop import generate
 from engine.draw.maps import regenerate_maps
 from engine.errors import CheckpointError
-from engine.model import VAR, VQVAE
+from engine.model.var.predictor import CachedVAR
+from engine.model.var.transformer import VAR
+from engine.model.var.vqvae import VQVAE
 from engine.plan.rules import Sampling
 from engine.training.holes import choose_kind, draw_hole
 from engine.training.pieces import Pictures, keyed_generator
@@ -59,10 +64,12 @@ class Redrawer:
         label = self.labels(numbers, rng)
         seeds = tuple(int(seed) for seed in rng.integers(0, 1 << 31, len(numbers)))
         foresight = self.quantizer.encode(features)[1] if self.var.spec.foresight else None
-        predictor = TransformerPredictor(self.var, label, SAMPLING)
+        predictor = guided(partial(CachedVAR.of, self.var), label, SAMPLING, len(scales))
+        keeper = ClosedLoop(
+            self.quantizer, features, regenerate=maps[-1], foresight=foresight
+        )
         steps = generate(
-            predictor, self.quantizer, regenerate=maps, seeds=seeds, sampling=SAMPLING,
-            keeper=closed_loop(self.quantizer, features), anchor=features, foresight=foresight,
+            predictor, keeper, regenerate=maps, seeds=seeds, sampling=SAMPLING,
             pictures=len(numbers),
         )  # fmt: skip
         *_, last = steps

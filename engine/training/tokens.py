@@ -20,7 +20,7 @@ import typer
 from torch import Tensor
 from tqdm import tqdm
 
-from engine.model import VQVAE
+from engine.model.var.vqvae import VQVAE
 from engine.training.batches import to_pixels
 from engine.training.data import open_pictures
 from engine.training.pieces import Pictures

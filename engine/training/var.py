@@ -11,6 +11,7 @@ at last everything together, as it is used.
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,12 +20,16 @@ import torch
 import typer
 from torch import Tensor, nn
 
-from engine.draw.loop import TransformerPredictor, generate
+from engine.draw.guidance import guided
+from engine.draw.keeping import Keeper, foreseen
+from engine.draw.loop import generate
 from engine.draw.maps import unknown_maps
 from engine.errors import CheckpointError
-from engine.model import VAR, VQVAE
 from engine.model.attention import choose_attention
 from engine.model.spec import VARSpec
+from engine.model.var.predictor import CachedVAR
+from engine.model.var.transformer import VAR
+from engine.model.var.vqvae import VQVAE
 from engine.plan.rules import Sampling
 from engine.plan.shapes import hides_middle
 from engine.training.code_head import CodeHead
@@ -195,7 +200,7 @@ class VARTrainer(Trainer):
         each = inputs.split([side * side for side in scales[1:]], dim=1)
         unseen = unknown_maps(unknown, scales)
         return torch.cat(
-            [quantizer.foreseen(k, each[k - 1], features, unseen[k])
+            [foreseen(each[k - 1], quantizer.inputs(k, features), unseen[k])
              for k in range(1, self.scales)], dim=1
         )  # fmt: skip
 
@@ -236,15 +241,16 @@ class VARTrainer(Trainer):
 
     def sample(self, label: int, seeds: tuple[int, ...]) -> Tensor:
         """Pictures (len(seeds), 3, H, W) of a class, from the scales trained so far."""
-        quantizer = self.vqvae.quantize
         everything = [
             torch.ones(side * side, dtype=torch.bool, device=self.group.device)
             for side in self.spec.scales
         ]
-        predictor = TransformerPredictor(self.var, label, SHEET_SAMPLING)
+        source = partial(CachedVAR.of, self.var)
+        predictor = guided(source, label, SHEET_SAMPLING, len(self.spec.scales))
         steps = generate(
-            predictor, quantizer, regenerate=everything, seeds=seeds, sampling=SHEET_SAMPLING
-        )
+            predictor, Keeper(self.vqvae.quantize), regenerate=everything, seeds=seeds,
+            sampling=SHEET_SAMPLING,
+        )  # fmt: skip
         for step in steps:
             if step.index == self.scales - 1:
                 break

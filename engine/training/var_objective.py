@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from engine.errors import CheckpointError
-from engine.model import VAR
 from engine.model.var.blocks import Block, Modulation
+from engine.model.var.transformer import VAR
 from engine.training.holes import Cells
 from engine.training.trainer import TrainOptions
 from engine.weights.checkpoint import inspect, load_var

@@ -21,9 +21,9 @@ import typer
 from torch import Tensor, nn
 
 from engine.errors import CheckpointError, RequestError
-from engine.model import VQVAE
 from engine.model.spec import SCALES_DOUBLING, VQVAESpec
 from engine.model.var.autoencoder import channels_last
+from engine.model.var.vqvae import VQVAE
 from engine.training.batches import batches
 from engine.training.critic import Critic
 from engine.training.data import open_pictures

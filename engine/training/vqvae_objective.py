@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine.model import VQVAE
 from engine.model.var.quantizer import Quantizer
+from engine.model.var.vqvae import VQVAE
 from engine.training.trainer import TrainOptions
 
 

@@ -18,13 +18,14 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from engine.model import VAR, VQVAE
 from engine.model.attention import Attention, sdpa
 from engine.model.spec import HEAD_SIZE, SCALES_256, SCALES_512, SCALES_DOUBLING, VARSpec, VQVAESpec
+from engine.model.var.transformer import VAR
+from engine.model.var.vqvae import VQVAE
+from engine.weights.metadata import LayoutError, Spec
 
 Shape = tuple[int, ...]
 Shapes = Mapping[str, Shape]
-Spec = VQVAESpec | VARSpec
 
 KNOWN_SCALES = (SCALES_256, SCALES_512, SCALES_DOUBLING)
 ATTENTION_BIAS = "attn_bias_for_masking"  # stored by the authors' code, never needed by ours
@@ -32,10 +33,6 @@ LEVELS = "lvl_1L"
 PIXELS_IN, PIXELS_OUT = "encoder.conv_in.weight", "decoder.conv_out.weight"
 HITS = "quantize.ema_vocab_hit_SV"  # usage statistics; rows of a file may differ from the scales
 BUFFERS = (LEVELS, ATTENTION_BIAS, "zero_k_bias", HITS)  # may be absent from a file
-
-
-class LayoutError(ValueError):
-    """A state dict that is not the network it should be: expected this, found that."""
 
 
 class _WithoutWork(TorchFunctionMode):

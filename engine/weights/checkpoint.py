@@ -20,15 +20,14 @@ import torch
 from torch import Tensor, nn
 
 from engine.errors import CheckpointError
-from engine.model import VAR, VQVAE
 from engine.model.attention import Attention, choose_attention
 from engine.model.spec import SCALES_256, VARSpec, VQVAESpec
+from engine.model.var.transformer import VAR
+from engine.model.var.vqvae import VQVAE
 from engine.weights.architecture import (
     ATTENTION_BIAS,
     HITS,
     LEVELS,
-    LayoutError,
-    Spec,
     infer_var,
     infer_vqvae,
     require_layout,
@@ -41,13 +40,14 @@ from engine.weights.metadata import (
     DRAWS_FILE,
     FORMAT,
     VERSION,
-    _is_sampling,
+    LayoutError,
+    Spec,
     declared_scales,
     draws_of,
     labels_of,
     members_of,
-    parsed,
     require_declared,
+    sampling_of,
 )
 from engine.weights.saving import codebook_name, precision_of
 
@@ -124,7 +124,7 @@ def load_pair(
             vqvae = _build_vqvae(partner, vqvae_spec, device, vqvae_dtype or dtype)
         with _naming(own):
             var = _build_var(own, spec, device, dtype, attention)
-            defaults = parsed(own, "defaults", _is_sampling) or {}
+            defaults = sampling_of(own)
             members = members_of(own, labels)
     draws = draws_of(Path(var_path).with_name(DRAWS_FILE), members)
     return Loaded(vqvae, var, labels, own.metadata.get("about", ""), defaults, members, draws)

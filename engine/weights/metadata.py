@@ -1,4 +1,7 @@
-"""What a file of our own format says about its model, read with care."""
+"""What a file of our own format says about its model, read with care.
+
+Sees no tensors, so that a model's card is read in milliseconds.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,13 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from engine.errors import CheckpointError, RequestError
-from engine.model.spec import VARSpec
+from engine.model.spec import VARSpec, VQVAESpec
 from engine.options import EditOptions
-from engine.weights.architecture import (
-    LayoutError,
-    Spec,
-)
-from engine.weights.file import WeightsFile
+
+Spec = VQVAESpec | VARSpec
 
 FORMAT = "varpaint"
 VERSION = 1
@@ -24,7 +24,18 @@ DRAWS_FILE = "draws.json"  # beside it: of which members a class draws, if not o
 SAMPLING = {"guidance", "guidance_schedule", "top_k", "top_p", "temperature", "soft_scales"}
 
 
-def parsed(source: WeightsFile, key: str, kind: Callable[[Any], bool]) -> Any:
+class LayoutError(ValueError):
+    """A file that is not the network it should be: expected this, found that."""
+
+
+class Described(Protocol):
+    """A file that may say something of itself."""
+
+    @property
+    def metadata(self) -> Mapping[str, str]: ...
+
+
+def parsed(source: Described, key: str, kind: Callable[[Any], bool]) -> Any:
     """The JSON value under ``key`` in a file's metadata, or None if there is none."""
     if source.metadata.get("format") != FORMAT or key not in source.metadata:
         return None
@@ -58,7 +69,7 @@ def _is_sampling(value: Any) -> bool:
     return all(as_it_stands(given, getattr(options, name)) for name, given in value.items())
 
 
-def declared_scales(source: WeightsFile) -> tuple[int, ...] | None:
+def declared_scales(source: Described) -> tuple[int, ...] | None:
     spec = parsed(source, "spec", lambda value: isinstance(value, dict))
     if spec is None:
         return None
@@ -73,7 +84,7 @@ def declared_scales(source: WeightsFile) -> tuple[int, ...] | None:
     return tuple(scales)
 
 
-def require_declared(source: WeightsFile, spec: Spec) -> None:
+def require_declared(source: Described, spec: Spec) -> None:
     """Refuse metadata that tells another story than the tensors do."""
     declared = parsed(source, "spec", lambda value: isinstance(value, dict))
     if declared is None:
@@ -86,7 +97,12 @@ def require_declared(source: WeightsFile, spec: Spec) -> None:
             )
 
 
-def labels_of(source: WeightsFile, spec: VARSpec) -> tuple[str, ...]:
+def sampling_of(source: Described) -> dict[str, Any]:
+    """The sampling that suits the model; empty where the file recommends none."""
+    return dict(parsed(source, "defaults", _is_sampling) or {})
+
+
+def labels_of(source: Described, spec: VARSpec) -> tuple[str, ...]:
     names = parsed(
         source,
         "labels",
@@ -97,7 +113,7 @@ def labels_of(source: WeightsFile, spec: VARSpec) -> tuple[str, ...]:
     return tuple(names or ())
 
 
-def members_of(source: WeightsFile, labels: tuple[str, ...]) -> dict[str, list[str]]:
+def members_of(source: Described, labels: tuple[str, ...]) -> dict[str, list[str]]:
     """Which classes stand for which others."""
     known = set(labels)
 

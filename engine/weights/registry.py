@@ -101,6 +101,11 @@ OFFICIAL = (
 _BY_NAME = {model.name: model for model in OFFICIAL}
 
 
+def official_depth(name: str) -> int | None:
+    """The depth of a published transformer; None for a name of another model."""
+    return _BY_NAME[name].depth if name in _BY_NAME else None
+
+
 def models(weights: Path = WEIGHTS) -> list[ModelInfo]:
     """Every known model, the bundled one first, then the official ones, then folders of yours."""
     found = [_describe_folder(BUNDLED, _bundled(weights))]
@@ -194,8 +199,8 @@ def verify(name: str, weights: Path = WEIGHTS) -> list[str]:
     One line a file; raises CheckpointError for the first that is not what it should be.
     """
     from engine.model.spec import VARSpec, VQVAESpec
-    from engine.weights.architecture import Spec
     from engine.weights.checkpoint import inspect
+    from engine.weights.metadata import Spec
 
     files = resolve(name, weights)
     expected: dict[str, Spec] = {}
@@ -294,13 +299,13 @@ def _own_folders(weights: Path) -> Iterator[Path]:
 
 def _describe_folder(name: str, folder: Path) -> ModelInfo:
     present = _is_own(folder)
-    metadata = _metadata(folder / OWN_VAR) if present else {}
+    metadata = metadata_of(folder / OWN_VAR) if present else {}
     paths = (folder / OWN_VQVAE, folder / OWN_VAR)
     return ModelInfo(
         name=name,
         title="Bundled, small" if name == BUNDLED else name,
         about=metadata.get("about", "") if present else "missing: restore it from the repository",
-        side=_side(_metadata(folder / OWN_VQVAE)) if present else 0,
+        side=_side(metadata_of(folder / OWN_VQVAE)) if present else 0,
         present=present,
         bytes=sum(path.stat().st_size for path in paths) if present else 0,
         source=str(folder),
@@ -309,10 +314,10 @@ def _describe_folder(name: str, folder: Path) -> ModelInfo:
 
 
 def _about(folder: Path) -> str:
-    return _metadata(folder / OWN_VAR).get("about", "")
+    return metadata_of(folder / OWN_VAR).get("about", "")
 
 
-def _metadata(path: Path) -> dict[str, str]:
+def metadata_of(path: Path) -> dict[str, str]:
     """The metadata of one of our files; nothing if it cannot be read (loading will say why)."""
     from safetensors import SafetensorError, safe_open
 

@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from engine.errors import CheckpointError
-from engine.model import VAR, VQVAE
+from engine.model.var.transformer import VAR
+from engine.model.var.vqvae import VQVAE
 from engine.weights.file import StrPath
 from engine.weights.metadata import (
     FORMAT,

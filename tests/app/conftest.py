@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from app.backend import Local
 from app.handlers import Handlers
-from app.models import Models
 from tests.app.server import save_tiny_model, serving
 from tests.pictures import noisy_rgb
 from tests.tiny import tiny_editor
@@ -27,8 +27,8 @@ def server(tiny_model_folder: Path) -> Iterator[str]:
 
 @pytest.fixture
 def handlers() -> Handlers:
-    models = Models("tiny")
-    models._editors["tiny"] = tiny_editor()
+    models = Local()
+    models.add(tiny_editor(), first=True)
     return Handlers(models)
 
 

@@ -151,7 +151,7 @@ def test_a_page_that_has_gone_is_noticed_before_there_is_news(
     session = begin(handlers, photo)
     ticket = last(handlers.runs.prepare("", session))["ticket"]
     waiting = handlers.runs.run(ticket, layer(LEFT), session, "inpaint", None, None)
-    with handlers.models.alone():
+    with handlers.backend.alone():
         while "In line" not in str(next(waiting).get("status")):
             pass
         assert next(waiting) == {}
@@ -165,7 +165,7 @@ def test_a_page_that_has_gone_is_noticed_before_there_is_news(
 def test_a_model_that_is_loaded_after_a_picture_was_opened_does_not_ask_for_one(
     handlers: Handlers, photo: str, monkeypatch: pytest.MonkeyPatch, opens: bool
 ) -> None:
-    monkeypatch.setattr(handlers.models, "ready", lambda *_: False)
+    monkeypatch.setattr(handlers.backend, "ready", lambda *_: False)
     screens = handlers.opened()
     first = next(screens)
     handlers.store.put(first["session"])

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gradio.utils import get_function_description
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
+from app.api import Endpoints
 from engine import load_editor
 from engine.options import EditOptions
 from engine.picture.files import open_image, read_request
@@ -71,6 +73,36 @@ def test_outpaint_takes_pixels_and_percent(client: Client, files: dict[str, Path
     photo = handle_file(files["photo.png"])
     images, _ = call(client, "outpaint", photo, 0, 10, 0, "50%", None, {"seed": 1}, None)
     assert open_image(images[0]).size == (70, 60)
+
+
+@pytest.mark.parametrize("model", ["/etc", "/", "../..", "weights/bundled", "~"])
+def test_no_folder_of_the_server_can_be_asked_for_as_a_model(client: Client, model: str) -> None:
+    with pytest.raises(AppError) as told:
+        call(client, "generate", "bird", {"seed": 1}, model)
+    line = str(told.value)
+    assert "unknown model" in line and "known: " in line and "tiny" in line
+    assert "passwd" not in line and "/work" not in line and "expected vqvae" not in line
+    assert call(client, "models")["loaded"]["name"] == "tiny"
+
+
+def test_a_model_that_is_not_here_is_told_without_a_folder_of_the_server(client: Client) -> None:
+    with pytest.raises(AppError, match="models download var-d16") as told:
+        call(client, "generate", "bird", {"seed": 1}, "var-d16")
+    assert "/weights" not in str(told.value)
+    assert "/tiny" not in str(call(client, "models"))
+
+
+def test_notes_are_in_the_report(client: Client, files: dict[str, Path]) -> None:
+    photo, mask = handle_file(files["photo.png"]), handle_file(files["mask.png"])
+    _, report = call(client, "inpaint", photo, mask, None, {"seed": 1}, "auto")
+    assert report["notes"] == []
+    options = {"seed": 1, "blend": "none", "studio": True, "backdrop": True}
+    box = Image.new("L", (60, 40), 255)
+    box.paste(0, (0, 0, 8, 40))
+    box.save(files["mask.png"].with_name("most.png"))
+    most = handle_file(files["mask.png"].with_name("most.png"))
+    _, report = call(client, "edit_class", photo, most, "bird", options, None)
+    assert any(note.startswith("blend: ") for note in report["notes"])
 
 
 def test_edit_class_and_generate_take_a_label(client: Client, files: dict[str, Path]) -> None:
@@ -185,6 +217,12 @@ def test_every_parameter_has_a_valid_schema_and_a_description(client: Client) ->
         for parameter in endpoint["parameters"]:
             for one in parameter["type"].get("anyOf", []):
                 assert isinstance(one["type"], str)
+    assert all(endpoint["description"].strip() for endpoint in api.values())
+    for name, endpoint in api.items():
+        function = getattr(Endpoints, name.removeprefix("/"))
+        _, told, _ = get_function_description(function)  # what MCP clients are told
+        for parameter in endpoint["parameters"]:
+            assert len(told.get(parameter["parameter_name"], "")) > 10, parameter["label"]
 
 
 def test_the_example_of_the_docs_works(

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from gradio_client import Client, handle_file
 
+from app.backend import Local
 from app.canvas import read_mask
 from app.forms import edit_request
 from app.handlers import Handlers
-from app.models import Models
 from engine import load_editor
 from engine.options import EditOptions
 from engine.picture.files import open_image
@@ -50,7 +50,7 @@ def by_python(model: Path, request: EditRequest) -> list[bytes]:
 def by_window(model: Path, photo: Path, painted: list[str], labels: list[str],
               **fields: Any) -> list[bytes]:  # fmt: skip
     """Regions first, the last one is what is painted at Run."""
-    handlers = Handlers(Models(str(model), "cpu"))
+    handlers = Handlers(Local(str(model), "cpu"))
     session = _begin(handlers, photo)
     for sent, label in zip(painted[:-1], labels[:-1], strict=False):
         session = last(handlers.add_region(sent, label, session))["session"]
@@ -134,7 +134,7 @@ def test_regions(
 def test_a_re_roll(client: Client, photo: Path, tmp_path: Path, tiny_model_folder: Path) -> None:
     """What the window's "more like this" makes, any door makes from the request in its PNG."""
     model = tiny_model_folder
-    handlers = Handlers(Models(str(model), "cpu"))
+    handlers = Handlers(Local(str(model), "cpu"))
     session = _begin(handlers, photo)
     ticket = last(handlers.runs.prepare("", session))["ticket"]
     screens = handlers.runs.run(ticket, layer(LEFT), session, "inpaint", None, None,

@@ -25,7 +25,6 @@ class Slow:
 
     watch: Watch
     name: int
-    result: object | None = None
     asked: list[int | None] = field(default_factory=list)
     short: bool = False
     scale: int = 1
@@ -53,13 +52,6 @@ def test_other_variations_wait_until_previews_have_become_cheap_again() -> None:
     assert names(live.pictures(Slow(watch, 2))) == [2, 1, 1, 1]
     watch.time += 5 / SHARE
     assert names(live.pictures(Slow(watch, 3))) == [3, 3, 3, 3]
-
-
-def test_one_picture_of_the_result_is_enough() -> None:
-    watch = Watch()
-    step = Slow(watch, 1, result=object())
-    assert names(Live(watch).pictures(step)) == [1]
-    assert step.asked == [1]
 
 
 def test_a_preview_that_memory_is_too_short_for_leaves_what_is_shown() -> None:

@@ -26,6 +26,7 @@ class FakeResult:
         self.seeds = list(range(len(images)))
         self.seconds = 1.0
         self.scores: list[float] = []
+        self.notes: list[str] = []
         self.request = EditRequest(task="inpaint")
 
     def request_of(self, index: int) -> EditRequest:

@@ -53,7 +53,7 @@ def same(one: Image.Image, two: Image.Image) -> bool:
 def test_a_project_brings_everything_back(tmp_path: Path) -> None:
     before, source = worked()
     path = saved(before, tmp_path / "a.varpaint", seed="12", task="edit_class")
-    after, fields = project.load(path, Session(key="mine", version=9))
+    after, fields, _ = project.load(path, Session(key="mine", version=9))
     assert fields == {"seed": "12", "task": "edit_class"}
     assert (after.name, after.at, after.key, after.version) == ("holiday", 1, "mine", 10)
     assert [m.caption for m in after.moments] == [m.caption for m in before.moments]
@@ -77,14 +77,14 @@ def test_a_project_brings_everything_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "YCbCr"])
 def test_pictures_of_every_mode_keep_their_pixels(tmp_path: Path, mode: str) -> None:
     before, _ = worked(mode)
-    after, _ = project.load(saved(before, tmp_path / "a.varpaint"), Session())
+    after, _, _ = project.load(saved(before, tmp_path / "a.varpaint"), Session())
     for one, two in zip(before.moments, after.moments, strict=True):
         assert same(one.image, two.image), (one.image.mode, two.image.mode)
 
 
 def test_a_picture_saved_after_reopening_has_the_same_bytes(tmp_path: Path) -> None:
     before, _ = worked()
-    after, _ = project.load(saved(before, tmp_path / "a.varpaint"), Session())
+    after, _, _ = project.load(saved(before, tmp_path / "a.varpaint"), Session())
     for one, two in zip(before.shown, after.shown, strict=True):
         assert encode_png(one.image, one.request.to_json()) == encode_png(
             two.image, two.request.to_json()
@@ -106,7 +106,7 @@ def test_each_picture_is_in_the_file_once_and_can_be_opened_by_anything(tmp_path
 
 
 def test_an_empty_session_is_a_project_too(tmp_path: Path) -> None:
-    after, _ = project.load(saved(Session(), tmp_path / "a.varpaint"), Session())
+    after, _, _ = project.load(saved(Session(), tmp_path / "a.varpaint"), Session())
     assert after.current is None
 
 
@@ -196,7 +196,7 @@ def test_an_opened_file_that_many_steps_name_is_kept_once(tmp_path: Path) -> Non
     with zipfile.ZipFile(path) as file:
         first = json.loads(file.read(project.INDEX))["moments"][0]
     assert first["opened"]
-    after, _ = project.load(changed(path, moments=[first] * 50, at=0, runs=[], variations=[]),
+    after, _, _ = project.load(changed(path, moments=[first] * 50, at=0, runs=[], variations=[]),
                             Session())  # fmt: skip
     assert len({id(moment.source) for moment in after.moments}) == 1
 

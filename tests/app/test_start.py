@@ -94,8 +94,8 @@ def test_a_busy_machine_is_given_time(
 
 def test_the_window_is_built_without_torch() -> None:
     code = (
-        "import sys; from app.layout import build_window; from app.models import Models; "
-        "build_window(Models()); print('torch' in sys.modules)"
+        "import sys; from app.layout import build_window; from app.backend import Local; "
+        "build_window(Local()); print('torch' in sys.modules)"
     )
     run = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120

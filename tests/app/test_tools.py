@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from app import canvas, original
-from app.models import Models
+from app.backend import Local
 from app.session import Moment, Session
 from app.tools import Tools
 from engine.errors import EngineError
@@ -26,8 +26,8 @@ SIZE = (96, 64)
 
 
 @pytest.fixture(scope="module")
-def models(tiny_model_folder: Path) -> Models:
-    models = Models(str(tiny_model_folder), "cpu")
+def models(tiny_model_folder: Path) -> Local:
+    models = Local(str(tiny_model_folder), "cpu")
     models.editor(None)
     return models
 
@@ -63,7 +63,7 @@ def frames_of(screen: dict[str, Any]) -> list[list[int]]:
     return frames
 
 
-def test_a_click_answers_with_the_things_shape(models: Models, session: Session) -> None:
+def test_a_click_answers_with_the_things_shape(models: Local, session: Session) -> None:
     [screen] = Tools(models).pick(gesture(session, place=[0.45, 0.5], take=True), session)
     shape = shape_of(screen["shape"])
     thing = np.zeros((64, 96), bool)
@@ -73,7 +73,7 @@ def test_a_click_answers_with_the_things_shape(models: Models, session: Session)
     assert 'data-take="1"' in screen["shape"] and f'version="{session.version}"' in screen["shape"]
 
 
-def test_what_was_meant_for_another_picture_is_dropped(models: Models, session: Session) -> None:
+def test_what_was_meant_for_another_picture_is_dropped(models: Local, session: Session) -> None:
     sent = gesture(session, place=[0.5, 0.5])
     assert not list(Tools(models).pick(sent, session.remounted()))
     stroke = gesture(session, points=[[0.5, 0.5]], radius=4)
@@ -82,7 +82,7 @@ def test_what_was_meant_for_another_picture_is_dropped(models: Models, session: 
 
 @pytest.mark.parametrize("sent", ["", "{}", "[1]", '{"id": 1, "version": 1, "place": [1e9, 0]}',
                                   '{"id": 1, "version": 1, "evil": 2}'])  # fmt: skip
-def test_nonsense_is_told_in_words(models: Models, session: Session, sent: str) -> None:
+def test_nonsense_is_told_in_words(models: Local, session: Session, sent: str) -> None:
     for callback in (
         Tools(models).pick(sent, session), Tools(models).paint_back(sent, "", session)
     ):  # fmt: skip
@@ -90,7 +90,7 @@ def test_nonsense_is_told_in_words(models: Models, session: Session, sent: str) 
             list(callback)
 
 
-def test_painting_back_is_a_step_of_the_history(models: Models, session: Session) -> None:
+def test_painting_back_is_a_step_of_the_history(models: Local, session: Session) -> None:
     source = np.asarray(session.picture.image)
     after = Image.effect_noise(SIZE, 80).convert("RGB")
     request = EditRequest(task="inpaint")
@@ -106,7 +106,7 @@ def test_painting_back_is_a_step_of_the_history(models: Models, session: Session
     assert np.array_equal(np.asarray(session.undone().picture.image), np.asarray(after))
 
 
-def test_quick_strokes_of_the_original_all_count(models: Models, session: Session) -> None:
+def test_quick_strokes_of_the_original_all_count(models: Local, session: Session) -> None:
     """The second is drawn before the page has heard of the first."""
     source = np.asarray(session.picture.image)
     after = Image.effect_noise(SIZE, 80).convert("RGB")
@@ -126,7 +126,7 @@ def test_quick_strokes_of_the_original_all_count(models: Models, session: Sessio
 
 
 def test_painting_back_keeps_the_mask_and_the_regions(
-    models: Models, session: Session, tmp_path: Path
+    models: Local, session: Session, tmp_path: Path
 ) -> None:
     half, spot = Image.new("L", SIZE, 0), Image.new("L", SIZE, 0)
     half.paste(255, (0, 0, 48, 64))
@@ -147,7 +147,7 @@ def test_painting_back_keeps_the_mask_and_the_regions(
     assert len(again["session"].picture.regions) == 1
 
 
-def test_the_frame_is_where_the_model_will_look(models: Models, session: Session) -> None:
+def test_the_frame_is_where_the_model_will_look(models: Local, session: Session) -> None:
     mask = Image.new("L", SIZE, 0)
     mask.paste(255, (10, 10, 22, 20))
     painted = f"{session.version} {small_mask(mask)}"
@@ -155,14 +155,14 @@ def test_the_frame_is_where_the_model_will_look(models: Models, session: Session
     request = EditRequest(
         task="inpaint", image=session.picture.image, mask=mask, options=EditOptions(context=8)
     )
-    [window] = models.editor(None).views(request)
+    [window] = models.plan(request).windows
     assert frames_of(screen) == [[window.left, window.top, window.side]]
     [screen] = Tools(models).sight(painted, session, "inpaint", None, context="whole")
     assert frames_of(screen) == [[0, -16, 96]]
 
 
 def test_the_frame_of_a_class_edit_is_where_the_class_is_drawn(
-    models: Models, session: Session
+    models: Local, session: Session
 ) -> None:
     mask = Image.new("L", SIZE, 0)
     mask.paste(255, (20, 10, 60, 50))
@@ -171,7 +171,7 @@ def test_the_frame_of_a_class_edit_is_where_the_class_is_drawn(
     for task, label in (("inpaint", None), ("edit_class", "bird")):
         [screen] = Tools(models).sight(painted, session, task, None, context="auto")
         request = EditRequest(task=task, image=session.picture.image, mask=mask, label=label)
-        [window] = models.editor(None).views(request)
+        [window] = models.plan(request).windows
         found[task] = frames_of(screen)
         assert found[task] == [[window.left, window.top, window.side]]
         assert ("data-draws" in screen["sight"]) == (task == "edit_class")
@@ -179,18 +179,18 @@ def test_the_frame_of_a_class_edit_is_where_the_class_is_drawn(
 
 
 def test_the_frames_of_an_extension_are_placed_on_the_old_picture(
-    models: Models, session: Session
+    models: Local, session: Session
 ) -> None:
     fields = {"extend-left": "32", "extend-right": "", "extend-top": "", "extend-bottom": "0"}
     [screen] = Tools(models).sight("", session, "outpaint", None, **fields)
     request = EditRequest(task="outpaint", image=session.picture.image, left=32)
-    windows = models.editor(None).views(request)
+    windows = models.plan(request).windows
     assert frames_of(screen) == [[w.left - 32, w.top, w.side] for w in windows]
     assert min(frame[0] for frame in frames_of(screen)) <= -32
 
 
 def test_each_region_has_its_frames_beside_what_is_painted(
-    models: Models, session: Session
+    models: Local, session: Session
 ) -> None:
     tools = Tools(models)
     one, two = Image.new("L", SIZE, 0), Image.new("L", SIZE, 0)
@@ -213,7 +213,7 @@ def test_each_region_has_its_frames_beside_what_is_painted(
     "painted", ["", "{v}", "{v} data:image/png;base64,AAAA", "{v} nonsense", "99 nonsense"]
 )
 def test_no_mask_and_half_typed_fields_give_no_frame(
-    models: Models, session: Session, painted: str
+    models: Local, session: Session, painted: str
 ) -> None:
     tools = Tools(models)
     painted = painted.format(v=session.version)
@@ -225,7 +225,7 @@ def test_no_mask_and_half_typed_fields_give_no_frame(
     assert frames_of(screen) == []
 
 
-def test_a_mask_of_a_large_picture_comes_small(models: Models) -> None:
+def test_a_mask_of_a_large_picture_comes_small(models: Local) -> None:
     size = (3000, 1500)
     session = Session().opened(Image.new("RGB", size), "large.png")
     small = Image.new("L", (640, 320), 0)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from app import project, screens
 from app import runs as runs_module
-from app import screens
 from app.handlers import Handlers
 from app.layout import FIELDS
 from app.runs import Job, Runs
@@ -23,6 +25,7 @@ from app.session import Marked, Run, Session, Variation
 from engine.errors import ImageError, MaskError, RequestError
 from engine.options import EditOptions
 from engine.picture.files import open_image, read_request
+from engine.plan.labels import Labels
 from engine.request import EditRequest, Region
 from tests.app.layers import layer
 from tests.app.waiting import becomes_free
@@ -152,7 +155,7 @@ def test_a_run_whose_page_does_not_come_back_ends(
     next(left)
     next(left)
     left.close()
-    assert becomes_free(handlers.models, 30)
+    assert becomes_free(handlers.backend, 30)
     assert not handlers.runs._jobs
 
 
@@ -205,15 +208,15 @@ def test_a_run_in_line_says_how_many_are_before_it(
     session = begin(handlers, photo)
     ticket = last(handlers.runs.prepare("", session))["ticket"]
     waiting = handlers.runs.run(ticket, layer(LEFT), session, "inpaint", None, None)
-    with handlers.models.alone():
+    with handlers.backend.alone():
         texts = [str(next(waiting)["status"]) for _ in range(2)]
         assert "1 run is before yours" in texts[1]
         list(handlers.runs.cancel(ticket, session))
         assert "Cancelled" in next(waiting)["status"]  # at once, not when the other has ended
     end = time.monotonic() + 10
-    while len(handlers.models.line) and time.monotonic() < end:
+    while len(handlers.backend.line) and time.monotonic() < end:
         time.sleep(0.01)
-    assert not len(handlers.models.line)
+    assert not len(handlers.backend.line)
 
 
 # ---- results ------------------------------------------------------------------------------------
@@ -368,7 +371,7 @@ def test_opening_a_picture_that_varpaint_saved_restores_its_settings(
     handlers: Handlers, photo: str, tmp_path: Path
 ) -> None:
     given = {"seed": "7", "variations": 3, "temperature": "1.5", "structure": "2",
-             "coverage": "0.25", "anchor": "no", "fill": "mirror"}  # fmt: skip
+             "detail": "picture", "studio": "no", "fill": "push_pull"}  # fmt: skip
     session = run(handlers, begin(handlers, photo), layer(LEFT), "edit_class", "bird",
                   **given)  # fmt: skip
     file = last(handlers.download("PNG", session))["file"]
@@ -376,9 +379,76 @@ def test_opening_a_picture_that_varpaint_saved_restores_its_settings(
     assert screen["task"] == "edit_class" and screen["label"]["value"] == "bird"
     assert (screen["seed"], screen["variations"]) == ("7", 1)
     assert (screen["temperature"], screen["structure"]) == ("1.5", "2")
-    assert (screen["coverage"], screen["anchor"], screen["fill"]) == ("0.25", "no", "mirror")
-    assert (screen["grow"], screen["half-known"], screen["closed-loop"]) == ("", "", "auto")
+    assert (screen["detail"], screen["studio"], screen["fill"]) == ("picture", "no", "push_pull")
+    assert (screen["grow"], screen["feather"], screen["blend"]) == ("", "", "auto")
     assert "settings" in screen["status"]
+
+
+OLD = '{"task": "inpaint", "options": {"seed": 7, "anchor": true, "fill": "mirror", "grain": 1}}'
+
+
+def test_a_picture_of_an_earlier_version_opens_and_says_what_is_gone(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    from PIL.PngImagePlugin import PngInfo
+
+    words = PngInfo()
+    words.add_itxt("varpaint", OLD)
+    noisy_rgb(20, 20).save(tmp_path / "old.png", pnginfo=words)
+    screen = last(handlers.open_picture(str(tmp_path / "old.png"), "", "inpaint", begin(handlers)))
+    assert (screen["seed"], screen["detail"], screen["fill"]) == ("7", "auto", "auto")
+    assert "Anchor: this option is gone" in screen["status"] and "mirror" in screen["status"]
+
+
+def test_a_project_of_an_earlier_version_opens_and_says_what_is_gone(
+    handlers: Handlers, photo: str, tmp_path: Path
+) -> None:
+    session = run(handlers, begin(handlers, photo), layer(LEFT))
+    path = tmp_path / "old.varpaint"
+    project.save(path, session, {})
+    with zipfile.ZipFile(path) as file:
+        parts = {name: file.read(name) for name in file.namelist()}
+    index = json.loads(parts[project.INDEX])
+    for variation in index["variations"]:
+        variation["request"]["options"] |= {"coverage": 0.25, "blend": "poisson"}
+    parts[project.INDEX] = json.dumps(index).encode()
+    with zipfile.ZipFile(path, "w") as file:
+        for name, data in parts.items():
+            file.writestr(name, data)
+    screen = last(handlers.open_picture(str(path), "", "inpaint", begin(handlers)))
+    assert "Coverage: this option is gone" in screen["status"] and "poisson" in screen["status"]
+    assert screen["session"].results
+
+
+def test_a_picture_and_a_project_leave_the_classes_of_the_chosen_model(
+    handlers: Handlers, photo: str, tmp_path: Path
+) -> None:
+    card = replace(tiny_editor().card, name="other", labels=Labels(["heron", "boat"]))
+    other = tiny_editor()
+    other.card = card
+    handlers.backend.add(other)
+    session = run(handlers, begin(handlers, photo), layer(LEFT), "edit_class", "boat")
+    png = last(handlers.download("PNG", session))["file"]
+    whole = str(tmp_path / "whole.varpaint")
+    project.save(Path(whole), session, {"task": "edit_class", "label": "boat"})
+    for file in (png, whole):
+        opened = handlers.open_picture(file, "", "inpaint", begin(handlers), "other")
+        label = last(opened)["label"]
+        assert [value for _, value in label["choices"]] == ["", "heron", "boat"]
+        assert label["value"] == "boat"
+
+
+def test_what_did_not_go_as_asked_stands_beside_the_result_and_survives_a_project(
+    handlers: Handlers, photo: str, tmp_path: Path
+) -> None:
+    everything = layer((8, 0, 60, 40))
+    fields = {"blend": "none", "studio": "yes", "backdrop": "yes"}
+    session = run(handlers, begin(handlers, photo), everything, "edit_class", "bird", **fields)
+    assert session.result.run.notes
+    project.save(tmp_path / "a.varpaint", session, {})
+    again, _, _ = project.load(tmp_path / "a.varpaint", Session())
+    for one in (session, again):
+        assert "Blend: " in screens.of_result(one)["result-note"]
 
 
 def test_a_picture_with_somebody_elses_words_is_just_a_picture(

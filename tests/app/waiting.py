@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 
-from app.models import Models
+from app.backend import Local
 
 
-def becomes_free(models: Models, seconds: float) -> bool:
+def becomes_free(models: Local, seconds: float) -> bool:
     """Whether the model can be had within so many seconds."""
     released = threading.Event()
 

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from engine.draw.loop import (
-    Label,
-    ScaleStep,
-    TransformerPredictor,
-    closed_loop,
-    generate,
-    half_known,
-    replay,
-)
-from engine.draw.sampling import draw, guide, noise
-from engine.model import VAR, VQVAE
+from engine.draw.guidance import Guided, Label, guide, guided
+from engine.draw.keeping import ClosedLoop, Keeper, Replay
+from engine.draw.loop import ScaleStep, generate
+from engine.draw.sampling import draw, noise
+from engine.model.var.predictor import CachedVAR
+from engine.model.var.transformer import VAR
+from engine.model.var.vqvae import VQVAE
 from engine.plan.rules import Sampling
 from tests.tiny import SCALES, tiny_var, tiny_vqvae
 
@@ -81,11 +78,11 @@ def plain(
     feature_map, inputs, out = quantizer.zeros(1), [], []
     for k, side in enumerate(SCALES):
         if k:
-            inputs.append(quantizer.next_input(k, feature_map))
+            inputs.append(quantizer.inputs(k, feature_map))
         if k and features is not None and var.spec.foresight:
             inputs[-1] = inputs[-1].clone()
             cells = side_by_side(maps[-1], side)
-            own = quantizer.next_input(k, features)
+            own = quantizer.inputs(k, features)
             for n in range(side * side):  # one by one, as one would say it
                 if not cells[n]:
                     inputs[-1][:, n] = own[:, n]
@@ -100,11 +97,29 @@ def plain(
         every = torch.arange(side * side)
         ids, _ = draw(logits, noise((seed,), k, every), sampling)
         if features is not None:
-            kept = quantizer.residual_ids(k, features, feature_map)
+            kept = quantizer.kept(k, feature_map, features)
             ids = torch.where(maps[k], ids, kept)
         out.append(ids)
         feature_map = quantizer.add(k, feature_map, quantizer.look_up(k, ids))
     return out, feature_map
+
+
+class Unanchored(ClosedLoop):
+    """Leaves the known area as its tokens make it."""
+
+    def finished(self, state: Tensor) -> Tensor:
+        return state
+
+
+def closed_loop(
+    vqvae: VQVAE, features: Tensor, maps: list[Tensor], kind: type[ClosedLoop] = Unanchored
+) -> ClosedLoop:
+    return kind(vqvae.quantize, features, regenerate=maps[-1])
+
+
+@torch.inference_mode()
+def predictor_of(var: VAR, label: Label, sampling: Sampling) -> Any:
+    return guided(partial(CachedVAR.of, var), label, sampling, len(SCALES))
 
 
 def run(
@@ -118,18 +133,19 @@ def run(
     features: Tensor | None,
     coarse_seeds: tuple[int, ...] = (),
 ) -> list[ScaleStep]:
-    keeper = None if features is None else closed_loop(vqvae.quantize, features)
-    with torch.inference_mode():
-        predictor = TransformerPredictor(var, label, sampling)
+    keeper = Keeper(vqvae.quantize)
+    if features is not None:
+        keeper = Unanchored(
+            vqvae.quantize, features, regenerate=maps[-1],
+            foresight=features if var.spec.foresight else None,
+        )  # fmt: skip
     return list(
         generate(
-            predictor,
-            vqvae.quantize,
+            predictor_of(var, label, sampling),
+            keeper,
             regenerate=maps,
             seeds=seeds,
             sampling=sampling,
-            keeper=keeper,
-            foresight=features if var.spec.foresight else None,
             pictures=1 if features is None else features.shape[0],
             coarse_seeds=coarse_seeds,
         )
@@ -224,7 +240,7 @@ class Planted:
     def skip(self, k: int, inputs: Tensor) -> None:
         self.skipped.append(k)
 
-    def logits(self, k: int, inputs: Tensor, rows: Tensor) -> Tensor:
+    def logits(self, k: int, inputs: Tensor, rows: Tensor, branches: int = 1) -> Tensor:
         self.asked.append((k, rows.numel()))
         logits = torch.zeros(inputs.shape[0], rows.numel(), 64)
         logits[..., self.token] = 50.0
@@ -236,11 +252,10 @@ def planted(vqvae: VQVAE, maps: list[Tensor]) -> tuple[Planted, list[ScaleStep],
     known, _ = vqvae.quantize.encode(vqvae.features(pictures(1)))
     steps = generate(
         predictor,
-        vqvae.quantize,
+        Replay(vqvae.quantize, known),
         regenerate=maps,
         seeds=(0,),
         sampling=Sampling(),
-        keeper=replay(known),
     )
     return predictor, list(steps), known
 
@@ -261,14 +276,14 @@ def test_nothing_to_regenerate_gives_back_the_known_tokens(vqvae: VQVAE) -> None
     assert predictor.asked == []
 
 
-def test_an_anchor_gives_the_known_area_its_own_features_and_nothing_else(vqvae: VQVAE) -> None:
+def test_in_the_end_the_known_area_has_its_own_features_and_nothing_else(vqvae: VQVAE) -> None:
     features = vqvae.features(pictures(1))
     maps = some_maps()
     made = []
-    for anchor in (None, features):
+    for kind in (Unanchored, ClosedLoop):
         steps = generate(
-            Planted(7), vqvae.quantize, regenerate=maps, seeds=(0,), sampling=Sampling(),
-            keeper=closed_loop(vqvae.quantize, features), anchor=anchor,
+            Planted(7), closed_loop(vqvae, features, maps, kind), regenerate=maps, seeds=(0,),
+            sampling=Sampling(),
         )  # fmt: skip
         made.append([step.feature_map for step in steps])
     (*before, plain_end), (*same, anchored_end) = made
@@ -287,13 +302,19 @@ def test_the_known_part_of_a_token_says_what_it_is(vqvae: VQVAE) -> None:
     mask = torch.zeros(32, 32)
     mask[:, :8] = 1  # the first column of the finest tokens, wholly
     mask[:, 8] = 1  # and an eighth of the second
-    hint = half_known(quantizer, features, mask, 1e4)
-    zeros = quantizer.zeros(1)
-    said = hint(2, zeros, torch.arange(16)).view(4, 4, -1)
+
+    def said_by(strength: float) -> Tensor:
+        keeper = ClosedLoop(
+            quantizer, features, regenerate=ALL[2], hole=mask, strength=strength
+        )
+        said = keeper.hint(2, quantizer.zeros(1), torch.arange(16))
+        assert said is not None
+        return said.view(4, 4, -1)
+
+    said = said_by(1e4)
     assert torch.equal(said[:, 1:].argmax(-1), torch.arange(16).view(4, 4)[:, 1:])
     assert not said[:, 0].any()
-    weak = half_known(quantizer, features, mask, 1e2)(2, zeros, torch.arange(16)).view(4, 4, -1)
-    torch.testing.assert_close(weak * 100, said)
+    torch.testing.assert_close(said_by(1e2) * 100, said)
 
 
 def test_closed_loop_brings_the_known_area_back_after_wrong_coarse_tokens(vqvae: VQVAE) -> None:
@@ -301,20 +322,19 @@ def test_closed_loop_brings_the_known_area_back_after_wrong_coarse_tokens(vqvae:
     known, _ = vqvae.quantize.encode(features)
     maps = [ALL[0], torch.zeros(4, dtype=torch.bool), torch.zeros(16, dtype=torch.bool)]
 
-    def error(keeper: object) -> float:
+    def error(keeper: Keeper) -> float:
         steps = generate(
-            Planted(7), vqvae.quantize, regenerate=maps, seeds=(0,), sampling=Sampling(),
-            keeper=keeper,
-        )  # fmt: skip
+            Planted(7), keeper, regenerate=maps, seeds=(0,), sampling=Sampling()
+        )
         return float((list(steps)[-1].feature_map - features).square().mean())
 
-    assert error(closed_loop(vqvae.quantize, features)) < error(replay(known))
+    assert error(closed_loop(vqvae, features, maps)) < error(Replay(vqvae.quantize, known))
 
 
 def test_closing_the_loop_stops_it_before_the_next_scale(vqvae: VQVAE) -> None:
     predictor = Planted(1)
     steps: Iterator[ScaleStep] = generate(
-        predictor, vqvae.quantize, regenerate=ALL, seeds=(0,), sampling=Sampling()
+        predictor, Keeper(vqvae.quantize), regenerate=ALL, seeds=(0,), sampling=Sampling()
     )
     next(steps)
     steps.close()
@@ -327,8 +347,8 @@ def test_soft_scales_take_the_expected_vector_and_keep_the_known_area(vqvae: VQV
     runs = [
         list(
             generate(
-                Planted(7), vqvae.quantize, regenerate=some_maps(), seeds=(1, 2),
-                sampling=Sampling(soft_scales=soft), keeper=closed_loop(vqvae.quantize, features),
+                Planted(7), closed_loop(vqvae, features, some_maps()), regenerate=some_maps(),
+                seeds=(1, 2), sampling=Sampling(soft_scales=soft),
             )
         )
         for soft in (0, 1, 3)
@@ -348,7 +368,7 @@ def test_soft_scales_batched_equal_single_ones(
     var: VAR, vqvae: VQVAE, label: int | None
 ) -> None:
     features = vqvae.features(pictures(1))
-    sampling = Sampling(guidance=2.0, soft_scales=1, schedule="cosine")
+    sampling = Sampling(guidance=2.0, soft_scales=1, schedule="falling")
     settings = {"label": label, "maps": some_maps(), "features": features, "sampling": sampling}
     together = run(var, vqvae, seeds=(3, 4), **settings)
     for row, seed in enumerate((3, 4)):
@@ -402,11 +422,11 @@ def test_rolling_again_from_a_scale_keeps_the_coarser_ones(
 def test_evidence_is_what_the_drawn_tokens_say_for_the_label(var: VAR, vqvae: VQVAE) -> None:
     """Against a teacher-forced pass over the finished tokens, with and without the label."""
     seeds, label = (3, 4), 2
-    with torch.inference_mode():
-        predictor = TransformerPredictor(var, label, Sampling(guidance=2.0, top_k=9))
+    predictor = predictor_of(var, label, Sampling(guidance=2.0, top_k=9))
+    assert isinstance(predictor, Guided)
     steps = list(
         generate(
-            predictor, vqvae.quantize, regenerate=ALL, seeds=seeds,
+            predictor, Keeper(vqvae.quantize), regenerate=ALL, seeds=seeds,
             sampling=predictor.sampling, evidence=predictor.evidence,
         )
     )  # fmt: skip

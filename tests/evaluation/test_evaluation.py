@@ -174,14 +174,14 @@ def test_another_packed_model_does_not_go_on_with_the_first_ones_lines(
     part: str, folder: Path, tmp_path: Path
 ) -> None:
     def run(editor: Editor) -> None:
-        editor.var.head = Packed(editor.var.head)  # type: ignore[assignment]
+        editor.model.var.head = Packed(editor.model.var.head)  # type: ignore[assignment]
         settings = {"count": 1, "seed": 0, "options": EditOptions(), "families": ("box",)}
         list(evaluate(editor, folder, share=Share(tmp_path / "work"), **settings))
 
     run(tiny_editor())
     run(tiny_editor())
     other = tiny_editor()
-    other.var.get_parameter(part).data.mul_(1.1)
+    other.model.var.get_parameter(part).data.mul_(1.1)
     with pytest.raises(RequestError, match="other settings"):
         run(other)
 
@@ -259,13 +259,13 @@ def test_a_lever_is_in_the_ablation_by_its_row_alone(monkeypatch: pytest.MonkeyP
 
 def test_rows_that_differ_in_compositing_share_their_tokens() -> None:
     editor = tiny_editor()
-    inner, run = editor.var.run, []
+    inner, run = editor.model.var.run, []
 
     def counted(*args: Any, **more: Any) -> Any:
         run.append(more["last"])
         return inner(*args, **more)
 
-    object.__setattr__(editor.var, "run", counted)
+    object.__setattr__(editor.model.var, "run", counted)
     picture = np.asarray(noisy_rgb(32, 32))
     mask = make_mask("half", 32, np.random.default_rng(0))
     case = Case(editor, picture, mask, None, "inpaint")

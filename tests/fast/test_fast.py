@@ -10,10 +10,15 @@ import torch
 from PIL import Image
 
 from engine import EditOptions, EditRequest
-from engine.draw.loop import Recall, Shortcut, TransformerPredictor
+from engine.draw.guidance import guided
+from engine.draw.recall import Recall
 from engine.editor import Editor
+from engine.events import Finished
 from engine.fast import original as fast
-from engine.fast.original import computed_positions
+from engine.fast import positions as positions_of
+from engine.fast.positions import computed_positions
+from engine.fast.predictor import Computed, Shortcut, Shortened
+from engine.model.var.predictor import CachedVAR
 from engine.model.var.transformer import KVCache
 from engine.plan.labels import Labels
 from engine.plan.rules import Sampling
@@ -53,7 +58,7 @@ def tokens(mask: Any, speed: str, **more: Any) -> tuple[int, int]:
     """Positions that went through the transformer's blocks, and of those in the edit itself."""
     subject, seen = editor(), [0]
     one = request(mask, speed, **more)
-    subject.var.blocks[0].register_forward_hook(
+    subject.model.var.blocks[0].register_forward_hook(
         lambda module, args, out: seen.__setitem__(0, seen[0] + out.shape[1])
     )
     if speed == "fast":
@@ -96,7 +101,7 @@ def test_pixels_outside_the_mask_stay_and_the_request_is_repeatable(
 def test_warm_or_not_the_picture_is_the_same() -> None:
     warm = editor()
     warm.warm(request(SMALL))
-    run = Counter(warm.var, "run")
+    run = Counter(warm.model.var, "run")
     assert same(warm.run(request(SMALL)), editor().run(request(SMALL)))
     assert run.calls < len(SCALES)
     warm.warm(request(SMALL))
@@ -108,7 +113,7 @@ def test_what_a_label_decides_is_computed_once_for_the_picture_and_its_edits(
     label: str | None,
 ) -> None:
     subject = editor()
-    condition = Counter(subject.var, "condition")
+    condition = Counter(subject.model.var, "condition")
     subject.warm(request(SMALL, label=label))
     subject.run(request(SMALL, label=label))
     assert condition.calls == 1
@@ -127,7 +132,7 @@ def test_warming_without_a_mask_serves_an_edit_of_the_whole_picture() -> None:
 
 def test_warming_what_no_fast_mode_serves_costs_nothing() -> None:
     subject = editor()
-    run = Counter(subject.var, "run")
+    run = Counter(subject.model.var, "run")
     subject.warm(EditRequest(task="generate", label=1))
     subject.warm(EditRequest(task="outpaint", image=noisy_rgb(40, 40), right=8))
     assert run.calls == 0
@@ -151,10 +156,15 @@ def test_with_the_same_original_all_kept_scales_give_the_exact_logits() -> None:
     outcomes = []
     for shortcut in (None, Shortcut(cache, positions)):
         with torch.inference_mode():
-            predictor = TransformerPredictor(var, 2, Sampling(guidance=2.0), shortcut=shortcut)
+
+            def source(labels: tuple[int | None, ...], number: int, way: Any = shortcut) -> Any:
+                inner = CachedVAR.of(var, labels, number)
+                return inner if way is None else Shortened(inner, way)
+
+            predictor = guided(source, 2, Sampling(guidance=2.0), len(SCALES))
             feature_map = vqvae.quantize.zeros(1)
             for k in range(len(SCALES)):
-                inputs = vqvae.quantize.next_input(k, feature_map)
+                inputs = vqvae.quantize.inputs(k, feature_map)
                 if k + 1 < len(SCALES):
                     predictor.skip(k, inputs)
                 vectors = vqvae.quantize.look_up(k, original.maps[k])
@@ -190,9 +200,10 @@ def test_what_is_remembered_of_an_edit_is_what_it_computed() -> None:
     (whole,) = held(subject, KVCache)
     subject.run(request(SMALL))
     (recall,) = held(subject, Recall)
-    assert recall.positions is not None
-    assert recall.cache.store.shape[3] == len(recall.positions) < whole.tokens / 2
-    assert recall.cache.store.untyped_storage().nbytes() == recall.cache.nbytes < recall.nbytes
+    assert isinstance(recall.held, Computed)
+    cache = recall.held.cache
+    assert cache.store.shape[3] == len(recall.held.places) < whole.tokens / 2
+    assert cache.store.untyped_storage().nbytes() == cache.nbytes < recall.nbytes
 
 
 @pytest.mark.parametrize("more", [{}, {"variations": 3}, {"label": "boat"}])
@@ -225,19 +236,14 @@ def test_two_edits_of_a_picture_at_once_do_not_disturb_each_other() -> None:
     asked = [request(box(30, 30, 90, 90), structure=0, seed=seed) for seed in (3, 4)]
     subject.warm(asked[0])
     turns = [subject.steps(one) for one in asked]
-    results = [None, None]
-    for _ in SCALES:
-        for index, steps in enumerate(turns):
-            results[index] = next(steps).result or results[index]
-    for index, steps in enumerate(turns):
-        for step in steps:
-            results[index] = step.result or results[index]
-    for result, one in zip(results, asked, strict=True):
-        assert result is not None and same(result, editor().run(one))
+    together = list(zip(*turns, strict=True))
+    for last, one in zip(together[-1], asked, strict=True):
+        assert isinstance(last, Finished)
+        assert same(last.result, editor().run(one))
 
 
 def test_positions_are_the_regenerated_ones_and_a_margin(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fast, "MARGIN", 1 / 16)
+    monkeypatch.setattr(positions_of, "MARGIN", 1 / 16)
     maps = [torch.zeros(s * s, dtype=torch.bool) for s in SCALES]
     maps[-1][5 * 16 + 7] = True
     positions = computed_positions(maps, SCALES)
@@ -245,7 +251,7 @@ def test_positions_are_the_regenerated_ones_and_a_margin(monkeypatch: pytest.Mon
     assert [p.numel() for p in positions[:2]] == [1, 4], "small scales are whole"
     over = [each.tolist() for each in positions[2:4]]
     assert over == [[1 * 4 + 1], [2 * 8 + 3]], "what lies over it"
-    monkeypatch.setattr(fast, "MARGIN", 0)
+    monkeypatch.setattr(positions_of, "MARGIN", 0)
     alone = computed_positions(maps, SCALES)
     assert alone is not None and alone[4].tolist() == [5 * 16 + 7]
     around = [(5 + y) * 16 + 7 + x for y in (-1, 0, 1) for x in (-1, 0, 1)]

@@ -17,8 +17,8 @@ from engine.fast.towers import (
     parts_to_decode,
     replaying,
 )
-from engine.model import VQVAE
 from engine.model.spec import VQVAESpec
+from engine.model.var.vqvae import VQVAE
 from tests.parity import reproducible_weights
 
 SHAPES = {

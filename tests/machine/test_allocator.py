@@ -94,3 +94,28 @@ def test_a_c_library_without_these_functions_is_left_alone(monkeypatch):
     monkeypatch.setattr(allocator.ctypes, "CDLL", lambda name: object())
     assert not allocator.keep_freed_memory()
     assert not allocator.keep_weights_apart()
+
+
+LOADING = """
+import sys
+from engine import loading
+from engine.machine import allocator
+asked = []
+def noting(name):
+    inner = getattr(allocator, name)
+    def note():
+        asked.append(name)
+        return inner()
+    return note
+for name in ("keep_weights_apart", "keep_freed_memory"):
+    told = noting(name)
+    setattr(allocator, name, told)
+    setattr(loading, name, told)
+getattr(loading, sys.argv[1])("bundled", device="cpu")
+print(len(asked))
+"""
+
+
+def test_a_library_leaves_the_c_librarys_settings_alone_and_a_program_does_not():
+    assert told(LOADING, "load_editor") == 0
+    assert told(LOADING, "load_in_own_process") == 2

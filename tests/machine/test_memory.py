@@ -18,13 +18,13 @@ import torch
 
 from engine import EditOptions, EditRequest
 from engine.arrays import fingerprint
-from engine.draw.loop import Recall
+from engine.draw.recall import Recall
 from engine.editor import Editor
 from engine.machine.memory import Memory
 from engine.machine.shelf import SPARE, Shelf
-from engine.model import VAR
 from engine.model.spec import VARSpec
-from engine.model.var.transformer import KVCache
+from engine.model.var.pair import VARPair
+from engine.model.var.transformer import VAR, KVCache
 from engine.runner import Runner
 from tests.pictures import noisy_rgb
 from tests.tiny import SCALES, tiny_editor, tiny_var, tiny_vqvae
@@ -77,7 +77,7 @@ class Counter:
 
 def watched() -> tuple[Editor, Counter, Counter]:
     editor = tiny_editor()
-    return editor, Counter(editor.var, "run"), Counter(editor.vqvae, "features")
+    return editor, Counter(editor.model.var, "run"), Counter(editor.model.vqvae, "features")
 
 
 def edit(editor: Editor, seed: int, coarse: tuple[int, ...] = (), n: int = 1, **more: Any) -> Any:
@@ -194,7 +194,7 @@ def test_a_large_model_remembers_more() -> None:
         spec = VARSpec.official(depth)
         whole = 4 * spec.depth * spec.num_tokens * spec.width * precision.itemsize
         var: Any = SimpleNamespace(spec=spec, dtype=precision)
-        limit = Runner(tiny_vqvae(), var).memory.limit
+        limit = Runner(VARPair(tiny_vqvae(), var)).memory.limit
         assert limit >= max(256_000_000, 2 * whole) and limit <= 256_000_000 + 3 * whole
 
 
@@ -212,13 +212,13 @@ def test_what_is_remembered_of_a_run_takes_the_bytes_that_are_counted() -> None:
     next(steps)
     steps.close()
     ((recall, size),) = recalls(editor)
-    store = recall.cache.store
-    assert recall.cache.length == store.shape[3] == 1 < recall.cache.tokens
-    assert store.untyped_storage().nbytes() == store.nbytes == recall.cache.nbytes < size
+    store = recall.held.store
+    assert recall.held.length == store.shape[3] == 1 < recall.held.tokens
+    assert store.untyped_storage().nbytes() == store.nbytes == recall.held.nbytes < size
     edit(editor, 7, n=3)
     assert same(edit(editor, 7), edit(tiny_editor(), 7))
     ((recall, _),) = recalls(editor)
-    assert recall.cache.store.shape[3] == recall.cache.tokens == sum(s * s for s in SCALES[:-1])
+    assert recall.held.store.shape[3] == recall.held.tokens == sum(s * s for s in SCALES[:-1])
 
 
 def test_a_run_that_finds_no_memory_to_be_remembered_is_not(
@@ -257,7 +257,7 @@ def test_it_is_torch_free_of_gradients() -> None:
 
 def test_what_a_label_decides_is_computed_once() -> None:
     editor = tiny_editor()
-    condition = Counter(editor.var, "condition")
+    condition = Counter(editor.model.var, "condition")
     options = EditOptions(seed=1, guidance=2)
     for seed in (1, 2):
         edit(editor, seed)

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from engine.machine.packed import PackedLinear, can_pack, pack
-from engine.model import VAR
+from engine.model.var.transformer import VAR
 from engine.options import EditOptions
 from engine.plan.labels import Labels
 from tests.machine.test_memory import MASK, same

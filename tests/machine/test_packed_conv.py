@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine.editor import SLOW_DECODER
 from engine.machine.packed_conv import (
     PackedConv,
     PackedUpsample,
@@ -25,6 +24,7 @@ from engine.model.var.autoencoder import Upsample, channels_last
 from engine.model.var.vqvae import VQVAE
 from engine.options import EditOptions
 from engine.plan.labels import Labels
+from engine.runner import SLOW_DECODER
 from tests.machine.test_memory import MASK, same
 from tests.parity import reproducible_weights
 from tests.pictures import noisy_rgb

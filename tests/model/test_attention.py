@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from functools import partial
 from types import ModuleType
 
 import pytest
@@ -69,7 +70,10 @@ def test_every_kernel_gives_the_reference(xformers: StandIn, scale: float) -> No
 
 def test_the_cuda_path_runs_the_whole_model_through_xformers(xformers: StandIn) -> None:
     """Layout and scale by contract: the model with xformers' kernel equals the plain one."""
-    from engine.draw.loop import TransformerPredictor, generate
+    from engine.draw.guidance import guided
+    from engine.draw.keeping import Keeper
+    from engine.draw.loop import generate
+    from engine.model.var.predictor import CachedVAR
     from engine.plan.rules import Sampling
     from tests.tiny import SCALES, tiny_var, tiny_vqvae
 
@@ -80,10 +84,10 @@ def test_the_cuda_path_runs_the_whole_model_through_xformers(xformers: StandIn) 
             block.attn.attention = kernel
         sampling = Sampling(guidance=2.0)
         with torch.inference_mode():
-            predictor = TransformerPredictor(var, 1, sampling)
+            predictor = guided(partial(CachedVAR.of, var), 1, sampling, len(SCALES))
         maps = [torch.ones(side * side, dtype=torch.bool) for side in SCALES]
         steps = generate(
-            predictor, vqvae.quantize, regenerate=maps, seeds=(1, 2), sampling=sampling
+            predictor, Keeper(vqvae.quantize), regenerate=maps, seeds=(1, 2), sampling=sampling
         )
         outcomes.append([step.ids for step in steps])
     assert all(torch.equal(a, b) for a, b in zip(*outcomes, strict=True))

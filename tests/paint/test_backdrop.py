@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import cv2
-import engine.paint.frame
 import numpy as np
 import pytest
 
+import engine.paint.composite
 from engine import EditOptions, EditRequest
 from engine.arrays import Window
+from engine.events import Finished, ScaleDone
 from engine.paint.backdrop import shares, whole_of
+from engine.paint.composite import composite
 from engine.picture.frame import Frame
+from engine.plan.rules import Finish
 from tests.machine.test_memory import Counter, same
 from tests.pictures import noisy_rgb
 from tests.tiny import SCALES, tiny_editor
@@ -111,7 +114,8 @@ def test_the_backdrop_comes_at_the_sources_resolution() -> None:
     model = np.full((64, 64, 3), 128, np.float32)
     model[28:36, 28:36] = (250, 20, 20)
     frame = Frame.cut(canvas, mask, Window(0, 0, 256), 64)
-    frame.composite(canvas, mask, model, behind=behind)
+    finish = Finish(blend="membrane", detail="model", feather=0)
+    composite(canvas, mask, frame, model, finish, behind=behind)
     assert np.array_equal(canvas[66:80, 66:190], behind[66:80, 66:190])
     assert tuple(canvas[128, 128]) == (250, 20, 20)
     assert (canvas[~mask] == 128).all()
@@ -124,25 +128,26 @@ def all_of_it(make):
 
 def test_the_backdrop_is_what_inpainting_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     editor = tiny_editor()
-    monkeypatch.setattr(engine.paint.frame, "shares", all_of_it(np.ones))
+    monkeypatch.setattr(engine.paint.composite, "shares", all_of_it(np.ones))
     inpainted = editor.inpaint(noisy_rgb(80, 64), MASK, options=EditOptions(seed=0)).images[0]
     for seed in (3, 4):
         assert np.array_equal(edit(editor, seed).images[0], inpainted)
-    monkeypatch.setattr(engine.paint.frame, "shares", all_of_it(np.zeros))
+    monkeypatch.setattr(engine.paint.composite, "shares", all_of_it(np.zeros))
     assert same(edit(editor), edit(editor, backdrop=False))
 
 
 @pytest.mark.parametrize("speed", ["exact", "fast"])
 def test_it_is_made_once_and_changes_nothing_for_that(speed: Any) -> None:
     editor = tiny_editor()
-    steps = list(editor.steps(EditRequest(
+    *events, last = editor.steps(EditRequest(
         task="edit_class", image=noisy_rgb(80, 64), mask=MASK, label="boat",
         options=EditOptions(seed=3, variations=2, speed=speed, backdrop=True),
-    )))  # fmt: skip
+    ))  # fmt: skip
+    steps = [event for event in events if isinstance(event, ScaleDone)]
     assert [step.index for step in steps] == list(range(2 * len(SCALES)))
-    first = steps[-1].result
-    assert first is not None and steps[-1].frames == 2
-    decoded = Counter(editor.vqvae, "decode")
+    assert isinstance(last, Finished) and steps[-1].frames == 2
+    first = last.result
+    decoded = Counter(editor.model.vqvae, "decode")
     again = edit(editor, 3, n=2, speed=speed)
     assert same(first, again)
     if speed == "exact":
@@ -156,7 +161,7 @@ def test_another_mask_or_picture_has_a_backdrop_of_its_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """All of it the backdrop: what is remembered of one must not serve the other."""
-    monkeypatch.setattr(engine.paint.frame, "shares", all_of_it(np.ones))
+    monkeypatch.setattr(engine.paint.composite, "shares", all_of_it(np.ones))
     editor = tiny_editor()
     edit(editor)
     other = MASK.copy()
@@ -174,10 +179,10 @@ def test_with_everything_masked_there_is_none() -> None:
         options=options,
     )  # fmt: skip
     editor = tiny_editor()
-    *_, last = editor.steps(request)
-    assert last.result is not None and last.frames == len(editor.views(request))
+    plan = editor.plan(request)
+    assert [one.role for one in plan.passes] == ["fill"] and plan.passes[0].mask.all()
     without = request.model_copy(update={"options": EditOptions(seed=3, backdrop=False)})
-    assert same(last.result, editor.run(without))
+    assert same(editor.run(request), editor.run(without))
 
 
 def two(first: Any, second: Any) -> EditRequest:
@@ -193,9 +198,9 @@ def test_regions_have_one_backdrop(monkeypatch: pytest.MonkeyPatch) -> None:
     editor = tiny_editor()
     right = np.zeros_like(MASK)
     right[10:30, 62:78] = True
-    *_, last = editor.steps(two(MASK, right))
-    assert last.frames == 3, "one for both, and one each"
-    monkeypatch.setattr(engine.paint.frame, "shares", all_of_it(np.ones))
+    first, *_ = editor.steps(two(MASK, right))
+    assert isinstance(first, ScaleDone) and first.frames == 3, "one for both, and one each"
+    monkeypatch.setattr(engine.paint.composite, "shares", all_of_it(np.ones))
     both = editor.run(two(MASK, right)).images[0]
     inpainted = editor.inpaint(noisy_rgb(80, 64), MASK | right, options=EditOptions(seed=0))
     assert np.array_equal(both, inpainted.images[0])
@@ -213,8 +218,8 @@ def test_a_region_on_another_stands_on_what_was_painted_there(
         given.append(behind)
         return np.zeros(hole.shape, np.float32) if len(given) == 1 else np.ones(hole.shape)
 
-    monkeypatch.setattr(engine.paint.frame, "shares", watch)
-    *_, last = editor.steps(two(MASK, small))
-    assert last.result is not None and len(given) == 2
+    monkeypatch.setattr(engine.paint.composite, "shares", watch)
+    result = editor.run(two(MASK, small))
+    assert len(given) == 2
     alone = edit(editor, 1, backdrop=False).images[0]  # the larger one, and nothing else
-    assert np.array_equal(np.asarray(last.result.images[0]), np.asarray(alone))
+    assert np.array_equal(np.asarray(result.images[0]), np.asarray(alone))

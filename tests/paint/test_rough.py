@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 import torch
 
 from engine import EditOptions, EditRequest
+from engine.events import Event, ScaleDone
 from engine.paint.rough import rough_pictures
 from tests.pictures import noisy_rgb
 from tests.tiny import tiny_editor
+
+
+def shown(events: Iterable[Event]) -> Iterator[ScaleDone]:
+    """The events that have previews while an edit runs, as they come."""
+    return (event for event in events if isinstance(event, ScaleDone))
 
 
 def test_colours_that_are_linear_in_the_features_come_out() -> None:
@@ -34,9 +42,9 @@ def test_with_little_known_there_is_no_rough_picture() -> None:
 
 def test_a_slow_decoder_is_spared_until_the_last_scale() -> None:
     editor = tiny_editor()
-    editor.vqvae.decoder.extra = torch.nn.Parameter(torch.empty(31_000_000, device="meta"))
+    editor.model.vqvae.decoder.extra = torch.nn.Parameter(torch.empty(31_000_000, device="meta"))
     decoded = []
-    editor.vqvae.decoder.register_forward_hook(lambda *_: decoded.append(1))
+    editor.model.vqvae.decoder.register_forward_hook(lambda *_: decoded.append(1))
     mask = np.zeros((200, 32), bool)
     mask[150:, :3] = True
     request = EditRequest(
@@ -45,7 +53,7 @@ def test_a_slow_decoder_is_spared_until_the_last_scale() -> None:
         mask=mask,
         options=EditOptions(seed=1, variations=2, structure=0, context="whole"),
     )
-    for step in editor.steps(request):
+    for step in shown(editor.steps(request)):
         before = len(decoded)
         assert len(step.previews()) == 2
         assert len(decoded) == before
@@ -63,7 +71,7 @@ def test_previews_of_some_variations_are_those_of_all_of_them() -> None:
         EditRequest(task="generate", label="bird", options=options),
     )
     for request in tasks:
-        for step in editor.steps(request):
+        for step in shown(editor.steps(request)):
             every = step.previews()
             for count in (1, 2):
                 some = step.previews(count)
@@ -73,7 +81,7 @@ def test_previews_of_some_variations_are_those_of_all_of_them() -> None:
 def test_only_what_is_shown_is_decoded() -> None:
     editor = tiny_editor()
     decoded = []
-    editor.vqvae.decoder.register_forward_hook(lambda *_: decoded.append(1))
+    editor.model.vqvae.decoder.register_forward_hook(lambda *_: decoded.append(1))
     request = EditRequest(task="generate", label="bird", options=EditOptions(variations=4))
     first, *_ = editor.steps(request)
     before = len(decoded)

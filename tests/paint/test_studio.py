@@ -5,30 +5,30 @@ from __future__ import annotations
 from typing import Any
 
 import cv2
-import engine.paint.frame
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import engine.editor
-import engine.fast
+import engine.fast.original
+import engine.paint.composite
+import engine.paint.ranking
 from engine import EditOptions, EditRequest
 from engine.arrays import Window
-from engine.editor import Editor
+from engine.editor import STAGED, Editor
 from engine.errors import RequestError
-from engine.evaluation.edits import Case
-from engine.evaluation.flip import see
-from engine.evaluation.measure import Measure, Plan, Reference
-from engine.evaluation.metrics import psnr
-from engine.paint.studio import GREY, cut_out, filled, fitted, ground, middle_hole
+from engine.events import ScaleDone
+from engine.paint.composite import composite
+from engine.paint.studio import GREY, cut_out, filled, fitted, ground, middle_hole, staged
 from engine.picture.frame import Frame
-from engine.plan.rules import rule_for
+from engine.plan.plan import plan
+from engine.plan.rules import Finish
 from tests.machine.test_memory import same
 from tests.pictures import noisy_rgb
-from tests.tiny import SCALES, tiny_editor
+from tests.tiny import tiny_editor
 
 SIDE = 256
+FINISH = Finish(blend="membrane", detail="model", feather=0)
 HOLE = np.zeros((SIDE, SIDE), bool)
 HOLE[26:230, 26:230] = True
 MEMBERS = {"bird": ["boat"]}
@@ -138,10 +138,11 @@ def test_a_frame_in_a_studio_shows_its_backdrop_around_the_thing_at_full_resolut
     canvas = np.full((512, 512, 3), 77, np.uint8)
     mask = np.zeros((512, 512), bool)
     mask[60:460, 60:460] = True
-    frame = Frame.cut(canvas, mask, Window(0, 0, 512), SIDE).staged()
+    frame = staged(Frame.cut(canvas, mask, Window(0, 0, 512), SIDE))
     assert frame.studio and (frame.pixels == GREY).all()
     before = canvas.copy()
-    frame.composite(canvas, mask, before_ground(disc(60), (220, 40, 30), (8, 0, -8)), behind=behind)
+    picture = before_ground(disc(60), (220, 40, 30), (8, 0, -8))
+    assert composite(canvas, mask, frame, picture, FINISH, behind=behind)
     assert np.array_equal(canvas[~mask], before[~mask])
     assert np.array_equal(canvas[60:100, 60:460], behind[60:100, 60:460])
     assert np.abs(canvas[230:280, 230:280].astype(int) - (220, 40, 30)).mean() < 4
@@ -194,9 +195,9 @@ def test_beyond_the_canvas_there_is_no_room() -> None:
     canvas = np.full((256, 256, 3), 77, np.uint8)
     mask = np.zeros((256, 256), bool)
     mask[60:200, :70] = True
-    frame = Frame.cut(canvas, mask, Window(-93, 2, 256), SIDE).staged()
+    frame = staged(Frame.cut(canvas, mask, Window(-93, 2, 256), SIDE))
     picture = before_ground(disc(60), (220, 40, 30), (0, 0, 0))
-    frame.composite(canvas, mask, picture, behind=np.full_like(canvas, 77))
+    composite(canvas, mask, frame, picture, FINISH, behind=np.full_like(canvas, 77))
     red = canvas[..., 0] > 200
     columns = np.flatnonzero(red.any(0))
     assert 0 < columns[0] < 8 and columns[-1] < 70, "whole, and on the canvas"
@@ -208,7 +209,7 @@ def test_what_is_hidden_is_no_part_of_the_hole_there() -> None:
     left[10:50, 10:30] = right[10:50, 40:60] = True
     frame = Frame.cut(canvas, left, Window(0, 0, 64), 64, right)
     assert frame.hole[20, 50]
-    assert np.array_equal(frame.staged().hole, middle_hole(64) == 1)
+    assert np.array_equal(staged(frame).hole, middle_hole(64) == 1)
 
 
 # When a thing is drawn there.
@@ -219,9 +220,9 @@ def watched(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> list[Frame]:
     seen: list[Frame] = []
     run = editor.runner.run
 
-    def watch(job: Any, frames: list[Frame], number: int = 0) -> Any:
+    def watch(one: Any, frames: list[Frame], number: int = 0) -> Any:
         seen.extend(frames)
-        return run(job, frames, number)
+        return run(one, frames, number)
 
     monkeypatch.setattr(editor.runner, "run", watch)
     return seen
@@ -269,8 +270,13 @@ def test_models_without_things_have_no_studio_unless_asked(
     seen = watched(editor, monkeypatch)
     editor.edit_class(noisy_rgb(80, 64), MASK, "bird", EditOptions(seed=1))
     assert not any(frame.studio for frame in seen)
-    assert not rule_for("edit_class", EditOptions(), SCALES).studio, "no backdrop"
-    assert not rule_for("inpaint", EditOptions(studio=True, backdrop=True), SCALES).studio
+    given = {"image": noisy_rgb(80, 64), "mask": MASK, "label": "bird"}
+    card = tiny_editor(MEMBERS).card
+    (one,) = plan(EditRequest(task="edit_class", **given), card).passes
+    assert not one.studio, "no backdrop"
+    asked = EditOptions(studio=True, backdrop=True)
+    (one,) = plan(EditRequest(task="inpaint", options=asked, **given), card).passes
+    assert not one.studio and one.role == "fill"
 
 
 def test_what_is_drawn_does_not_depend_on_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,7 +287,7 @@ def test_what_is_drawn_does_not_depend_on_the_picture(monkeypatch: pytest.Monkey
         drawn.append(picture.copy())
         return cut_out(picture, hole)
 
-    monkeypatch.setattr(engine.paint.frame, "cut_out", watch)
+    monkeypatch.setattr(engine.paint.composite, "cut_out", watch)
     for seed in (0, 5):
         editor = tiny_editor(MEMBERS, foresight=True)
         editor.edit_class(noisy_rgb(80, 64, seed=seed), MASK, "bird", EditOptions(seed=1))
@@ -363,11 +369,11 @@ def test_the_best_is_not_judged_by_an_edge_that_is_cut_away(
         looks.append(given)
         return 1.0
 
-    monkeypatch.setattr(engine.editor, "seam", look)
+    monkeypatch.setattr(engine.paint.ranking, "seam", look)
     editor = tiny_editor(MEMBERS, foresight=True)
     options = EditOptions(seed=1, candidates=3, variations=2, studio=studio)
     result = editor.edit_class(noisy_rgb(80, 64), MASK, "bird", options)
-    assert len(looks) == (0 if studio else 3)
+    assert len(looks) == (1 if studio else 4), "one is the backdrop's"
     assert len(result.scores) == 2 and result.scores[0] >= result.scores[1]
 
 
@@ -378,7 +384,7 @@ def test_a_result_says_where_nothing_was_drawn(monkeypatch: pytest.MonkeyPatch) 
     editor = tiny_editor(MEMBERS, foresight=True)
     options = EditOptions(seed=4, variations=2)
     assert not editor.edit_class(noisy_rgb(80, 64), MASK, "bird", options).notes
-    monkeypatch.setattr(engine.paint.frame, "cut_out", nothing)
+    monkeypatch.setattr(engine.paint.composite, "cut_out", nothing)
     result = editor.edit_class(noisy_rgb(80, 64), MASK, "bird", options)
     assert [note.split(":")[0] for note in result.notes] == ["seed 4", "seed 5"]
     bare = editor.inpaint(noisy_rgb(80, 64), MASK, options=EditOptions(seed=0))
@@ -392,10 +398,13 @@ def test_previews_show_the_thing_before_the_picture() -> None:
         options=EditOptions(seed=1, variations=2),
     )  # fmt: skip
     untouched = np.asarray(noisy_rgb(80, 64))[~MASK]
+    counts = []
     for step in editor.steps(request):
-        if step.result is None:
+        if isinstance(step, ScaleDone):
+            counts.append(len(step.previews()))
             for shown in step.previews():
                 assert np.array_equal(np.asarray(shown)[~MASK], untouched)
+    assert counts == [1, 1, 1, 2, 2, 2], "one backdrop for both"
 
 
 def test_a_studio_without_a_backdrop_is_refused_in_one_line() -> None:
@@ -405,50 +414,16 @@ def test_a_studio_without_a_backdrop_is_refused_in_one_line() -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("lever", ["grain", "blend", "match_colour"])
+@pytest.mark.parametrize("lever", ["detail", "blend"])
 def test_a_thing_keeps_its_own_surface(lever: str) -> None:
-    value = {"grain": 1.0, "blend": "none", "match_colour": True}[lever]
+    """So what would change it says nothing, and the result says that."""
+    value = {"detail": "picture", "blend": "none"}[lever]
     editor = tiny_editor(MEMBERS, foresight=True)
 
     def edit(**more: Any) -> Any:
         return editor.edit_class(noisy_rgb(80, 64), MASK, "bird", EditOptions(seed=1, **more))
 
-    assert same(edit(), edit(**{lever: value}))
-
-
-def test_evaluation_shows_the_model_what_the_editor_does() -> None:
-    editor = tiny_editor(MEMBERS, foresight=True)
-    picture = np.asarray(noisy_rgb(64, 64))
-    mask = np.ascontiguousarray(MASK[:, 8:72])
-    case = Case(editor, picture, mask, "boat", "edit_class", None)
-    edited = case.edit(EditOptions(seed=2))
-    assert (edited.seen == GREY).all()
-    result = editor.edit_class(noisy_rgb(64, 64), mask, "boat", EditOptions(seed=2))
-    assert np.array_equal(edited.result, np.asarray(result.images[0]))
-    assert np.array_equal(edited.hole, middle_hole(editor.side) == 1)
-
-
-def test_evaluation_keeps_apart_what_was_drawn_in_a_studio_and_what_was_not() -> None:
-    editor = tiny_editor(MEMBERS, foresight=True)
-    picture, mask = np.asarray(noisy_rgb(64, 64)), np.ascontiguousarray(MASK[:, 8:72])
-
-    def case() -> Case:
-        return Case(editor, picture, mask, "hills", "edit_class", None)
-
-    both = case()
-    for options in (EditOptions(seed=2), EditOptions(seed=2, studio=True)):
-        assert np.array_equal(both.edit(options).raw, case().edit(options).raw)
-
-
-def test_what_evaluation_takes_for_known_is_what_the_model_was_shown() -> None:
-    editor = tiny_editor(MEMBERS, foresight=True)
-    picture = np.asarray(noisy_rgb(editor.side, editor.side))
-    mask = np.zeros(picture.shape[:2], bool)
-    mask[8:24, 8:24] = True
-    case = Case(editor, picture, mask, "boat", "edit_class")
-    plan = Plan(EditOptions(), {}, (), 0, thorough=False)
-    measure = Measure(editor, None, plan, None, None)  # type: ignore[arg-type]
-    found = measure._edit(case, Reference(see(picture), None), EditOptions(seed=1), 0)
-    edited = case.edit(EditOptions(seed=1))
-    assert found["known_psnr"] == psnr(edited.raw, edited.seen, ~edited.hole)
-    assert found["known_psnr"] != psnr(edited.raw, edited.seen, ~mask)
+    found = edit(**{lever: value})
+    assert same(edit(), found) and edit().notes == ()
+    assert found.notes == (STAGED.format(lever),)
+    assert edit(studio=False, **{lever: value}).notes == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,44 +11,72 @@ import torch
 
 from engine.arrays import Window
 from engine.machine.tensors import to_tensor
-from engine.options import EditOptions
+from engine.options import SCENERY, TASKS, EditOptions, Situation, Task
 from engine.picture.frame import Frame
-from engine.plan.rules import SCENERY, rule_for
+from engine.plan.rules import Finish, Keeping, Sampling, decide
 from engine.request import EditRequest
 from tests.pictures import noisy_rgb
 from tests.tiny import tiny_editor
 
 SCALES = (1, 2, 4, 8, 16)
-TASKS = ("inpaint", "outpaint", "edit_class", "generate")
+USUAL = EditOptions()
+PAPER = EditOptions(rule="paper")
+
+
+def decided(
+    task: Task,
+    options: EditOptions = USUAL,
+    own: Mapping[str, Any] | None = None,
+    *,
+    scales: tuple[int, ...] = SCALES,
+    **more: bool,
+) -> tuple[Keeping, Sampling, Finish, Mapping[str, Any]]:
+    """What is decided for a model that recommends its ``own`` sampling."""
+    paper = options.rule == "paper"
+    found = Situation(task=task, scales=scales, recommended=own or {}, paper=paper, **more)
+    return decide(options, found)
+
+
+def keeping_of(task: Task, options: EditOptions = USUAL, **more: Any) -> Keeping:
+    return decided(task, options, **more)[0]
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_the_rule_paper_is_the_authors_demo_in_every_lever(task: str) -> None:
-    rule = rule_for(task, EditOptions(rule="paper"), SCALES)
-    assert rule.paper and not rule.closed_loop and not rule.match_colour
-    assert (rule.structure, rule.grow, rule.feather, rule.soft_scales) == (0, 0, 0, 0)
-    assert rule.grain == 0
-    assert not rule.anchor and rule.half_known == 0
-    assert not rule_for(task, EditOptions(rule="paper"), SCALES, foresight=True).foresight
-    assert (rule.fill, rule.blend, rule.guidance_schedule) == ("none", "none", "linear")
+@pytest.mark.parametrize("foresight", [False, True])
+def test_the_rule_paper_is_the_authors_demo_in_every_lever(task: Task, foresight: bool) -> None:
+    keeping, sampling, finish, chosen = decided(task, PAPER, foresight=foresight)
+    assert keeping.paper and not keeping.foresight and keeping.half_known == 0
+    assert keeping.structure == keeping.structure_beside == 0
+    assert keeping.grow == keeping.grow_around == 0
+    assert (keeping.fill, keeping.fill_beside) == ("none", "none")
+    assert finish == Finish(blend="none", detail="model", feather=0)
+    assert (sampling.soft_scales, sampling.schedule, sampling.cooling) == (0, "linear", False)
+    assert not chosen["backdrop"]
 
 
 def test_unlabelled_edits_keep_coarse_scales_and_class_edits_do_not() -> None:
-    kept = {task: rule_for(task, EditOptions(), SCALES).structure for task in TASKS}
+    kept = {task: keeping_of(task).structure for task in TASKS}
     assert kept == {"inpaint": 3, "outpaint": 3, "edit_class": 0, "generate": 0}
 
 
+def test_what_is_known_in_part_says_less_where_a_label_is_to_have_room() -> None:
+    found = {task: keeping_of(task).half_known for task in TASKS}
+    assert found == {"inpaint": 48, "outpaint": 48, "edit_class": 16, "generate": 16}
+
+
 def test_a_class_edit_around_a_known_middle_extends_the_picture() -> None:
-    whole, around = torch.ones(32, 32), torch.ones(32, 32)
+    whole, around = np.ones((2, 32, 32), np.float32)
     around[8:24, 8:24] = 0
-    rule = rule_for("edit_class", EditOptions(), SCALES)
-    assert (rule.kept(whole), rule.kept(around)) == (0, 3)
+    keeping = keeping_of("edit_class")
+    assert (keeping.kept(whole), keeping.kept(around)) == (0, 3)
     for options in (EditOptions(structure=1), EditOptions(rule="paper", structure=1)):
-        rule = rule_for("edit_class", options, SCALES)
-        assert rule.kept(whole) == rule.kept(around) == 1
+        keeping = keeping_of("edit_class", options)
+        assert keeping.kept(whole) == keeping.kept(around) == 1
+    keeping = keeping_of("edit_class", PAPER)
+    assert keeping.kept(whole) == keeping.kept(around) == 0
     for task in ("inpaint", "outpaint", "generate"):
-        rule = rule_for(task, EditOptions(), SCALES)
-        assert rule.kept(whole) == rule.kept(around) == rule.structure
+        keeping = keeping_of(task)
+        assert keeping.kept(whole) == keeping.kept(around) == keeping.structure
 
 
 def test_a_rim_is_not_believed_around_a_hole_but_of_what_the_hole_surrounds() -> None:
@@ -55,38 +84,38 @@ def test_a_rim_is_not_believed_around_a_hole_but_of_what_the_hole_surrounds() ->
     inside[8:24, 8:24] = True
     around[:] = ~inside
     rims = {
-        task: (rule.rim(inside), rule.rim(around))
+        task: (keeping.rim(inside), keeping.rim(around))
         for task in TASKS
-        for rule in [rule_for(task, EditOptions(), SCALES)]
+        for keeping in [keeping_of(task)]
     }
     assert rims == {
         "inpaint": (4, 0), "outpaint": (0, 0), "edit_class": (0, 0), "generate": (0, 0)
     }  # fmt: skip
-    asked = rule_for("inpaint", EditOptions(grow=6), SCALES)
+    asked = keeping_of("inpaint", EditOptions(grow=6))
     assert asked.rim(inside) == asked.rim(around) == 6
-    paper = rule_for("inpaint", EditOptions(rule="paper"), SCALES)
+    paper = keeping_of("inpaint", PAPER)
     assert paper.rim(inside) == paper.rim(around) == 0
 
 
 def test_what_a_hole_is_filled_with_by_task() -> None:
-    fills = {task: rule_for(task, EditOptions(), SCALES).fill for task in TASKS}
+    fills = {task: keeping_of(task).fill for task in TASKS}
     assert fills == {
         "inpaint": "telea", "outpaint": "sideways", "edit_class": "push_pull",
         "generate": "push_pull",
     }  # fmt: skip
     beside, above = np.zeros((2, 32, 32), bool)
     beside[:, 20:] = above[:9] = True
-    rule = rule_for("outpaint", EditOptions(), SCALES)
-    assert (rule.filling(beside), rule.filling(above)) == ("telea", "sideways")
-    for options in (EditOptions(fill="mirror"), EditOptions(rule="paper", fill="mirror")):
-        rule = rule_for("outpaint", options, SCALES)
-        assert rule.filling(beside) == rule.filling(above) == "mirror"
+    keeping = keeping_of("outpaint")
+    assert (keeping.filling(beside), keeping.filling(above)) == ("telea", "sideways")
+    for options in (EditOptions(fill="push_pull"), EditOptions(rule="paper", fill="push_pull")):
+        keeping = keeping_of("outpaint", options)
+        assert keeping.filling(beside) == keeping.filling(above) == "push_pull"
     for task, fill in fills.items():
         if task != "outpaint":
-            rule = rule_for(task, EditOptions(), SCALES)
-            assert rule.filling(beside) == rule.filling(above) == fill
-    assert rule_for("outpaint", EditOptions(rule="paper"), SCALES).filling(beside) == "none"
-    assert rule_for("inpaint", EditOptions(fill="mean"), SCALES).fill == "mean"
+            keeping = keeping_of(task)
+            assert keeping.filling(beside) == keeping.filling(above) == fill
+    assert keeping_of("outpaint", PAPER).filling(beside) == "none"
+    assert keeping_of("inpaint", EditOptions(fill="none")).fill == "none"
 
 
 HOLES = {
@@ -106,55 +135,62 @@ HOLES = {
     ],
 )
 def test_the_model_is_shown_the_hole_as_the_rule_has_it(
-    task: str, where: str, rim: int, fill: str, other: str
+    task: Task, where: str, rim: int, fill: str, other: str
 ) -> None:
     editor, picture = tiny_editor(), noisy_rgb(32, 32)
     mask = np.zeros((32, 32), bool)
     mask[HOLES.get(where, HOLES["inside"])] = True
     mask = ~mask if where == "around" else mask
     given = {"right": 8} if task == "outpaint" else {"mask": mask}
-    job = editor.prepare(EditRequest(task=task, image=picture, **given))
+    (one,) = editor.plan(EditRequest(task=task, image=picture, **given)).passes
     frame = Frame.cut(np.asarray(picture), mask, Window(0, 0, 32), 32)
-    known = editor.runner.known(job, [frame], editor.runner.maps(job.rule, [frame]))
+    known = editor.runner.known(one, [frame], editor.runner.maps(one.keeping, [frame]))
 
     @torch.inference_mode()
     def apart(rim: int, fill: str) -> float:
         pixels = frame.grown(rim).filled(fill).pixels[None]
-        return float((known.features - editor.vqvae.features(to_tensor(pixels))).abs().max())
+        return float((known.features - editor.model.vqvae.features(to_tensor(pixels))).abs().max())
 
     assert apart(rim, fill) < 1e-4
     assert apart(4 - rim, fill) > 0.01 and apart(rim, other) > 0.01
 
 
-def test_foresight_is_the_default_of_models_that_have_it() -> None:
+def test_models_that_have_foresight_use_it() -> None:
     for task in TASKS:
-        assert rule_for(task, EditOptions(), SCALES, foresight=True).foresight
-        assert not rule_for(task, EditOptions(), SCALES).foresight
-        assert not rule_for(task, EditOptions(foresight=False), SCALES, foresight=True).foresight
+        assert keeping_of(task, foresight=True).foresight
+        assert not keeping_of(task).foresight
 
 
-def test_class_edits_have_a_backdrop_of_models_with_foresight_and_no_grain() -> None:
+def test_detail_is_the_pictures_where_nothing_is_asked_for() -> None:
     for task in TASKS:
-        rule = rule_for(task, EditOptions(), SCALES, foresight=True)
-        assert rule.backdrop == (task == "edit_class")
-        assert (rule.grain > 0) == (task in ("inpaint", "outpaint"))
-        assert not rule_for(task, EditOptions(), SCALES).backdrop
-        assert not rule_for(task, EditOptions(rule="paper"), SCALES, foresight=True).backdrop
-        asked = rule_for(task, EditOptions(rule="paper", backdrop=True), SCALES)
-        assert asked.backdrop == (task == "edit_class")
+        of_picture = task in ("inpaint", "outpaint")
+        assert decided(task)[2].detail == ("picture" if of_picture else "model")
+        assert decided(task, labelled=True)[2].detail == "model"
+        asked = EditOptions(detail="model" if of_picture else "picture")
+        assert decided(task, asked)[2].detail == asked.detail
+
+
+def test_class_edits_have_a_backdrop_of_models_with_foresight() -> None:
+    for task in TASKS:
+        assert not decided(task)[3]["backdrop"]
+    assert decided("edit_class", foresight=True)[3]["backdrop"]
+    assert not decided("edit_class", PAPER, foresight=True)[3]["backdrop"]
+    assert decided("edit_class", EditOptions(rule="paper", backdrop=True))[3]["backdrop"]
 
 
 def test_new_scenery_is_drawn_freely_where_it_is_coarse() -> None:
     own = {"top_k": 8, "temperature": 0.7, "guidance": 1.5}
     for task in TASKS:
-        rule = rule_for(task, EditOptions(), SCALES, own, scenery=True)
-        thing = rule_for(task, EditOptions(), SCALES, own)
-        assert (rule != thing) == (task == "generate")
-        assert thing.temperature_schedule == "constant"
-        paper = rule_for(task, EditOptions(rule="paper"), SCALES, own, scenery=True)
-        assert paper == rule_for(task, EditOptions(rule="paper"), SCALES, own)
-    rule = rule_for("generate", EditOptions(guidance=3, top_k=9), SCALES, own, scenery=True)
-    assert (rule.guidance, rule.top_k, rule.temperature_schedule) == (3, 9, "falling")
+        scenery, thing = decided(task, own=own, scenery=True), decided(task, own=own)
+        assert (scenery != thing) == (task == "generate")
+        assert not thing[1].cooling
+        assert decided(task, PAPER, own, scenery=True) == decided(task, PAPER, own)
+    asked = EditOptions(guidance=3, top_k=9)
+    sampling = decided("generate", asked, own, scenery=True)[1]
+    assert (sampling.guidance, sampling.top_k, sampling.cooling) == (3, 9, True)
+    free = decided("generate", own=own, scenery=True)[1]
+    assert (free.guidance, free.schedule, free.top_k, free.top_p) == (1, "constant", 0, 0.9)
+    assert free.temperature == 0.4
 
 
 def test_the_editor_knows_what_scenery_is() -> None:
@@ -174,39 +210,60 @@ def test_something_is_always_left_to_draw() -> None:
     for task in TASKS:
         for scales in (SCALES, (1, 2, 3, 4, 5, 6, 8, 10, 13, 16), (1, 2, 4)):
             for soft in (1, 2, 16):
-                rule = rule_for(task, EditOptions(), scales, {"soft_scales": soft})
-                assert rule.structure + rule.soft_scales < len(scales)
+                keeping, sampling, *_ = decided(task, own={"soft_scales": soft}, scales=scales)
+                assert keeping.structure + sampling.soft_scales < len(scales)
 
 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("rule", ["default", "paper"])
-def test_what_a_request_says_is_done(task: str, rule: str) -> None:
+def test_what_a_request_says_is_done(task: Task, rule: str) -> None:
     asked = {
-        "structure": 1, "fill": "mean", "closed_loop": False, "coverage": 0.3, "grow": 7,
-        "anchor": rule == "paper", "half_known": 2.5, "foresight": rule == "paper",
-        "blend": "multiband", "match_colour": True, "grain": 0.5, "feather": 9, "soft_scales": 2,
-        "guidance": 1.5, "guidance_schedule": "cosine", "top_k": 11, "top_p": 0.7,
-        "temperature": 0.5, "temperature_schedule": "falling",
+        "structure": 1, "fill": "none" if rule == "default" else "telea", "grow": 7,
+        "blend": "none" if rule == "default" else "membrane", "detail": "picture", "feather": 9,
+        "soft_scales": 2, "guidance": 1.5, "guidance_schedule": "falling", "top_k": 11,
+        "top_p": 0.7, "temperature": 0.5, "temperature_schedule": "falling",
     }  # fmt: skip
-    found = rule_for(task, EditOptions(rule=rule, **asked), SCALES, {"top_k": 20})
-    assert {name: getattr(found, name) for name in asked} == asked
+    options = EditOptions(rule=rule, **asked)
+    keeping, sampling, finish, chosen = decided(task, options, {"top_k": 20}, scenery=True)
+    assert {name: chosen[name] for name in asked} == asked
+    assert (keeping.structure, keeping.structure_beside) == (1, 1)
+    assert (keeping.fill, keeping.fill_beside) == (asked["fill"],) * 2
+    assert (keeping.grow, keeping.grow_around) == (7, 7)
+    assert finish == Finish(blend=asked["blend"], detail="picture", feather=9)
+    assert sampling == Sampling(
+        guidance=1.5, schedule="falling", top_k=11, top_p=0.7, temperature=0.5, cooling=True,
+        soft_scales=2,
+    )  # fmt: skip
 
 
 def test_the_models_own_sampling_comes_before_the_tasks() -> None:
-    found = rule_for("edit_class", EditOptions(), SCALES, {"top_k": 20, "guidance": 3.0})
+    found = decided("edit_class", own={"top_k": 20, "guidance": 3.0})[1]
     assert (found.top_k, found.guidance, found.top_p) == (20, 3.0, 0.95)
-    assert rule_for("inpaint", EditOptions(), SCALES, {"guidance": 3.0}).guidance == 2.0
-    cold = [rule_for(task, EditOptions(), SCALES, {"temperature": 0.5}) for task in TASKS]
-    assert [rule.temperature for rule in cold] == [1.0, 1.0, 0.5, 0.5]
+    assert decided("inpaint", own={"guidance": 3.0})[1].guidance == 2.0
+    cold = [decided(task, own={"temperature": 0.5})[1].temperature for task in TASKS]
+    assert cold == [1.0, 1.0, 0.5, 0.5]
 
 
 def test_a_models_soft_scales_are_for_unlabelled_edits_and_its_schedule_for_labels() -> None:
     own = {"soft_scales": 1, "guidance_schedule": "falling"}
-    found = {task: rule_for(task, EditOptions(), SCALES, own) for task in TASKS}
+    found = {task: decided(task, own=own)[1] for task in TASKS}
     assert [found[task].soft_scales for task in TASKS] == [1, 1, 0, 0]
-    more = {task: rule_for(task, EditOptions(), SCALES, {"soft_scales": 2}) for task in TASKS}
-    assert [more[task].soft_scales for task in TASKS] == [1, 1, 0, 0]
-    assert found["generate"].guidance_schedule == found["edit_class"].guidance_schedule == "falling"
-    paper = rule_for("edit_class", EditOptions(rule="paper"), SCALES, own)
-    assert (paper.soft_scales, paper.guidance_schedule) == (0, "linear")
-    assert rule_for("inpaint", EditOptions(), SCALES).soft_scales == 0
+    more = [decided(task, own={"soft_scales": 2})[1].soft_scales for task in TASKS]
+    assert more == [1, 1, 0, 0]
+    assert found["generate"].schedule == found["edit_class"].schedule == "falling"
+    paper = decided("edit_class", PAPER, own)[1]
+    assert (paper.soft_scales, paper.schedule) == (0, "linear")
+    assert decided("inpaint")[1].soft_scales == 0
+
+
+def test_guidance_and_temperature_go_over_the_scales() -> None:
+    linear, constant, falling = (
+        Sampling(guidance=4, schedule=name) for name in ("linear", "constant", "falling")
+    )
+    assert [linear.guidance_at(k, 5) for k in range(5)] == [0, 1, 2, 3, 4]
+    assert [constant.guidance_at(k, 5) for k in range(5)] == [4] * 5
+    assert [falling.guidance_at(k, 5) for k in range(5)] == [4, 3, 2, 1, 0]
+    assert linear.guidance_at(0, 1) == 0, "a single scale"
+    cool = Sampling(temperature=0.5, cooling=True)
+    assert [cool.at(k, 3).temperature for k in range(3)] == [1, 0.875, 0.5]
+    assert linear.at(1, 3) is linear

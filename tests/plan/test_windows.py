@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -115,6 +116,45 @@ def test_far_parts_get_a_frame_each_and_near_ones_share() -> None:
     near = np.zeros((3000, 4000), bool)
     near[100:200, 100:200] = near[100:200, 210:300] = True
     assert len(windows_for(near, side=256)) == 1
+
+
+def test_a_part_that_a_square_would_cut_shares_it() -> None:
+    """Two parts, 52 pixels apart: the square of the left one reaches 12 pixels into the other."""
+    mask = np.zeros((2000, 2000), bool)
+    mask[800:928, 800:928] = mask[800:928, 980:1108] = True
+    assert [w.side for w in windows_for(mask, side=256)] == [616]
+    mask[800:928, 980:1108] = False
+    mask[800:928, 1100:1228] = True  # beyond the square of the left one
+    assert [w.side for w in windows_for(mask, side=256)] == [256, 256]
+
+
+def test_a_square_may_reach_into_what_is_painted_by_then() -> None:
+    """It sees that as it was painted, and leaves it as it is."""
+    mask = np.zeros((3000, 3000), bool)
+    mask[100:300, 100:300] = mask[100:400, 420:720] = True  # the second square, not the first
+    assert [w.side for w in windows_for(mask, side=256)] == [400, 600]
+    other = np.zeros((3000, 3000), bool)
+    other[100:400, 200:500] = other[100:300, 620:820] = True  # the first one would cut the second
+    assert [w.side for w in windows_for(other, side=256)] == [1240]
+
+
+@given(st.data(), st.sampled_from(["auto", 0, 20]), st.booleans())
+def test_every_part_is_painted_whole_by_one_window(
+    data: st.DataObject, context: str | int, filling: bool
+) -> None:
+    width, height = data.draw(st.integers(1, 400)), data.draw(st.integers(1, 400))
+    mask = np.zeros((height, width), np.uint8)
+    for _ in range(data.draw(st.integers(1, 6))):
+        x, y = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
+        mask[y : y + data.draw(st.integers(1, 90)), x : x + data.draw(st.integers(1, 90))] = 1
+    count, parts = cv2.connectedComponents(mask, connectivity=8)
+    left_to_paint = set(range(1, count))
+    for window in windows_for(mask > 0, side=32, context=context, filling=filling):
+        left, top, right, bottom = window.clip(width, height)
+        for part in left_to_paint & set(np.unique(parts[top:bottom, left:right])):
+            assert (parts[top:bottom, left:right] == part).sum() == (parts == part).sum(), "cut"
+            left_to_paint.discard(part)
+    assert not left_to_paint
 
 
 def test_an_empty_mask_is_an_error_that_says_what_to_do() -> None:

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from engine.errors import CheckpointError, RequestError
-from engine.model import VAR, VQVAE
 from engine.model.spec import VARSpec
+from engine.model.var.transformer import VAR
+from engine.model.var.vqvae import VQVAE
 from engine.training.data import open_pictures
 from engine.training.redraw import Redrawer, open_transformer
 from engine.training.run import Budget, processes

@@ -9,9 +9,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from engine.errors import CheckpointError
-from engine.model import VAR
 from engine.model.attention import sdpa
 from engine.model.spec import VARSpec
+from engine.model.var.transformer import VAR
 from engine.training.code_head import CodeHead, folded
 from engine.training.data import open_pictures
 from engine.training.photos import Split

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from engine.errors import CheckpointError, RequestError
-from engine.model import VQVAE
+from engine.model.var.vqvae import VQVAE
 from engine.training.batches import batches
 from engine.training.data import open_pictures
 from engine.training.linear_start import codes_by_scale, k_means, linear_start, principal_patches

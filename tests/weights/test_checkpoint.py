@@ -18,10 +18,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from engine.errors import CheckpointError
-from engine.model import VAR, VQVAE
 from engine.model.spec import SCALES_512, SCALES_DOUBLING, VARSpec, VQVAESpec
-from engine.options import EditOptions
-from engine.plan.rules import rule_for
+from engine.model.var.transformer import VAR
+from engine.model.var.vqvae import VQVAE
+from engine.options import EditOptions, Situation
+from engine.plan.rules import decide
 from engine.weights.architecture import ATTENTION_BIAS, HITS, LEVELS, skeleton_var, skeleton_vqvae
 from engine.weights.architecture import state_shapes as shapes_of
 from engine.weights.checkpoint import inspect, load_pair, load_var, load_vqvae
@@ -685,14 +686,14 @@ def test_a_model_may_say_which_sampling_suits_it(tmp_path):
     save_model(tmp_path, vqvae, var, labels=LABELS, about="", extra=extra)
     loaded = load_pair(tmp_path / VQVAE_FILE, tmp_path / VAR_FILE)
     assert loaded.defaults == {"top_k": 7}
-    options = EditOptions(guidance=1.0)
-    rule = rule_for("generate", options, spec.scales, loaded.defaults)
-    assert (rule.top_k, rule.guidance) == (7, 1.0)
+    situation = Situation(task="generate", scales=spec.scales, recommended=loaded.defaults)
+    _, sampling, *_ = decide(EditOptions(guidance=1.0), situation)
+    assert (sampling.top_k, sampling.guidance) == (7, 1.0)
     for text in ("[1]", '{"guidance": null}', '{"guidance": "3"}', '{"top_k": 20.0}'):
         save_model(tmp_path, vqvae, var, labels=LABELS, about="", extra={"defaults": text})
         with pytest.raises(CheckpointError, match="expected defaults"):
             load_pair(tmp_path / VQVAE_FILE, tmp_path / VAR_FILE)
-    suits = {"guidance": 3, "guidance_schedule": "cosine", "top_p": 0.5}
+    suits = {"guidance": 3, "guidance_schedule": "constant", "top_p": 0.5}
     extra = {"defaults": json.dumps(suits)}
     save_model(tmp_path, vqvae, var, labels=LABELS, about="", extra=extra)
     assert load_pair(tmp_path / VQVAE_FILE, tmp_path / VAR_FILE).defaults == suits

@@ -16,8 +16,9 @@ import torch
 
 from engine.errors import CheckpointError, DownloadError, ModelNotFoundError
 from engine.loading import load_editor
-from engine.model import VAR, VQVAE
 from engine.model.spec import VARSpec, VQVAESpec
+from engine.model.var.transformer import VAR
+from engine.model.var.vqvae import VQVAE
 from engine.weights.checkpoint import load_pair
 from engine.weights.download import fetch, recorded
 from engine.weights.registry import (

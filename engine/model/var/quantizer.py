@@ -1,4 +1,5 @@
-"""The residual quantizer: K token maps, coarse to fine, add up to one feature map.
+"""The residual quantizer: K token maps, coarse to fine, add up to one feature map. It is VAR's
+`Scheme` (`engine.model.family`).
 
 Glossary: ``features`` f, the encoder's output (B, z, S, S); ``feature_map`` f-hat, the sum of what
 the scales up to k stand for, same shape; phi, the shared 3x3 convolutions (paper, section 3.2 and
@@ -59,13 +60,13 @@ class Quantizer(nn.Module):
         ids: Tensor = distance.argmin(1).view(vectors.shape[:-1])
         return ids
 
-    def residual_ids(self, k: int, features: Tensor, feature_map: Tensor) -> Tensor:
-        """Ids of scale k for what ``feature_map`` still lacks of ``features``: (B, s * s)."""
-        rest = (features - feature_map).float()
-        side = self.scales[k]
-        if side != rest.shape[-1]:
-            rest = F.interpolate(rest, size=(side, side), mode="area")
-        return self.nearest(rest.flatten(2).transpose(1, 2))
+    def lacking(self, k: int, feature_map: Tensor, features: Tensor) -> Tensor:
+        """What ``feature_map`` still lacks of ``features``, area-pooled: (B, s * s, z)."""
+        return self.inputs(k, (features - feature_map).float())
+
+    def kept(self, k: int, feature_map: Tensor, features: Tensor) -> Tensor:
+        """Ids of scale k for what is lacking: (B, s * s)."""
+        return self.nearest(self.lacking(k, feature_map, features))
 
     def look_up(self, k: int, ids: Tensor) -> Tensor:
         """Codebook vectors of a token map: (B, s * s) -> (B, z, s, s)."""
@@ -79,6 +80,25 @@ class Quantizer(nn.Module):
             vectors = F.interpolate(vectors, size=feature_map.shape[-2:], mode="bicubic")
         return cast(Tensor, feature_map + self.quant_resi(vectors, k))
 
+    def advance(self, k: int, feature_map: Tensor, vectors: Tensor) -> Tensor:
+        """As `add`, of code vectors (B, s * s, z).
+
+        Row by row: a convolution over several pictures rounds otherwise than one over each.
+        """
+        side = self.scales[k]
+        maps = vectors.transpose(1, 2).unflatten(2, (side, side)).contiguous()  # (B, z, s, s)
+        pairs = zip(feature_map.contiguous().split(1), maps.split(1), strict=True)
+        return torch.cat([self.add(k, before, new) for before, new in pairs])
+
+    def rounds(self, k: int) -> int:
+        """Every scale is drawn once."""
+        return 1
+
+    @property
+    def codebook(self) -> Tensor:
+        """(V, z)."""
+        return self.embedding.weight
+
     def zeros(self, batch: int) -> Tensor:
         """The feature map before the first scale."""
         weight = self.embedding.weight
@@ -90,30 +110,17 @@ class Quantizer(nn.Module):
         feature_map = torch.zeros_like(features)
         maps: list[Tensor] = []
         for k in range(len(self.scales)):
-            ids = self.residual_ids(k, features, feature_map)
+            ids = self.kept(k, feature_map, features)
             feature_map = self.add(k, feature_map, self.look_up(k, ids))
             maps.append(ids)
         return maps, feature_map
 
-    def next_input(self, k: int, feature_map: Tensor) -> Tensor:
+    def inputs(self, k: int, feature_map: Tensor) -> Tensor:
         """What the transformer reads to predict scale k: (B, s * s, z), area-pooled."""
         side = self.scales[k]
         if side != feature_map.shape[-1]:
             feature_map = F.interpolate(feature_map, size=(side, side), mode="area")
         return feature_map.flatten(2).transpose(1, 2)
-
-    def foreseen(
-        self, k: int, inputs: Tensor, features: Tensor, unknown: Tensor
-    ) -> Tensor:
-        """Inputs of scale k (B, s * s, z) for a model with foresight, (B, s * s, z + 1).
-
-        Positions that are not ``unknown``, (s * s,) or (B, s * s) bool, read the ``features``
-        (B, z, S, S) of the picture, marked by 1 in the last channel.
-        """
-        known = ~unknown.view(-1, inputs.shape[1], 1)  # (1 or B, s * s, 1)
-        seen = torch.where(known, self.next_input(k, features).to(inputs.dtype), inputs)
-        mark = known.to(inputs.dtype).expand(len(inputs), -1, -1)
-        return torch.cat([seen, mark], dim=2)
 
     def teacher_inputs(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Inputs of scales 1..K-1 for known ids, (B, L - 1, z), and the feature map (alg. 2)."""
@@ -121,6 +128,6 @@ class Quantizer(nn.Module):
         inputs: list[Tensor] = []
         for k, ids in enumerate(maps):
             if k:
-                inputs.append(self.next_input(k, feature_map))
+                inputs.append(self.inputs(k, feature_map))
             feature_map = self.add(k, feature_map, self.look_up(k, ids))
         return torch.cat(inputs, dim=1), feature_map

@@ -1,4 +1,5 @@
-"""The multi-scale VQVAE: picture <-> feature map <-> K token maps (Tian et al. 2024, 3.2)."""
+"""The multi-scale VQVAE: picture <-> feature map <-> K token maps (Tian et al. 2024, 3.2). It is
+VAR's `Codec` (`engine.model.family`)."""
 
 from __future__ import annotations
 
@@ -23,6 +24,16 @@ class VQVAE(nn.Module):
         self.quant_conv = nn.Conv2d(spec.latent_channels, spec.latent_channels, 3, padding=1)
         self.post_quant_conv = nn.Conv2d(spec.latent_channels, spec.latent_channels, 3, padding=1)
 
+    @property
+    def side(self) -> int:
+        """Side of the square picture in pixels."""
+        return self.spec.side
+
+    @property
+    def decoding(self) -> tuple[nn.Module, ...]:
+        """The networks that `decode` runs."""
+        return self.decoder, self.post_quant_conv
+
     def features(self, picture: Tensor) -> Tensor:
         """The continuous features f of a picture, (B, z, S, S)."""
         encoded = self.encoder(picture)
@@ -35,4 +46,5 @@ class VQVAE(nn.Module):
 
     def decode(self, feature_map: Tensor) -> Tensor:
         """A picture in [-1, 1] from a feature map of any side."""
-        return cast(Tensor, self.decoder(self.post_quant_conv(feature_map)).clamp(-1, 1))
+        entering = self.post_quant_conv(feature_map.to(self.post_quant_conv.weight.dtype))
+        return cast(Tensor, self.decoder(entering).clamp(-1, 1))

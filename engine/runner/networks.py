@@ -1,7 +1,7 @@
 """The model's part of an edit: encode what is known, run the next-scale loop, decode.
 
-Between requests a runner remembers encoded pictures and begun runs (`engine.machine.memory`), which
-saves work and changes no result. Where memory runs out it goes on with fewer variations at once.
+What is remembered between requests (`engine.machine.memory`) saves work and changes no result.
+Where memory runs out it goes on with fewer variations at once.
 """
 
 from __future__ import annotations
@@ -9,40 +9,36 @@ from __future__ import annotations
 import logging
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from engine.arrays import Floats, Mask, bounding_box, fingerprint
-from engine.draw.loop import (
-    Keeper,
-    Label,
-    ScaleStep,
-    Shortcut,
-    TransformerPredictor,
-    branches,
-    closed_loop,
-    generate,
-    half_known,
-    replay,
-)
+from engine.draw.guidance import Guided, Label, branches, guided
+from engine.draw.keeping import ClosedLoop, Keeper, Replay, each_for, tokens
+from engine.draw.loop import ScaleStep, generate, together
 from engine.draw.maps import finest_keep, paper_maps, regenerate_maps
 from engine.errors import DeviceError
-from engine.fast import original as fast
+from engine.fast.mode import fast_mode
+from engine.fast.original import Original
+from engine.fast.positions import computed_positions
 from engine.fast.towers import Box
 from engine.machine.device import in_precision, out_of_memory
 from engine.machine.memory import Memory
+from engine.machine.packed_conv import weight_count
 from engine.machine.tensors import to_floats, to_tensor
-from engine.model.var.transformer import VAR, Condition, KVCache
-from engine.model.var.vqvae import VQVAE
+from engine.model.family import Labels, Model, Predictor
 from engine.paint.ranking import Drawn
 from engine.picture.frame import Frame
 from engine.plan.plan import Pass
-from engine.plan.rules import Keeping, Sampling
+from engine.plan.rules import Keeping
+from engine.runner.chain import Chain, Loan
 
 REMEMBERED = 256_000_000  # bytes of encoded pictures and begun runs, for edits that come after
-PICTURES = 2.5  # or room for so many pictures' keys and values under a label, if that is more
+PICTURES = 2.5  # or room for so many pictures' runs under a label, if that is more
+SLOW_DECODER = 30e6  # weights of a decoder that a CPU takes long for
 
 log = logging.getLogger(__name__)
 
@@ -54,28 +50,32 @@ class Known:
 
     name: bytes
     features: Tensor
-    original: fast.Original | None = None
+    original: Original | None = None
     before: Floats | None = None  # the picture that ``original`` is of
     positions: tuple[Tensor, ...] | None = None  # what the fast mode computes of each scale
 
 
 class Runner:
-    """Two networks and what they remember. Threads may share it."""
+    """A model's networks and what they remember. Threads may share it."""
 
-    def __init__(self, vqvae: VQVAE, var: VAR) -> None:
-        self.vqvae = vqvae
-        self.var = var
-        spec = var.spec  # a position's key and value in every block, with a label and without
-        each = 4 * spec.depth * spec.width * var.dtype.itemsize
-        self.memory = Memory(max(REMEMBERED, int(PICTURES * spec.num_tokens * each)))
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.fast = fast_mode(model)
+        self.memory = Memory(max(REMEMBERED, int(PICTURES * model.picture_bytes)))
 
     @property
     def device(self) -> torch.device:
-        return self.var.pos_start.device
+        return self.model.device
 
     @property
     def scales(self) -> tuple[int, ...]:
-        return self.vqvae.spec.scales
+        return self.model.scheme.scales
+
+    @property
+    def decodes_slowly(self) -> bool:
+        """Whether decoding costs as much as a large part of an edit."""
+        weights = sum(weight_count(each) for each in self.model.codec.decoding)
+        return self.device.type == "cpu" and weights > SLOW_DECODER
 
     def run(self, one: Pass, frames: list[Frame], number: int = 0) -> Run:
         """The run for frame ``number`` of a pass.
@@ -103,8 +103,8 @@ class Runner:
         ])  # fmt: skip
         name = fingerprint(pixels)
         positions = None
-        if one.fast:
-            positions = fast.computed_positions(maps, self.scales)
+        if one.fast and self.fast is not None:
+            positions = computed_positions(maps, self.scales)
         if positions is None or len(frames) > 1:
             return Known(name, self._features(name, pixels))
         before = frames[0].pixels[None]
@@ -115,92 +115,103 @@ class Runner:
         return Known(name, features, original, before, positions)
 
     @torch.inference_mode()
-    def borrow(
-        self, known: Known | None, label: Label, sampling: Sampling, keeping: Keeping
-    ) -> tuple[Hashable, Shortcut | None]:
-        """How the fast mode, if it serves here, gets round what an edit leaves as it is.
-
-        The cache in it is the borrower's alone, until it is put back under the name.
-        """
+    def borrow(self, known: Known | None, labels: Labels, keeping: Keeping) -> Loan | None:
+        """How the fast mode, if it serves here, gets round what an edit leaves as it is."""
         if known is None or known.original is None:
-            return None, None
+            return None
         assert known.before is not None and known.positions is not None
-        name = self._name_of_cache(label, sampling, keeping, known.before)
-        cache: KVCache | None = self.memory.take(name)
-        if cache is None:
-            cache = self._computed(label, sampling, keeping, known.original)
-        return name, fast.shortcut(cache, known.positions)
+        name = self._name_of_cache(labels, keeping, known.before)
+        cache = self.memory.take(name) or self._cache(labels, keeping, known.original)
+        return Loan(name, cache, known.positions)
 
     @torch.inference_mode()
     def study(self, one: Pass, frame: Frame) -> None:
         """Do now what the fast mode needs of a frame, whatever will be masked in it."""
-        before, label = frame.pixels[None], distinct(one.labels)
+        if self.fast is None:
+            return
+        before, labels = frame.pixels[None], branches(distinct(one.labels), one.sampling)
         original = self._original(before)
-        name = self._name_of_cache(label, one.sampling, one.keeping, before)
+        name = self._name_of_cache(labels, one.keeping, before)
         if self.memory.get(name) is None:
-            cache = self._computed(label, one.sampling, one.keeping, original)
+            cache = self._cache(labels, one.keeping, original)
             self.memory.put(name, cache, cache.nbytes)
 
     def _features(
         self,
         name: bytes,
         pixels: Floats,
-        original: fast.Original | None = None,
+        original: Original | None = None,
         box: Box | None = None,
     ) -> Tensor:
         features: Tensor | None = self.memory.get(("features", name))
         if features is None:
-            picture = to_tensor(pixels).to(self.device)
+            picture, codec = to_tensor(pixels).to(self.device), self.model.codec
             if original is None:
                 # One by one, as when decoding: side by side they would round otherwise.
-                features = torch.cat([self.vqvae.features(one[None]).float() for one in picture])
+                features = torch.cat([codec.features(one[None]).float() for one in picture])
             else:
-                features = fast.encode_edit(self.vqvae, picture, box or (0, 0, 0, 0), original)
+                assert self.fast is not None
+                features = self.fast.encode(picture, box or (0, 0, 0, 0), original)
             self.memory.put(("features", name), features, features.nbytes)
         return features
 
-    def _original(self, pixels: Floats) -> fast.Original:
+    def _original(self, pixels: Floats) -> Original:
         key = ("original", fingerprint(pixels))
-        original: fast.Original | None = self.memory.get(key)
+        original: Original | None = self.memory.get(key)
         if original is None:
-            original = fast.study(self.vqvae, to_tensor(pixels).to(self.device))
+            assert self.fast is not None
+            original = self.fast.study(to_tensor(pixels).to(self.device))
             self.memory.put(key, original, original.nbytes)
         return original
 
-    def _name_of_cache(
-        self, label: Label, sampling: Sampling, keeping: Keeping, pixels: Floats
-    ) -> Hashable:
-        return "cache", fingerprint(pixels), branches(self.var, label, sampling), keeping.foresight
+    def _name_of_cache(self, labels: Labels, keeping: Keeping, pixels: Floats) -> Hashable:
+        return "cache", fingerprint(pixels), labels, keeping.foresight
 
-    def _computed(
-        self, label: Label, sampling: Sampling, keeping: Keeping, original: fast.Original
-    ) -> KVCache:
-        condition = self.condition(label, sampling)
-        return fast.keys_and_values(
-            self.vqvae, self.var, condition, original.maps, foresight=keeping.foresight
-        )
+    def _cache(self, labels: Labels, keeping: Keeping, original: Original) -> Any:
+        assert self.fast is not None
+        condition = self.condition(labels)
+        return self.fast.cache(condition, original, foresight=keeping.foresight)
 
     @torch.inference_mode()
-    def condition(self, label: Label, sampling: Sampling) -> Condition:
-        """What the label decides, computed once: it takes reading a third of the weights."""
-        labels = branches(self.var, label, sampling)
-        condition: Condition | None = self.memory.get(("condition", labels))
+    def condition(self, labels: Labels) -> Any:
+        """What labels decide, computed once."""
+        condition = self.memory.get(("condition", labels))
         if condition is None:
-            condition = self.var.condition(torch.tensor(labels, device=self.device))
+            condition = self.model.condition(labels)
             self.memory.put(("condition", labels), condition, condition.nbytes)
         return condition
 
-    @torch.inference_mode()
-    def as_trained(self, features: Tensor) -> Tensor:
-        """What their own tokens make of features (P, z, S, S): foresight was trained on that."""
-        return torch.cat([self.vqvae.quantize.encode(one[None])[1] for one in features])
+    def predictor(self, labels: Labels, number: int) -> Predictor:
+        """The model's own, of some labels in so many branches."""
+        return self.model.predictor(self.condition(labels), number)
 
     @torch.inference_mode()
-    def keeper(self, keeping: Keeping, features: Tensor) -> Keeper:
-        if not keeping.paper:
-            return closed_loop(self.vqvae.quantize, features)
-        maps, _ = self.vqvae.quantize.encode(features)
-        return replay(maps)
+    def tokens(self, features: Tensor) -> tuple[list[Tensor], Tensor]:
+        """The token maps of features (P, z, S, S), and the feature map that they make."""
+        return tokens(self.model.scheme, features)
+
+    @torch.inference_mode()
+    def keeper(
+        self, keeping: Keeping, features: Tensor, frame: Frame, maps: list[Tensor], rows: int
+    ) -> Keeper:
+        """What is known of pictures with ``features`` (P, z, S, S), as ``rows`` of them, by the
+        ``frame`` that one or each of them is."""
+        scheme = self.model.scheme
+        if keeping.paper:
+            return Replay(scheme, self.tokens(each_for(features, rows))[0])
+        foresight = None
+        if keeping.foresight:  # it was trained on what a picture's own tokens make of it
+            own = [self.tokens(one[None])[1] for one in features]
+            foresight = each_for(torch.cat(own), rows)
+        hole = frame.grown(keeping.rim(frame.hole)).hole
+        return ClosedLoop(
+            scheme,
+            each_for(features, rows),
+            regenerate=maps[-1],
+            hole=torch.from_numpy(hole.astype(np.float32)),
+            strength=keeping.half_known,
+            foresight=foresight,
+        )
 
     @torch.inference_mode()
     def decode(self, feature_map: Tensor, count: int | None = None) -> list[Floats]:
@@ -208,8 +219,7 @@ class Runner:
 
         With ``count`` each picture stands for count / N variations.
         """
-        dtype = self.vqvae.post_quant_conv.weight.dtype
-        pictures = [to_floats(self.vqvae.decode(one[None].to(dtype)))[0] for one in feature_map]
+        pictures = [to_floats(self.model.codec.decode(one[None]))[0] for one in feature_map]
         return for_each(pictures, count or len(pictures))
 
 
@@ -254,79 +264,44 @@ class Run:
 
     def _some(self, maps: list[Tensor], seeds: tuple[int, ...], some: slice) -> Iterator[ScaleStep]:
         """The loop for some of the variations."""
-        runner, one, keeping = self.runner, self.one, self.one.keeping
-        keeper, known, pictures = None, self.known, 1
-        hint, anchor, foresight = None, None, None
+        runner, one, known = self.runner, self.one, self.known
+        label, rows = distinct(one.labels[some]), 1
+        keeper = Keeper(runner.model.scheme)
         if known is not None:
             features = known.features
             features = features[some] if len(features) > 1 else features
-            pictures = len(features)
-        label = distinct(one.labels[some])
+            rows = len(features)
         if isinstance(label, tuple):  # each variation is a picture with a label of its own
-            pictures = len(seeds)
+            rows = len(seeds)
         if known is not None:
-            if keeping.foresight:  # each picture once, before variations share it
-                foresight = runner.as_trained(features).expand(pictures, -1, -1, -1)
-            features = features.expand(pictures, -1, -1, -1)
-            keeper = runner.keeper(keeping, features)
-            if not keeping.paper:
-                anchor = features
-            if keeping.half_known > 0:
-                frame = self.frames[0]
-                hole = frame.grown(keeping.rim(frame.hole)).hole
-                mask = torch.from_numpy(hole.astype(np.float32))
-                hint = half_known(
-                    runner.vqvae.quantize, features, mask, keeping.half_known
-                )
+            keeper = runner.keeper(one.keeping, features, self.frames[0], maps, rows)
         alone = len(self.frames) < 2
         key = (
             "run", known.name if known else b"", fingerprint(*(m.numpy() for m in maps)),
-            label, one.sampling.guidance > 0, keeping.paper, keeping.foresight,
+            label, one.sampling.guidance > 0, one.keeping.paper, one.keeping.foresight,
             known is not None and known.original is not None,
         )  # fmt: skip
-        name, shortcut = runner.borrow(known, label, one.sampling, keeping)
-        with torch.inference_mode():
-            predictor = TransformerPredictor(
-                runner.var,
-                label,
-                one.sampling,
-                recall=runner.memory.get(key) if alone else None,
-                shortcut=shortcut,
-                condition=runner.condition(label, one.sampling),
-            )
+        loan = runner.borrow(known, branches(label, one.sampling), one.keeping)
+        chain = Chain(
+            runner.predictor, runner.fast, loan, runner.memory, key if alone else None,
+            scales=len(runner.scales),
+        )  # fmt: skip
         try:
+            with torch.inference_mode():
+                predictor = guided(chain.predictor, label, one.sampling, len(runner.scales))
             yield from generate(
                 predictor,
-                runner.vqvae.quantize,
+                keeper,
                 regenerate=maps,
                 seeds=seeds,
                 sampling=one.sampling,
-                keeper=keeper,
-                hint=hint,
-                anchor=anchor,
-                foresight=foresight,
-                pictures=pictures,
+                pictures=rows,
                 frame=self.number,
                 coarse_seeds=one.coarse_seeds,
-                evidence=predictor.evidence if predictor.guided else None,
+                evidence=predictor.evidence if isinstance(predictor, Guided) else None,
             )
         finally:
-            if alone and not self.let_go:
-                self._remember(key, predictor)
-            predictor.restore()
-            if shortcut is not None and not self.let_go:
-                runner.memory.put(name, shortcut.cache, shortcut.cache.nbytes)
-
-    def _remember(self, key: Hashable, predictor: TransformerPredictor) -> None:
-        """Keep what a later run may recall; where there is no memory for that, nothing."""
-        try:
-            recall = predictor.remembered()
-        except (RuntimeError, MemoryError) as error:
-            if not out_of_memory(error):
-                raise
-            return
-        if recall is not None:
-            self.runner.memory.put(key, recall, recall.nbytes)
+            chain.close(remember=not self.let_go)
 
     def drawn(self, last: ScaleStep) -> Drawn:
         """What the frame became, once its ``last`` scale is done."""
@@ -343,12 +318,12 @@ class Run:
         """As `Runner.decode`; in the fast mode around the mask only."""
         original = None if self.known is None else self.known.original
         try:
-            if original is None:
+            fast = self.runner.fast
+            if original is None or fast is None:
                 return self.runner.decode(feature_map, count)
             box = bounds(self.frames[0].mask > 0)
             pictures = [
-                to_floats(fast.decode_edit(self.runner.vqvae, one[None], box, original))[0]
-                for one in feature_map
+                to_floats(fast.decode(one[None], box, original))[0] for one in feature_map
             ]
             return for_each(pictures, count or len(pictures))
         except (RuntimeError, MemoryError) as error:
@@ -381,12 +356,12 @@ class Run:
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
-        vqvae = self.runner.vqvae
-        if vqvae.post_quant_conv.weight.dtype == torch.float32:
+        networks = self.runner.model.codec.decoding
+        if any(weight.dtype == torch.float32 for net in networks for weight in net.parameters()):
             self._note("memory was short: decoded in half precision")
             half = torch.float16 if self.runner.device.type == "cuda" else torch.bfloat16
             try:
-                with in_precision(half, vqvae.decoder, vqvae.post_quant_conv):
+                with in_precision(half, *networks):
                     return self.runner.decode(feature_map, count)
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
@@ -416,22 +391,6 @@ def distinct(labels: tuple[int | None, ...]) -> Label:
 def for_each(pictures: list[Floats], count: int) -> list[Floats]:
     """N pictures as those of ``count`` variations, count / N side by side to each."""
     return [picture for picture in pictures for _ in range(count // len(pictures))]
-
-
-def together(steps: list[ScaleStep]) -> ScaleStep:
-    """One step of several that are about other variations of the same frame."""
-    if len(steps) == 1:
-        return steps[0]
-    wide = [step.widened() for step in steps]
-    return ScaleStep(
-        wide[0].index,
-        wide[0].side,
-        torch.cat([step.ids for step in wide]),
-        torch.cat([step.feature_map for step in wide]),
-        torch.cat([step.log_likelihood for step in wide]),
-        wide[0].drawn,
-        torch.cat([step.evidence for step in wide]),
-    )
 
 
 def bounds(mask: Mask) -> Box:

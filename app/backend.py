@@ -1,0 +1,334 @@
+"""All that the window wants of the engine: `Backend`; and the one on this machine, `Local`.
+
+Handlers and endpoints see cards, plans and events, never networks; so something else, such as a
+fleet of machines, may stand behind the same names. Only models on offer can be asked for: what
+comes from a page or over HTTP is a name, never a path.
+
+The engine is imported inside functions where it takes torch along: the page is up before that.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import threading
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from PIL import Image
+
+from app.line import Line
+from engine.errors import EngineError, ModelNotFoundError
+from engine.events import Event, ScaleDone, Sketch
+from engine.plan.card import Card
+from engine.plan.plan import Plan, plan
+from engine.request import EditRequest
+
+if TYPE_CHECKING:
+    from engine.editor import Editor
+
+KEPT = 2  # loaded models; of those besides the window's own the one unused longest is let go
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def _python() -> str:
+    """The interpreter that runs this, as one types it in varpaint's folder: it has what varpaint
+    needs, and another may not."""
+    here = Path(sys.executable)
+    inside = here.relative_to(ROOT) if here.is_relative_to(ROOT) else here
+    return shlex.quote(str(inside))
+
+
+GET = f"{_python()} -m engine models download"
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A model in the menu, and what is honest to say about it."""
+
+    name: str
+    title: str
+    about: str
+    present: bool
+    bytes: int = 0
+    source: str = ""
+    memory: int = 0  # bytes that an edit takes, roughly; 0 where nobody knows
+    licence: str = ""
+
+
+class Backend(Protocol):
+    """Edits, one after the other or on many machines. Names are those of ``offers``; None and
+    "auto" stand for the model that the window starts with."""
+
+    @property
+    def chosen(self) -> str:
+        """The model that the window starts with."""
+        ...
+
+    def offers(self) -> list[Offer]:
+        """Every known model, those that are present first."""
+        ...
+
+    def ready(self, name: str | None = None) -> bool:
+        """Whether ``card`` answers at once."""
+        ...
+
+    def card(self, name: str | None = None) -> Card:
+        """What is to be known of a model; waits until that is known. Raises EngineError."""
+        ...
+
+    def plan(self, request: EditRequest) -> Plan:
+        """What an edit would do, all checks made."""
+        ...
+
+    def steps(
+        self,
+        request: EditRequest,
+        cancelled: threading.Event | None = None,
+        ahead: Callable[[int], None] | None = None,
+    ) -> Generator[Event, None, None]:
+        """An edit's events, once its turn has come; none if ``cancelled`` was set before.
+
+        ``ahead`` is told how many are before it, as long as there are any. Closing the iterator
+        cancels within one scale; whoever asks for steps has to close it.
+        """
+        ...
+
+    def wake(self) -> None:
+        """Have those that wait notice that they were cancelled."""
+        ...
+
+    def warm(self, request: EditRequest) -> None:
+        """Do ahead of an edit what its fast mode needs, where nobody waits."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A sketch whose pictures are made in the models' thread."""
+
+    sketch: Sketch
+    worker: ThreadPoolExecutor
+
+    def pictures(self, count: int | None) -> list[Image.Image]:
+        return self.worker.submit(self.sketch.pictures, count).result()
+
+
+class Local:
+    """The models of this machine, each loaded once, in the background; one edit at a time.
+
+    The networks compute in one thread, the same from run to run: what computes in parallel keeps
+    helpers for each thread that asked for it, and where these are more than there are cores, all of
+    them sleep between two steps, and a small operator takes several times as long. For that reason
+    loading has a thread that ends with it, its helpers too.
+    """
+
+    def __init__(self, chosen: str = "auto", device: str = "auto") -> None:
+        self.chosen = chosen
+        self.device = device
+        self.line = Line()
+        self._editors: dict[str, Editor] = {}
+        self._cards: dict[str, Card] = {}
+        self._started = False  # whether ``chosen`` is the name of a model that was loaded
+        self._loading = threading.RLock()
+        self._warming = threading.Lock()
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model")
+
+    def start(self) -> None:
+        """Begin to load the first model; returns at once. A failure is told to who asks first."""
+
+        def load() -> None:
+            with suppress(Exception):  # told again, in words, to the first who needs the model
+                self.editor(None)
+
+        threading.Thread(target=load, name="load-model", daemon=True).start()
+
+    def add(self, editor: Editor, *, first: bool = False) -> None:
+        """Take in a model that is loaded already; as the window's own if it is the ``first``."""
+        self._editors[editor.name] = editor
+        self._cards[editor.name] = editor.card
+        if first:
+            self.chosen, self._started = editor.name, True
+
+    def offers(self) -> list[Offer]:
+        known = self._registered()
+        extra = [
+            Offer(card.name, card.name, card.about, True, source=_last(card.source))
+            for card in self._cards.values()
+            if card.name not in {offer.name for offer in known}
+        ]
+        return sorted(known + extra, key=lambda offer: not offer.present)
+
+    def ready(self, name: str | None = None) -> bool:
+        return self._named(name) in self._cards
+
+    def card(self, name: str | None = None) -> Card:
+        name = self._named(name)
+        return self._cards[name] if name in self._cards else self.editor(name).card
+
+    def plan(self, request: EditRequest) -> Plan:
+        card = self.card(request.model)
+        return plan(request.model_copy(update={"model": card.name}), card)
+
+    def steps(
+        self,
+        request: EditRequest,
+        cancelled: threading.Event | None = None,
+        ahead: Callable[[int], None] | None = None,
+    ) -> Generator[Event, None, None]:
+        with self.alone(cancelled, ahead) as mine:
+            if not mine:
+                return
+            editor = self.editor(request.model)
+            request = request.model_copy(update={"model": editor.name})
+            events = self._worker.submit(editor.steps, request).result()
+            try:
+                while (event := self._worker.submit(next, events, None).result()) is not None:
+                    if isinstance(event, ScaleDone):
+                        event = replace(event, sketch=_Asked(event.sketch, self._worker))
+                    yield event
+            finally:
+                self._worker.submit(_close, events).result()
+
+    def wake(self) -> None:
+        self.line.wake()
+
+    def warm(self, request: EditRequest) -> None:
+        editor = self._editors.get(self._named(request.model))
+        if editor is None or len(self.line) or not self._warming.acquire(blocking=False):
+            return
+        try:
+            request = request.model_copy(update={"model": editor.name})
+            self._worker.submit(editor.warm, request).result()
+        finally:
+            self._warming.release()
+
+    @contextmanager
+    def alone(
+        self,
+        cancelled: threading.Event | None = None,
+        ahead: Callable[[int], None] | None = None,
+    ) -> Iterator[bool]:
+        """Held while a model works: one edit at a time, whichever door it came through. As
+        ``Line.turn``."""
+        with self.line.turn(cancelled, ahead) as mine:
+            yield mine
+
+    def editor(self, name: str | None) -> Editor:
+        """The editor of a model on offer, loaded if need be; for whoever is on this machine."""
+        with self._loading:
+            name = self._named(name)
+            if name not in self._editors:
+                editor = self._loaded(name)
+                if name == self.chosen:
+                    self.chosen, self._started = editor.name, True
+                name = editor.name
+                self.add(editor)
+            editor = self._editors.pop(name)
+            self._editors[name] = editor  # last used stands last
+            others = [each for each in self._editors if each not in (self.chosen, name)]
+            while len(self._editors) > KEPT and others:
+                del self._editors[others.pop(0)]
+            return editor
+
+    def _named(self, name: str | None) -> str:
+        """The name that stands for a model here."""
+        return self.chosen if name in (None, "", "auto") else str(name)
+
+    def _loaded(self, name: str) -> Editor:
+        """The editor of ``chosen``, which may be a path, or of a name on offer."""
+        from engine.loading import load_in_own_process
+
+        if name != self.chosen or self._started:
+            offer = next((each for each in self.offers() if each.name == name), None)
+            if offer is None:
+                names = ", ".join(each.name for each in self.offers())
+                raise ModelNotFoundError(f"unknown model {_short(name)}; known: {names}")
+            if not offer.present:
+                raise ModelNotFoundError(f"model {name!r} is not here yet; run: {GET} {name}")
+        try:
+            with ThreadPoolExecutor(max_workers=1, thread_name_prefix="once") as once:
+                editor = once.submit(load_in_own_process, name, device=self.device).result()
+        except EngineError as error:
+            raise type(error)(self._without_folders(str(error))) from None
+        if name == self.chosen and not self._started:
+            editor.card = replace(editor.card, name=self._own_name(editor.card))
+        return editor
+
+    def _own_name(self, card: Card) -> str:
+        """A name for the model that the window starts with, which may come from a path whose last
+        name is that of another model."""
+        same = [offer.name for offer in self._registered() if offer.name == card.name]
+        if not same or not Path(self.chosen).expanduser().exists():
+            return card.name
+        from engine.weights.registry import WEIGHTS
+
+        if Path(card.source).resolve() == (WEIGHTS / card.name).resolve():
+            return card.name
+        return f"{card.name} (from its folder)"
+
+    def _without_folders(self, words: str) -> str:
+        """Words without the folders of this machine: others may read them."""
+        from engine.weights.registry import WEIGHTS
+
+        given = Path(self.chosen).expanduser()
+        for folder in (WEIGHTS, WEIGHTS.parent, given.parent, given.resolve().parent):
+            if folder.is_absolute() and folder != Path("/"):
+                words = words.replace(f"{folder}/", "")
+        return words
+
+    def _registered(self) -> list[Offer]:
+        """What the registry knows, whether it is here or not."""
+        from engine.weights.registry import OFFICIAL, models
+
+        needs = {model.name: model.memory(self._bytes_per_weight()) for model in OFFICIAL}
+        with suppress(EngineError):
+            return [
+                Offer(
+                    name=info.name,
+                    title=info.title,
+                    about=info.about,
+                    present=info.present,
+                    bytes=info.bytes,
+                    source=info.source if info.name in needs else _last(info.source),
+                    memory=needs.get(info.name, 0),
+                    licence=info.licence,
+                )
+                for info in models()
+            ]
+        return []
+
+    def _bytes_per_weight(self) -> int:
+        """What a loaded model's weights take here; half precision until one is loaded."""
+        for editor in self._editors.values():
+            return next(editor.model.networks[-1].parameters()).element_size()
+        return 2
+
+
+def facts(card: Card) -> dict[str, Any]:
+    """What a script may want to know about a model."""
+    return {
+        "name": card.name,
+        "side": card.side,
+        "scales": list(card.scales),
+        "labels": card.labels.choices(),
+        "about": card.about,
+        "source": _last(card.source) if Path(card.source).is_absolute() else card.source,
+    }
+
+
+def _last(source: str) -> str:
+    return Path(source).name
+
+
+def _short(name: str) -> str:
+    """A name that somebody else gave, as an error repeats it."""
+    return repr(name if len(name) <= 60 else f"{name[:57]}...")
+
+
+def _close(events: Any) -> None:
+    events.close()

@@ -1,0 +1,5 @@
+"""A model's networks at work for an edit, and what they remember."""
+
+from engine.runner.networks import SLOW_DECODER, Runner, for_each
+
+__all__ = ["SLOW_DECODER", "Runner", "for_each"]
