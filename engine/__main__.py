@@ -50,15 +50,22 @@ OutOpt = Annotated[
     Path, typer.Option("-o", "--out", help="Where to save; several variations get -1, -2, ...")
 ]
 LabelOpt = Annotated[str | None, typer.Option("--label", help="A class name or id.")]
+QualityOpt = Annotated[
+    int | None,
+    typer.Option("--quality", min=1, max=100, help="Of JPEG, WebP, AVIF; else the source's or 95."),
+]
+ForceOpt = Annotated[bool, typer.Option("--force", help="Overwrite a file of several frames.")]
+
 
 @app.command()
 @levers("inpaint")
 def inpaint(
-    image: ImageArg, mask: MaskOpt, out: OutOpt, given: Given, label: LabelOpt = None
-) -> None:
+    image: ImageArg, mask: MaskOpt, out: OutOpt, given: Given, label: LabelOpt = None,
+    quality: QualityOpt = None, force: ForceOpt = False,
+) -> None:  # fmt: skip
     """Regenerate what the mask covers."""
     request = EditRequest(task="inpaint", label=label, options=given.options)
-    _edit(request, out, given, image=image, mask=mask)
+    _edit(request, out, given, quality, force, image=image, mask=mask)
 
 
 @app.command()
@@ -72,13 +79,15 @@ def outpaint(
     top: Annotated[str, typer.Option(help="Pixels or percent.")] = "0",
     bottom: Annotated[str, typer.Option(help="Pixels or percent.")] = "0",
     label: LabelOpt = None,
+    quality: QualityOpt = None,
+    force: ForceOpt = False,
 ) -> None:
     """Extend the picture on any sides."""
     request = EditRequest(
         task="outpaint", label=label, left=left, right=right, top=top, bottom=bottom,
         options=given.options,
     )  # fmt: skip
-    _edit(request, out, given, image=image)
+    _edit(request, out, given, quality, force, image=image)
 
 
 @app.command("edit-class")
@@ -93,6 +102,8 @@ def edit_class(
         list[str] | None,
         typer.Option(metavar="MASK:LABEL", help="Instead of mask and label; repeat it for more."),
     ] = None,
+    quality: QualityOpt = None,
+    force: ForceOpt = False,
 ) -> None:
     """Turn what the mask covers into something of a class; or each of several regions."""
     parts = [text.rpartition(":") for text in region or []]
@@ -104,20 +115,27 @@ def edit_class(
             )
     regions = tuple(Region(label=name) for _, _, name in parts)
     request = EditRequest(task="edit_class", label=label, regions=regions, options=given.options)
-    _edit(request, out, given, image=image, mask=mask, masks=[Path(path) for path, _, _ in parts])
+    painted = [Path(path) for path, _, _ in parts]
+    _edit(request, out, given, quality, force, image=image, mask=mask, masks=painted)
 
 
 @app.command("generate")
 @levers("generate")
-def generate_command(out: OutOpt, given: Given, label: LabelOpt = None) -> None:
+def generate_command(
+    out: OutOpt, given: Given, label: LabelOpt = None, quality: QualityOpt = None,
+    force: ForceOpt = False,
+) -> None:  # fmt: skip
     """Make a new picture."""
-    _edit(EditRequest(task="generate", label=label, options=given.options), out, given)
+    request = EditRequest(task="generate", label=label, options=given.options)
+    _edit(request, out, given, quality, force)
 
 
 def _edit(
     request: EditRequest,
     out: Path,
     given: Given,
+    quality: int | None,
+    force: bool,
     *,
     image: Path | None = None,
     mask: Path | None = None,
@@ -125,13 +143,14 @@ def _edit(
 ) -> None:
     """What the four edits share: check, load, run with a progress bar, save, tell. ``masks`` are
     those of the request's regions."""
-    _check_output(out, given.options.variations)
+    from engine.picture.files import check_output, open_image, targets, write_picture
+
+    check_output(out, count=given.options.variations, force=force)
 
     from tqdm import tqdm
 
     from engine.events import Finished, ScaleDone
     from engine.loading import load_in_own_process
-    from engine.picture.files import encode_image, open_image
 
     request = request.model_copy(
         update={
@@ -154,45 +173,28 @@ def _edit(
             elif isinstance(event, Finished):
                 result = event.result
     assert result is not None
-    files = []
-    for index, finished in enumerate(result.images):
-        path = out
-        if len(result.images) > 1:
-            path = out.with_name(f"{out.stem}-{index + 1}{out.suffix}")
-        data = encode_image(finished, out.suffix, result.request_of(index).to_json())
-        try:
-            path.write_bytes(data)
-        except OSError as error:
-            raise RequestError(f"{path}: cannot be written ({error.strerror})") from None
+    files, notes = [], list(result.notes)
+    for index, path in enumerate(targets(out, len(result.images))):
+        carried = result.request_of(index).to_json()
+        notes += write_picture(path, result.images[index], carried, quality=quality)
         files.append(str(path))
-    for note in result.notes:
+    notes = list(dict.fromkeys(notes))
+    for note in notes:
         print(f"note: {note}", file=sys.stderr)
+    told = sys.stderr if str(out) == "-" else sys.stdout  # the picture has standard output
     if given.as_json:
         report = {
             "files": files,
             "seeds": list(result.seeds),
             "seconds": round(result.seconds, 3),
             "scores": list(result.scores),
-            "notes": list(result.notes),
+            "notes": notes,
             "request": json.loads(result.request.to_json()),
         }
-        print(json.dumps(report))
+        print(json.dumps(report), file=told)
     else:
         for name, seed in zip(files, result.seeds, strict=True):
-            print(f"{name}  seed {seed}")
-
-
-def _check_output(out: Path, variations: int) -> None:
-    """Find out before the work whether its result can be saved."""
-    from PIL import Image
-
-    known = Image.registered_extensions()
-    if known.get(out.suffix.lower()) not in Image.SAVE:
-        raise RequestError(f"{out}: cannot save as {out.suffix or 'that'!r}; name a .png file")
-    if not out.parent.is_dir():
-        raise RequestError(f"{out.parent}: no such folder; make it first")
-    if variations == 1 and out.is_dir():
-        raise RequestError(f"{out}: is a folder; name a file")
+            print(f"{name}  seed {seed}", file=told)
 
 
 def _size(count: int) -> str:

@@ -241,7 +241,7 @@ class Editor:
             notes += [*drawn.notes, *(f"seed {one.seeds[i]}: {NOTHING}" for i in canvas.missing)]
             yield progress.painted(one, seen, drawn.pictures, tally.scores())
         if one.finish.detail == "picture" and not in_studio:
-            canvas = yield from _detailed(one, canvas)
+            canvas = yield from _detailed(one, canvas, len(self.scales))
         return canvas, notes
 
     def preview(
@@ -271,9 +271,9 @@ def _in_studio(one: Pass, seen: list[Frame]) -> bool:
     return one.studio and holds_thing(seen[0].mask)
 
 
-def _detailed(one: Pass, canvas: Canvas) -> Generator[Event, None, Canvas]:
+def _detailed(one: Pass, canvas: Canvas, scales: int) -> Generator[Event, None, Canvas]:
     """The canvas with the picture's own detail in what was painted."""
-    work = canvas.detailed(one)
+    work = canvas.detailed(one, scales)
     while True:
         try:
             yield Detailing(next(work))

@@ -81,13 +81,16 @@ class Canvas:
         canvases = tuple(canvas for canvas, _ in done)
         return replace(self, pictures=canvases, left_to_paint=left_to_paint, missing=missing)
 
-    def detailed(self, one: Pass) -> Generator[float, None, Canvas]:
+    def detailed(self, one: Pass, scales: int) -> Generator[float, None, Canvas]:
         """With what was painted made anew of the picture itself, wherever it has something that
-        fits; yields the share that is done."""
+        fits; yields the share that is done. It is drawn with the seed of the last of the
+        ``scales``."""
+        shared = one.coarse_seeds[scales - 1 : scales]
         mask, shown = self.masks[self.at], []
         for index, picture in enumerate(self.pictures):
             before = self.before[index * len(self.before) // len(self.pictures)]
-            seed = one.seeds[index * len(one.seeds) // len(self.pictures)]
+            seeds = shared or one.seeds
+            seed = seeds[index * len(seeds) // len(self.pictures)]
             work = filling(before, mask, picture, seed=seed)
             canvas = picture.copy()
             for piece in (yield from _shared(work, index, len(self.pictures))):

@@ -1,21 +1,21 @@
 """A picture to edit: what it shows as RGB, and how new pixels enter it in its own mode.
 
-The only place that knows colour modes and ICC profiles. An RGB array is (H, W, 3) uint8.
+The only place that knows colour modes; profiles are in `engine.picture.colour`, 16 bits a channel
+in `engine.picture.depth`. An RGB array is (H, W, 3) uint8.
 """
 
 from __future__ import annotations
 
-import io
-import math
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageOps
 
-from engine.arrays import RGB, Box, Mask
+from engine.arrays import RGB, Box, Floats, Mask
 from engine.errors import ImageError
+from engine.picture.colour import Gamut, Space, space_of
+from engine.picture.depth import DEEP, Deep, deep_of, peak_of
 
 MAX_PIXELS = 40_000_000
 ORIENTATION = 0x0112  # EXIF tag ...
@@ -25,22 +25,8 @@ BAND = 1 << 20  # pixels that are compared at once
 PLAIN_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV")
 DEEP_MODES = ("I", "I;16", "I;16L", "I;16B", "F")
 ALPHA_MODES = ("LA", "PA", "RGBA")
-
-
-@lru_cache(maxsize=8)
-def _srgb_transforms(icc: bytes, mode: str) -> tuple[Any, Any] | None:
-    """(to sRGB, from sRGB) for a profile, or None: sRGB already, or a profile nobody can use."""
-    try:
-        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-        if "srgb" in ImageCms.getProfileDescription(profile).lower():
-            return None
-        srgb = ImageCms.createProfile("sRGB")
-        return (
-            ImageCms.buildTransform(profile, srgb, mode, "RGB"),
-            ImageCms.buildTransform(srgb, profile, "RGB", mode),
-        )
-    except (ImageCms.PyCMSError, OSError, ValueError):
-        return None
+NOTES = "varpaint_notes"  # the key in a picture's info: what its file did not have as one expects
+TELLING = 200_000  # known pixels that say what sRGB has no colour for
 
 
 def check_size(size: tuple[int, int], name: str = "the picture") -> None:
@@ -61,8 +47,15 @@ def too_large(name: str, size: tuple[int, int] | None) -> str:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """The picture turned as its EXIF orientation says, the tag removed; a copy."""
-    turned = ImageOps.exif_transpose(image)
+    """The picture turned as its EXIF orientation says, the tag removed; a copy.
+
+    EXIF that is damaged says nothing, and is dropped.
+    """
+    try:
+        turned = ImageOps.exif_transpose(image)
+    except Exception:  # the reader raises anything from SyntaxError to struct.error
+        turned = image.copy()
+        turned.info = {k: v for k, v in image.info.items() if k != "exif"}
     if turned.info is image.info:
         turned.info = dict(image.info)
     return turned
@@ -71,7 +64,11 @@ def upright(image: Image.Image) -> Image.Image:
 def upright_size(image: Image.Image) -> tuple[int, int]:
     """(width, height) of a picture once it is turned as its EXIF orientation says."""
     width, height = image.size
-    return (height, width) if image.getexif().get(ORIENTATION, 1) in SIDEWAYS else (width, height)
+    try:
+        sideways = image.getexif().get(ORIENTATION, 1) in SIDEWAYS
+    except Exception:  # damaged: it says nothing
+        sideways = False
+    return (height, width) if sideways else (width, height)
 
 
 class Source:
@@ -91,6 +88,11 @@ class Source:
             raise ImageError(f"the picture cannot be read ({error}); open it anew") from None
         self.image = upright(image)
         self.width, self.height = self.image.size
+        self.deep = deep_of(self.image)
+        self.image.info.pop(NOTES, None)
+        if self.deep is None:
+            self.image.info.pop(DEEP, None)
+        self._peak: float | None = None
         self._thumbnails: dict[int, Image.Image] = {}
 
     def thumbnail(self, side: int) -> Image.Image:
@@ -99,45 +101,60 @@ class Source:
             self._thumbnails[side] = thumbnail(self.image, side)
         return self._thumbnails[side]
 
-    def _transforms(self, mode: str) -> tuple[Any, Any] | None:
+    def _space(self, mode: str) -> Space | None:
+        """The picture's colour space, if it is not sRGB; ``mode`` is L, RGB or CMYK."""
         icc = self.image.info.get("icc_profile")
-        return _srgb_transforms(icc, mode) if icc and mode in ("RGB", "CMYK") else None
+        return space_of(icc, mode) if isinstance(icc, bytes) and icc else None
 
     def view(self, box: Box | None = None) -> RGB:
         """The part of the picture in ``box``, as the model sees it: sRGB over white."""
         part = self.image if box is None else self.image.crop(box)
         if part.mode in DEEP_MODES:
-            raw = np.asarray(part)
-            values = np.where(np.isnan(raw), 0, raw).astype(np.float64) * (255 / self._deep_peak())
-            grey = np.clip(np.rint(values), 0, 255).astype(np.uint8)
-            return np.repeat(grey[..., None], 3, axis=2)
+            return self._deep_view(part)
+        rgb, alpha = part, None
         if part.mode in ALPHA_MODES or "transparency" in part.info:
             rgba = part.convert("RGBA")
             alpha = rgba.getchannel("A")
-            rgb = self._to_srgb(rgba.convert("RGB"))
-            white = Image.new("RGB", rgb.size, "white")
-            return np.asarray(Image.composite(rgb, white, alpha))
-        return np.asarray(self._to_srgb(part))
+            rgb = part.convert("L") if part.mode == "LA" else rgba.convert("RGB")
+        shown = self._to_srgb(rgb, box)
+        if alpha is None:
+            return np.asarray(shown)
+        return np.asarray(Image.composite(shown, Image.new("RGB", rgb.size, "white"), alpha))
 
-    def _to_srgb(self, part: Image.Image) -> Image.Image:
-        transforms = self._transforms(part.mode)
-        if transforms is not None:
-            converted = ImageCms.applyTransform(part, transforms[0])
-            assert converted is not None
-            return converted
-        return part.convert("RGB")
+    def _deep_view(self, part: Image.Image) -> RGB:
+        raw = np.asarray(part)
+        values = np.where(np.isnan(raw), 0, raw).astype(np.float64) / self._deep_peak()
+        space = self._space("L") if part.mode != "F" else None
+        if space is not None and space.matrix is not None:
+            return space.matrix.seen(values.clip(0, 1)[..., None])
+        grey = np.clip(np.rint(values * 255), 0, 255).astype(np.uint8)
+        if space is not None:
+            return np.asarray(space.seen(Image.fromarray(grey)))
+        return np.repeat(grey[..., None], 3, axis=2)
+
+    def _to_srgb(self, part: Image.Image, box: Box | None) -> Image.Image:
+        if part.mode in ("P", "PA"):
+            part = part.convert("RGB")
+        space = self._space(part.mode)
+        if space is None:
+            return part.convert("RGB")
+        if self.deep is None or space.matrix is None:
+            return space.seen(part)
+        left, top, right, bottom = box or (0, 0, self.width, self.height)
+        values = self.deep.values[top:bottom, left:right, : len(space.matrix.curves)]
+        return Image.fromarray(space.matrix.seen(values / self.deep.peak))
 
     def _deep_peak(self) -> float:
         """The value that counts as white in a mode of more than 8 bits; what is not finite does
         not say it."""
-        if self.image.mode != "F":
-            return 65535.0
-        _, high = self.image.getextrema()
-        assert isinstance(high, float)
-        if not math.isfinite(high):
-            values = np.asarray(self.image)
-            high = float(values.max(initial=0, where=np.isfinite(values)))
-        return 1.0 if high <= 1.0 else 255.0
+        if self._peak is None:
+            if self.image.mode == "F":
+                values = np.asarray(self.image)
+                high = float(values.max(initial=0, where=np.isfinite(values)))
+                self._peak = 1.0 if high <= 1.0 else 255.0
+            else:
+                self._peak = float(peak_of(int(np.asarray(self.image).max(initial=0))))
+        return self._peak
 
     def patch(self, box: Box, rgb: RGB, mask: Mask) -> Image.Image:
         """A new picture of the same mode whose pixels under ``mask`` are ``rgb``.
@@ -150,19 +167,59 @@ class Source:
         if not mask.any():
             return out
         left, top, right, bottom = box
+        lost = self._gamut(box, mask)
         raw = np.array(self.image)
-        raw[top:bottom, left:right][mask] = self._encode(rgb[mask])
+        if self.deep is None:
+            raw[top:bottom, left:right][mask] = self._encode(rgb[mask], lost)
+        else:
+            whole = self.deep.values.copy()
+            whole[top:bottom, left:right][mask] = self._encode_deep(rgb[mask], lost, self.deep)
+            deep = Deep(whole, self.deep.peak)
+            part = (slice(top, bottom), slice(left, right))
+            raw[part] = deep.bytes8(part)
+            out.info[DEEP] = deep
         data = np.packbits(raw, axis=1).tobytes() if out.mode == "1" else raw.tobytes()
         out.frombytes(data)
         return out
 
-    def _encode(self, colours: NDArray[np.uint8]) -> NDArray[Any]:
+    def _gamut(self, box: Box, mask: Mask) -> Gamut | None:
+        """What sRGB has no colour for among the pixels that stay, and which it shows instead."""
+        space = self._space("RGB") if self.image.mode in ("RGB", "RGBA") else None
+        known = np.flatnonzero(~mask)
+        if space is None or not len(known):
+            return None
+        known = known[:: len(known) // TELLING + 1]
+        part = self.image.crop(box).convert("RGB")
+        own = np.asarray(part).reshape(-1, 3)[known]
+        seen = np.asarray(self._to_srgb(part, box)).reshape(-1, 3)[known]
+        return Gamut.of(own.astype(np.float64), seen, space.own(seen).astype(np.float64))
+
+    def _encode_deep(self, colours: NDArray[np.uint8], lost: Gamut | None, deep: Deep) -> Floats:
+        """RGB colours (N, 3) as pixels of a deep picture (N, channels)."""
+        base = self.image.mode.removesuffix("A")
+        space = self._space(base)
+        if space is not None:
+            values = space.own_deep(colours, deep.peak)
+        else:
+            strip = np.array(Image.fromarray(colours[:, None]).convert(base))
+            values = strip.reshape(len(colours), -1) * (deep.peak / 255)
+        if lost is not None:
+            values = values + lost.given_back(colours) * (deep.peak / 255)
+        if self.image.mode != base:
+            values = np.concatenate([values, np.full((len(colours), 1), deep.peak)], axis=1)
+        return np.clip(np.rint(values), 0, deep.peak)
+
+    def _encode(self, colours: NDArray[np.uint8], lost: Gamut | None) -> NDArray[Any]:
         """RGB colours (N, 3) as pixels of the source's mode, (N,) or (N, channels)."""
         mode = self.image.mode
         strip = Image.fromarray(colours[:, None, :])  # one pixel wide
         if mode in DEEP_MODES:
+            peak = self._deep_peak()
+            space = self._space("L") if mode != "F" else None
+            if space is not None:
+                return np.rint(space.own_deep(colours, round(peak))[:, 0])
             grey = np.asarray(strip.convert("L"))[:, 0].astype(np.float64)
-            values = grey * (self._deep_peak() / 255)
+            values = grey * (peak / 255)
             return values if mode == "F" else np.rint(values)
         if mode in ("P", "PA"):
             return self._nearest_in_palette(colours)
@@ -172,15 +229,13 @@ class Source:
         if mode == "RGBX":
             return np.concatenate([colours, np.full((len(colours), 1), 255, np.uint8)], axis=1)
         base = {"RGBA": "RGB", "LA": "L"}.get(mode, mode)
-        transforms = self._transforms(base)
-        if transforms is not None:
-            converted = ImageCms.applyTransform(strip, transforms[1])
-            assert converted is not None
-        else:
-            converted = strip.convert(base)
-        pixels = np.array(converted)[:, 0]
+        space = self._space(base)
+        pixels = space.own(colours) if space is not None else np.array(strip.convert(base))[:, 0]
+        if lost is not None:
+            wide = np.rint(pixels + lost.given_back(colours))
+            pixels = np.clip(wide, 0, 255).astype(np.uint8)
         key = self.image.info.get("transparency")
-        if key is not None:  # a colour key: new pixels must not turn transparent by chance
+        if key is not None and mode == base:  # new pixels must not turn transparent by chance
             same = np.all(np.atleast_2d(pixels.T).T == np.atleast_1d(key), axis=-1)
             pixels[same] ^= 1
         if mode in ("RGBA", "LA"):
@@ -202,10 +257,16 @@ class Source:
         elif isinstance(transparent, bytes):
             alpha = np.frombuffer(transparent, np.uint8)[: len(entries)]
             usable[: len(alpha)] &= alpha == 255
-        elif rgba.mode == "RGBA":
+        elif rgba.mode == "RGBA" and len(entries):
             usable &= entries[:, 3] == 255
+        if not len(entries):
+            raise ImageError("the picture's palette is empty; save it anew, as RGB")
         if not usable.any():
             usable[:] = True
+        space = self._space("RGB")
+        if space is not None:
+            shown = space.seen(Image.fromarray(entries[:, None, :3].astype(np.uint8)))
+            entries = np.asarray(shown)[:, 0].astype(np.int32)
         index = np.flatnonzero(usable)
         known, inverse = np.unique(colours, axis=0, return_inverse=True)
         nearest = np.empty(len(known), np.uint8)
@@ -244,6 +305,9 @@ def extend(source: Source, margins: tuple[int, int, int, int]) -> Source:
     image.info = dict(source.image.info)
     data = np.packbits(wide, axis=1).tobytes() if image.mode == "1" else wide.tobytes()
     image.frombytes(data)
+    if source.deep is not None:
+        whole = np.pad(source.deep.values, [(top, bottom), (left, right), (0, 0)], mode="edge")
+        image.info[DEEP] = Deep(whole, source.deep.peak)
     return Source(image)
 
 
@@ -251,6 +315,9 @@ def same_outside(source: Image.Image, result: Image.Image, box: Box, mask: Mask)
     """Whether every pixel outside ``mask`` (covering ``box``) is the same in both pictures, to the
     bit: of floating-point numbers those that are none too."""
     if (source.mode, source.size) != (result.mode, result.size):
+        return False
+    deep = [image.info.get(DEEP) for image in (source, result)]
+    if (deep[0] is None) != (deep[1] is None):
         return False
     left, top, right, bottom = box
     step = max(BAND // source.width, 1)
@@ -262,6 +329,8 @@ def same_outside(source: Image.Image, result: Image.Image, box: Box, mask: Mask)
         if before.dtype.kind == "f":
             before, after = before.view(np.uint32), after.view(np.uint32)
         differs = before != after
+        if isinstance(deep[0], Deep) and isinstance(deep[1], Deep):
+            differs = differs | (deep[0].values[begin:end] != deep[1].values[begin:end])
         if differs.ndim == 3:
             differs = differs.any(axis=2)
         first, last = max(begin, top), min(end, bottom)

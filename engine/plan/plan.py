@@ -13,8 +13,8 @@ import numpy as np
 
 from engine.arrays import Box, Mask, Window
 from engine.errors import MaskError, RequestError
-from engine.picture.masks import mask_array
-from engine.picture.source import check_size, upright_size
+from engine.picture.masks import mask_array, nothing_in, read_mask
+from engine.picture.source import NOTES, check_size, upright_size
 from engine.plan.card import Card
 from engine.plan.regions import painting_order
 from engine.plan.rules import Finish, Keeping, Sampling, decide
@@ -155,7 +155,16 @@ def plan(request: EditRequest, card: Card, *, any_mask: bool = False) -> Plan:
         seeds=seeds,
         shown=options.variations,
         ranked=options.candidates is not None,
+        notes=_told(request),
     )
+
+
+def _told(request: EditRequest) -> tuple[str, ...]:
+    """What is to be said of how the picture and the masks were read."""
+    masks = [request.mask, *(region.mask for region in request.regions)]
+    notes = [note for mask in masks if mask is not None for note in read_mask(mask)[1]]
+    opened = () if request.image is None else request.image.info.get(NOTES, ())
+    return (*(opened if isinstance(opened, tuple) else ()), *dict.fromkeys(notes))
 
 
 def _check(request: EditRequest, card: Card) -> None:
@@ -211,6 +220,8 @@ def _parts(
     def part(given: MaskLike | None, name: str, label: int | None) -> _Part:
         assert given is not None
         mask = mask_array(given)
+        if not mask.any():
+            raise MaskError(nothing_in(given))
         if mask.shape != (height, width):
             raise MaskError(
                 f"{name} is {mask.shape[1]}x{mask.shape[0]}, the picture "

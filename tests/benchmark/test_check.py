@@ -71,10 +71,10 @@ def test_an_edit_that_differs_from_run_to_run_is_wrong(
     tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded = check.load_editor(str(tiny), device="cpu", precision="float32")
-    inner = loaded.vqvae.decode
+    inner = loaded.model.vqvae.decode
     rng = np.random.default_rng(0)
     noisy = lambda x: inner(x) + float(rng.normal())  # noqa: E731
-    object.__setattr__(loaded.vqvae, "decode", noisy)
+    object.__setattr__(loaded.model.vqvae, "decode", noisy)
     monkeypatch.setattr(check, "load_editor", lambda *_, **__: loaded)
     assert {found.ok for found in edits(CPU, "tiny")} == {False}
 
