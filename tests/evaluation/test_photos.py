@@ -86,7 +86,8 @@ def test_a_report_has_every_family_and_way_and_is_paired(
             low, high = found["perceptual_interval"]
             assert low <= found["perceptual"] <= high
     box = report["families"]["box"]
-    apart = box[DEFAULT]["perceptual"] - box["patches"]["perceptual"]
+    by = report["measure"]  # LPIPS where its weights are here
+    apart = box[DEFAULT][by] - box["patches"][by]
     assert box[DEFAULT]["minus"][0] == pytest.approx(apart)
     earlier = tmp_path / "earlier.json"
     earlier.write_text(first)
@@ -94,7 +95,7 @@ def test_a_report_has_every_family_and_way_and_is_paired(
     again = json.loads(capsys.readouterr().out)
     assert again["families"]["all"][DEFAULT]["minus"] == [0, 0, 0]
     assert again["families"]["box"]["telea"]["minus"][0] == pytest.approx(
-        box["telea"]["perceptual"] - box[DEFAULT]["perceptual"]
+        box["telea"][by] - box[DEFAULT][by]
     )
 
 
