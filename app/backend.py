@@ -305,7 +305,7 @@ class Local:
     def _bytes_per_weight(self) -> int:
         """What a loaded model's weights take here; half precision until one is loaded."""
         for editor in self._editors.values():
-            return next(editor.var.parameters()).element_size()
+            return next(editor.model.networks[-1].parameters()).element_size()
         return 2
 
 

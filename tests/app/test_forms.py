@@ -22,7 +22,7 @@ FULL = EditOptions(
     temperature=1.5, temperature_schedule="falling", context=64, feather=0, blend="none",
     structure=2, soft_scales=0, candidates=5, coarse_seeds=(3, 3, 9),
     speed="fast", rule="paper", fill="none", grow=0,
-    backdrop=True, studio=True, grain=0.5,
+    backdrop=True, studio=True, detail="model", around="keep",
 )  # fmt: skip
 
 
@@ -58,15 +58,15 @@ def test_every_option_goes_both_ways_and_is_automatic_when_it_is_left_alone() ->
         assert getattr(FULL, name) != getattr(default, name), name
         assert name.replace("_", "-") in OPTIONS
     fields = fields_of(EditRequest(task="inpaint"))
-    for name in ("fill", "structure", "blend", "backdrop", "studio"):
+    for name in ("fill", "structure", "blend", "backdrop", "studio", "detail"):
         assert fields[name] == "auto"
-    for name in ("grow", "top-k", "grain"):
+    for name in ("grow", "top-k", "guidance"):
         assert fields[name] == ""
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("top-p", "2"), ("grow", "-1"), ("grain", "much"), ("studio", "perhaps"), ("fill", "paint")],
+    [("top-p", "2"), ("grow", "-1"), ("detail", "much"), ("studio", "perhaps"), ("fill", "paint")],
 )  # fmt: skip
 def test_a_wrong_value_of_an_expert_is_told_by_its_name(name: str, value: str) -> None:
     with pytest.raises(RequestError, match=name.replace("-", "_")):

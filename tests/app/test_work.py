@@ -371,7 +371,7 @@ def test_opening_a_picture_that_varpaint_saved_restores_its_settings(
     handlers: Handlers, photo: str, tmp_path: Path
 ) -> None:
     given = {"seed": "7", "variations": 3, "temperature": "1.5", "structure": "2",
-             "grain": "0.25", "studio": "no", "fill": "push_pull"}  # fmt: skip
+             "detail": "picture", "studio": "no", "fill": "push_pull"}  # fmt: skip
     session = run(handlers, begin(handlers, photo), layer(LEFT), "edit_class", "bird",
                   **given)  # fmt: skip
     file = last(handlers.download("PNG", session))["file"]
@@ -379,7 +379,7 @@ def test_opening_a_picture_that_varpaint_saved_restores_its_settings(
     assert screen["task"] == "edit_class" and screen["label"]["value"] == "bird"
     assert (screen["seed"], screen["variations"]) == ("7", 1)
     assert (screen["temperature"], screen["structure"]) == ("1.5", "2")
-    assert (screen["grain"], screen["studio"], screen["fill"]) == ("0.25", "no", "push_pull")
+    assert (screen["detail"], screen["studio"], screen["fill"]) == ("picture", "no", "push_pull")
     assert (screen["grow"], screen["feather"], screen["blend"]) == ("", "", "auto")
     assert "settings" in screen["status"]
 
@@ -396,7 +396,7 @@ def test_a_picture_of_an_earlier_version_opens_and_says_what_is_gone(
     words.add_itxt("varpaint", OLD)
     noisy_rgb(20, 20).save(tmp_path / "old.png", pnginfo=words)
     screen = last(handlers.open_picture(str(tmp_path / "old.png"), "", "inpaint", begin(handlers)))
-    assert (screen["seed"], screen["grain"], screen["fill"]) == ("7", "1", "auto")
+    assert (screen["seed"], screen["detail"], screen["fill"]) == ("7", "auto", "auto")
     assert "Anchor: this option is gone" in screen["status"] and "mirror" in screen["status"]
 
 

@@ -12,9 +12,13 @@ from PIL import Image
 
 from engine import EditOptions, EditRequest
 from engine.arrays import Window
-from engine.paint import frame
-from engine.picture.frame import Frame, _cut, _resize
-from engine.picture.scaling import enlarged, redrawn, shrunk
+from engine.events import Finished, ScaleDone
+from engine.paint import composite as painting
+from engine.paint.composite import composite
+from engine.picture import frame
+from engine.picture.frame import Frame, _cut, resized
+from engine.picture.scaling import enlarged, shrunk
+from engine.plan.rules import Finish
 from tests.tiny import tiny_editor
 
 WINDOWS = [
@@ -38,10 +42,10 @@ def test_what_is_shrunk_is_the_window_cut_out_and_scaled_down(
     shape: tuple[int, ...], window: Window, side: int
 ) -> None:
     array = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    whole = _resize(_cut(array, window).astype(np.float32), side)
+    whole = resized(_cut(array, window).astype(np.float32), side)
     np.testing.assert_allclose(shrunk(array, window, side), whole, atol=1e-3)
     mask = array[:, :] > 200
-    whole = _resize(_cut(mask, window).astype(np.float32), side)
+    whole = resized(_cut(mask, window).astype(np.float32), side)
     np.testing.assert_allclose(shrunk(mask, window, side), whole, atol=1e-5)
 
 
@@ -55,19 +59,21 @@ def test_a_part_is_enlarged_as_the_whole_is(side: int, channels: tuple[int, ...]
         np.testing.assert_allclose(part, whole[rows.start : rows.stop, 5:], atol=1e-3)
 
 
-@pytest.mark.parametrize(("large", "side"), [(700, 700), (700, 200), (1500, 401)])
-def test_what_is_redrawn_is_enlarged_and_scaled_down(large: int, side: int) -> None:
-    square = np.random.default_rng(0).random((32, 32, 3), np.float32) * 255
-    whole = _resize(_resize(square, large), side)
-    np.testing.assert_allclose(redrawn(square, large, side), whole, atol=1e-3)
-
-
-def painted(canvas: Any, mask: Any, window: Window, **more: Any) -> tuple[Frame, Any]:
+def painted(
+    canvas: Any,
+    mask: Any,
+    window: Window,
+    *,
+    blend: str = "membrane",
+    feather: int = 0,
+    **more: Any,
+) -> tuple[Frame, Any]:
     """A frame, and the canvas after a made-up picture was put under the mask."""
     made = Frame.cut(canvas, mask, window, 64, np.roll(mask, 7, 1))
     picture = colours(64, 64, 5).astype(np.float32)
     after = canvas.copy()
-    made.composite(after, mask, picture, **more)
+    finish = Finish(blend=blend, detail="model", feather=feather)
+    composite(after, mask, made, picture, finish, **more)
     assert np.array_equal(after[~mask], canvas[~mask])
     return made, after
 
@@ -75,8 +81,8 @@ def painted(canvas: Any, mask: Any, window: Window, **more: Any) -> tuple[Frame,
 @pytest.mark.parametrize(
     "more",
     [
-        {"blend": "none"}, {"feather": 6, "match_colour": True}, {"grain": 1.0, "grow": 2},
-        {"behind": True}, {"behind": True, "grain": 2.0, "feather": 3, "blend": "poisson"},
+        {"blend": "none"}, {"feather": 6}, {"rim": 2}, {"behind": True},
+        {"behind": True, "feather": 3},
     ],
     ids=str,
 )  # fmt: skip
@@ -85,17 +91,16 @@ def painted(canvas: Any, mask: Any, window: Window, **more: Any) -> tuple[Frame,
     [((60, 400), Window(0, -170, 400)), ((400, 70), Window(-150, -20, 430))],
     ids=["wide", "tall"],
 )
-def test_in_strips_a_picture_is_painted_as_it_is_whole(
+def test_in_thin_strips_a_picture_is_painted_as_in_one(
     size: tuple[int, int], window: Window, more: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     canvas, mask = colours(*size), np.zeros(size, bool)
     mask[20:40, 10:50] = mask[10:55, 60:62] = True
     if more.get("behind"):
         more = {**more, "behind": colours(*size, seed=9)}
-    monkeypatch.setattr(frame, "LARGEST_GRAIN", 200)
     whole, expected = painted(canvas, mask, window, **more)
     monkeypatch.setattr(frame, "LARGEST_WHOLE", 100)
-    monkeypatch.setattr(frame, "STRIP", 300)
+    monkeypatch.setattr(painting, "STRIP", 300)
     monkeypatch.setattr(frame, "_cut", None)  # nothing is cut out whole
     strips, found = painted(canvas, mask, window, **more)
     np.testing.assert_allclose(strips.pixels, whole.pixels, atol=1e-3)
@@ -106,43 +111,36 @@ def test_in_strips_a_picture_is_painted_as_it_is_whole(
     assert (found != canvas)[mask].any(axis=1).mean() > 0.9
 
 
-def test_a_window_on_the_canvas_or_of_common_size_is_made_whole(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("task", "more", "most"),
+    [
+        ("inpaint", {"detail": "model"}, 150e6),
+        ("inpaint", {}, 400e6),  # patches of the picture
+        ("edit_class", {"backdrop": True}, 400e6),
+    ],
+)
+def test_a_long_picture_takes_memory_for_what_it_has_only(
+    task: str, more: dict[str, Any], most: float
 ) -> None:
-    def no(*_: Any) -> None:
-        raise AssertionError("made in parts")
-
-    for name in ("shrunk", "enlarged", "redrawn"):
-        monkeypatch.setattr(frame, name, no)
-    canvas, mask = colours(200, 300), np.zeros((200, 300), bool)
-    mask[40:80, 30:90] = True
-    painted(canvas, mask, Window(-20, -50, 300), grain=1.0)
-    monkeypatch.setattr(frame, "LARGEST_WHOLE", 100)
-    painted(canvas, mask, Window(10, 5, 180), grain=1.0)
-    with pytest.raises(AssertionError, match="in parts"):
-        painted(canvas, mask, Window(-20, -50, 300))
-
-
-@pytest.mark.parametrize("task", ["inpaint", "edit_class"])
-def test_a_long_picture_takes_memory_for_what_it_has_only(task: str) -> None:
     """Its window has 144 million pixels, of which it has 2.4 million."""
     image = Image.fromarray(colours(200, 12_000))
     mask = np.zeros((200, 12_000), bool)
     mask[95:105] = True
-    options = EditOptions(seed=1, feather=2, grain=1, backdrop=task == "edit_class")
+    options = EditOptions(seed=1, feather=2, **more)
     label = 1 if task == "edit_class" else None
     request = EditRequest(task=task, image=image, mask=mask, label=label, options=options)
     editor = tiny_editor()
-    assert max(window.side for window in editor.views(request)) == 12_000
+    assert max(window.side for window in editor.plan(request).windows) == 12_000
     tracemalloc.start()
     try:
-        for step in editor.steps(request):
-            step.previews()
+        for event in editor.steps(request):
+            if isinstance(event, ScaleDone):
+                event.previews()
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 150e6
-    assert step.result is not None
-    found = np.asarray(step.result.images[0])
+    assert peak < most
+    assert isinstance(event, Finished)
+    found = np.asarray(event.result.images[0])
     assert np.array_equal(found[~mask], np.asarray(image)[~mask])
     assert (found != np.asarray(image))[mask].any(axis=1).mean() > 0.9

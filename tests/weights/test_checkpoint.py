@@ -18,8 +18,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from engine.errors import CheckpointError
-from engine.model import VAR, VQVAE
 from engine.model.spec import SCALES_512, SCALES_DOUBLING, VARSpec, VQVAESpec
+from engine.model.var.transformer import VAR
+from engine.model.var.vqvae import VQVAE
 from engine.options import EditOptions, Situation
 from engine.plan.rules import decide
 from engine.weights.architecture import ATTENTION_BIAS, HITS, LEVELS, skeleton_var, skeleton_vqvae
