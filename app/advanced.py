@@ -1,5 +1,5 @@
 """The fold of options that most edits do not need, each with a sentence; in it, another for
-experts. What stands there is the table of levers, `engine.options.LEVERS`."""
+experts. What stands there is the table of levers, `engine.request.options.LEVERS`."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from engine.plan.plan import Plan, plan
 from engine.request import EditRequest
 
 if TYPE_CHECKING:
-    from engine.editor import Editor
+    from engine import Editor
 
 KEPT = 2  # loaded models; of those besides the window's own the one unused longest is let go
 ROOT = Path(__file__).resolve().parent.parent

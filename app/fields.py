@@ -1,4 +1,4 @@
-"""The form's fields for the levers of an edit, one for each row of `engine.options.LEVERS`.
+"""The form's fields for the levers of an edit, one for each row of `engine.request.options.LEVERS`.
 
 A field is known by its element's id: the lever's name with dashes. What it offers comes from the
 lever's type, so a new row of the table is on the page by itself.
@@ -10,7 +10,7 @@ import types
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from engine.options import LEVERS, EditOptions, Lever
+from engine.request.options import LEVERS, EditOptions, Lever
 
 AUTO = "auto"  # what a list shows for "the default of this task"
 YES_NO = {"yes": "Yes", "no": "No"}

@@ -10,8 +10,8 @@ from app import canvas
 from app.fields import FIELDS
 from app.session import Moment, Session
 from engine.errors import EngineError, ImageError, MaskError, RequestError
-from engine.options import TASKS, EditOptions
 from engine.request import SIDES, EditRequest, Region, reread
+from engine.request.options import TASKS, EditOptions
 
 NEED_MASK = ("inpaint", "edit_class")
 NEED_LABEL = ("edit_class", "generate")

@@ -31,8 +31,8 @@ from app.screens import Screen, hint
 from app.session import TASK_TITLES, Session
 from app.tools import Tools
 from app.words import in_words
-from engine.options import MAX_VARIATIONS
 from engine.request import SIDES
+from engine.request.options import MAX_VARIATIONS
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 EXAMPLES = ASSETS / "examples"

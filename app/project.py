@@ -21,8 +21,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from app.session import MAX_REGIONS, Marked, Moment, Run, Session, Variation, stem
 from app.vault import Held, HeldBytes
 from engine.errors import EngineError
-from engine.options import MAX_VARIATIONS
 from engine.request import EditRequest, reread
+from engine.request.options import MAX_VARIATIONS
 
 SUFFIX = ".varpaint"
 FORMAT = "varpaint project"

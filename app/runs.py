@@ -29,8 +29,8 @@ from app.session import Moment, Session
 from app.store import Store
 from engine.errors import EngineError, RequestError
 from engine.events import Event, Finished, ScaleDone
-from engine.options import MAX_SEED
 from engine.request import EditRequest
+from engine.request.options import MAX_SEED
 
 GRACE = 20.0  # seconds that a run goes on without a page to show it
 TAKE_OVER = 10.0  # seconds that a page waits for its forerunner to let go of its run

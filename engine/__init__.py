@@ -33,8 +33,8 @@ from engine.errors import (
     ModelNotFoundError,
     RequestError,
 )
-from engine.options import EditOptions
 from engine.request import EditRequest
+from engine.request.options import EditOptions
 
 if TYPE_CHECKING:
     from engine.editor import Editor

@@ -17,8 +17,8 @@ from typing import Annotated, Any
 import typer
 
 from engine.errors import EngineError, RequestError
-from engine.flags import Given, JsonOpt, levers
 from engine.request import EditRequest, Region
+from engine.request.flags import Given, JsonOpt, levers
 
 # The base of everything the parser raises. Newer typer carries its own copy of click, so the class
 # is taken from typer's public exception, whichever click that derives from.

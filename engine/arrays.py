@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 RGB = NDArray[np.uint8]
 """A picture (H, W, 3) in 0..255."""
@@ -20,6 +21,9 @@ Floats = NDArray[Any]
 
 Mask = NDArray[np.bool_]
 """(H, W), True where the picture is to be regenerated."""
+
+MaskLike = Image.Image | NDArray[Any]
+"""A mask as it is given: a picture, or an array (H, W)."""
 
 Box = tuple[int, int, int, int]
 """left, top, right, bottom, in pixels; right and bottom lie outside."""

@@ -21,7 +21,6 @@ from engine.draw.maps import coverage
 from engine.events import PREVIEW_SIDE, Detailing, Event, Finished, Painted, Result, ScaleDone
 from engine.machine.device import out_of_memory
 from engine.model.family import Model
-from engine.options import EditOptions
 from engine.paint.canvas import Canvas
 from engine.paint.foreign import holds_something
 from engine.paint.ranking import Tally, best_first
@@ -33,6 +32,7 @@ from engine.plan.card import Card
 from engine.plan.plan import Pass, Plan, plan
 from engine.plan.shapes import holds_thing
 from engine.request import EditRequest, MaskLike
+from engine.request.options import EditOptions
 from engine.runner import Runner, for_each
 
 NOTHING = "nothing could be told from the ground that it was drawn on; try another seed"

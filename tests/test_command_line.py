@@ -13,9 +13,9 @@ from PIL import Image
 
 from engine import EditOptions, EditRequest, load_editor
 from engine.__main__ import main
-from engine.options import LEVERS
 from engine.picture.files import open_image
 from engine.request import Region
+from engine.request.options import LEVERS
 from engine.weights.saving import save_model
 from tests.pictures import noisy_rgb
 from tests.tiny import LABELS, tiny_var, tiny_vqvae

@@ -10,8 +10,8 @@ from PIL import Image
 from engine import EditOptions, EditRequest, RequestError
 from engine.editor import Editor
 from engine.events import Detailing, Painted, ScaleDone, result_of
-from engine.options import MAX_SEED
 from engine.picture.files import open_image, read_request
+from engine.request.options import MAX_SEED
 from tests.pictures import box_mask, noisy_rgb, raw
 from tests.tiny import LABELS, tiny_editor
 

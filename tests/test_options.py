@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from engine import EditOptions, RequestError
-from engine.options import (
+from engine.request import reread
+from engine.request.options import (
     EDITS,
     GROUPS,
     LEVERS,
@@ -19,7 +20,6 @@ from engine.options import (
     Situation,
     Task,
 )
-from engine.request import reread
 
 SCALES = (1, 2, 3, 4, 5, 6, 8, 10, 13, 16)
 GIVEN: dict[str, Any] = {

@@ -26,13 +26,13 @@ from engine.benchmark.meter import settle
 from engine.benchmark.parity import Fixture, compare
 from engine.editor import Editor
 from engine.errors import DeviceError
-from engine.flags import DeviceOpt, JsonOpt, ModelOpt
 from engine.loading import load_editor
 from engine.machine.device import choose_device, choose_precision
 from engine.model.attention import Attention, choose_attention, sdpa, xformers_attention
 from engine.model.spec import HEAD_SIZE, VARSpec
-from engine.options import TASKS, EditOptions, Task
 from engine.request import EditRequest
+from engine.request.flags import DeviceOpt, JsonOpt, ModelOpt
+from engine.request.options import TASKS, EditOptions, Task
 
 FIXTURES = Path(__file__).resolve().parents[2] / "tests" / "data" / "parity"
 NEAR = 2.0  # levels that an edit may differ from the CPU's in the mean; a wrong kernel's is tens

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from engine.errors import RequestError
-from engine.flags import DeviceOpt, JsonOpt, PrecisionOpt
+from engine.request.flags import DeviceOpt, JsonOpt, PrecisionOpt
 
 
 def main(

@@ -33,11 +33,11 @@ from engine.model.spec import VARSpec, VQVAESpec
 from engine.model.var.pair import VARPair
 from engine.model.var.transformer import VAR
 from engine.model.var.vqvae import VQVAE
-from engine.options import EditOptions, Situation, Task
 from engine.plan.card import Card
 from engine.plan.labels import Labels
 from engine.plan.rules import decide
 from engine.request import EditRequest
+from engine.request.options import EditOptions, Situation, Task
 from engine.weights.architecture import skeleton_var, skeleton_vqvae
 from engine.weights.checkpoint import load_pair
 from engine.weights.registry import resolve

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine.errors import RequestError
-from engine.flags import Given, levers
+from engine.request.flags import Given, levers
 
 if TYPE_CHECKING:
     from engine.editor import Editor

@@ -13,9 +13,9 @@ from engine.arrays import RGB, Floats, Mask
 from engine.editor import Editor
 from engine.events import Painted, result_of
 from engine.machine.tensors import to_tensor
-from engine.options import EditOptions
 from engine.paint.ranking import best_first
 from engine.request import EditRequest
+from engine.request.options import EditOptions
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The rows of an ablation: rule `paper` first, one lever changed at a time, the default last.
 
-They are made from the table of levers (`engine.options.LEVERS`): a row a value that a lever offers
-for comparison, where it changes what the editor plans.
+They are made from the table of levers (`engine.request.options.LEVERS`): a row a value that a lever
+offers for comparison, where it changes what the editor plans.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import numpy as np
 from PIL import Image
 
 from engine.errors import RequestError
-from engine.options import LEVERS, EditOptions
 from engine.plan.card import Card
 from engine.plan.plan import Pass, plan
 from engine.request import EditRequest
+from engine.request.options import LEVERS, EditOptions
 
 Mode = Literal["unlabelled", "labelled"]
 MODES: tuple[Mode, ...] = ("unlabelled", "labelled")

@@ -31,8 +31,8 @@ from engine.evaluation.metrics import (
 )
 from engine.evaluation.records import Line, packed
 from engine.evaluation.scenes import Scenes
-from engine.options import EditOptions
 from engine.picture.fill import fill_hole
+from engine.request.options import EditOptions
 from engine.training.pieces import Pictures, keyed_generator
 
 BASELINES = ("telea", "navier_stokes")

@@ -29,10 +29,10 @@ from engine.evaluation.lpips import Lpips
 from engine.evaluation.metrics import edge_gradient, perceptual_seen
 from engine.evaluation.records import Line
 from engine.evaluation.sheets import masked, save, sheet
-from engine.options import EditOptions
 from engine.paint.exemplar.filling import fill
 from engine.picture.files import open_image
 from engine.picture.fill import fill_hole
+from engine.request.options import EditOptions
 
 SIDE = 384
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")

@@ -27,7 +27,7 @@ from engine.evaluation.photos import check as check_photos
 from engine.evaluation.records import Line, Records
 from engine.evaluation.report import ablation_report, report_of
 from engine.evaluation.scenes import Scenes
-from engine.options import EditOptions
+from engine.request.options import EditOptions
 from engine.training.data import StickerSet, open_pictures
 
 NEEDS = {"skimage": "scikit-image"}

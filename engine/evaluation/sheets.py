@@ -20,8 +20,8 @@ from engine.editor import Editor
 from engine.evaluation.edits import Case
 from engine.evaluation.families import FAMILIES, Mask, make_mask
 from engine.evaluation.scenes import Scenes
-from engine.options import EditOptions
 from engine.picture.fill import fill_hole
+from engine.request.options import EditOptions
 from engine.training.data import StickerSet, open_pictures
 from engine.training.pieces import Pictures, keyed_generator
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from engine.arrays import MaskLike
 from engine.errors import MaskError
-from engine.request import MaskLike
 
 
 def mask_array(mask: MaskLike) -> NDArray[np.bool_]:

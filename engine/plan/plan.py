@@ -13,7 +13,6 @@ import numpy as np
 
 from engine.arrays import Box, Mask, Window
 from engine.errors import MaskError, RequestError
-from engine.options import MAX_SEED, EditOptions, Situation, Task
 from engine.picture.masks import mask_array
 from engine.picture.source import check_size, upright_size
 from engine.plan.card import Card
@@ -21,6 +20,7 @@ from engine.plan.regions import painting_order
 from engine.plan.rules import Finish, Keeping, Sampling, decide
 from engine.plan.windows import box_of, march, windows_for
 from engine.request import EditRequest, MaskLike
+from engine.request.options import MAX_SEED, EditOptions, Situation, Task
 
 Role = Literal["fill", "thing", "behind", "new"]
 AROUND = 1 / 8  # of a window's side: what may lend its detail beyond it, on each side ...

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.arrays import Floats, Mask
-from engine.options import EditOptions, Situation
 from engine.plan.shapes import hides_middle, surrounds
+from engine.request.options import EditOptions, Situation
 
 # How much the known part of a token's area counts in where it is drawn (`engine.draw.keeping`).
 # More of it holds the known area better, and gives a thing that a label asks for less room near

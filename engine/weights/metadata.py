@@ -11,17 +11,15 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Protocol
 
-from engine.errors import CheckpointError, RequestError
+from engine.errors import CheckpointError
 from engine.model.spec import VARSpec, VQVAESpec
-from engine.options import EditOptions
+from engine.plan.card import is_sampling
 
 Spec = VQVAESpec | VARSpec
 
 FORMAT = "varpaint"
 VERSION = 1
 DRAWS_FILE = "draws.json"  # beside it: of which members a class draws, if not of all
-# What a file may recommend under "defaults".
-SAMPLING = {"guidance", "guidance_schedule", "top_k", "top_p", "temperature", "soft_scales"}
 
 
 class LayoutError(ValueError):
@@ -48,25 +46,6 @@ def parsed(source: Described, key: str, kind: Callable[[Any], bool]) -> Any:
             f"expected {key} as JSON in its metadata, found {source.metadata[key]!r:.60}"
         )
     return value
-
-
-def _is_sampling(value: Any) -> bool:
-    """Whether a value is a model's own sampling defaults, such as {"top_k": 20}.
-
-    They are used as they stand, so {"top_k": "20"} and {"top_k": null} are none.
-    """
-    if not isinstance(value, dict) or not set(value) <= SAMPLING:
-        return False
-    try:
-        options = EditOptions(**value)
-    except RequestError:
-        return False
-
-    def as_it_stands(given: Any, read: Any) -> bool:
-        number = isinstance(read, float) and type(given) is int
-        return given is not None and given == read and (number or type(given) is type(read))
-
-    return all(as_it_stands(given, getattr(options, name)) for name, given in value.items())
 
 
 def declared_scales(source: Described) -> tuple[int, ...] | None:
@@ -99,7 +78,7 @@ def require_declared(source: Described, spec: Spec) -> None:
 
 def sampling_of(source: Described) -> dict[str, Any]:
     """The sampling that suits the model; empty where the file recommends none."""
-    return dict(parsed(source, "defaults", _is_sampling) or {})
+    return dict(parsed(source, "defaults", is_sampling) or {})
 
 
 def labels_of(source: Described, spec: VARSpec) -> tuple[str, ...]:

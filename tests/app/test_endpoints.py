@@ -14,8 +14,8 @@ from PIL import Image
 
 from app.api import Endpoints
 from engine import load_editor
-from engine.options import EditOptions
 from engine.picture.files import open_image, read_request
+from engine.request.options import EditOptions
 from tests.pictures import noisy_rgb
 
 

@@ -12,8 +12,8 @@ from app.canvas import painted
 from app.forms import OPTIONS, fields_of, kept_fields, parsed, recalled_mask, request_of
 from app.session import Moment, Session
 from engine.errors import RequestError
-from engine.options import EditOptions
 from engine.request import EditRequest
+from engine.request.options import EditOptions
 from tests.app.layers import data_url
 from tests.pictures import noisy_rgb
 

@@ -84,7 +84,7 @@ def test_the_window_makes_the_same_bytes_as_python(
     saved = last(handlers.download("PNG", session))["file"]
     mask = np.zeros((40, 60), bool)
     mask[10:30, 20:40] = True
-    from engine.options import EditOptions
+    from engine.request.options import EditOptions
 
     result = tiny_editor().inpaint(open_image(photo), mask, options=EditOptions(seed=3))
     assert Path(saved).read_bytes() == result.png(0)

@@ -16,9 +16,9 @@ from app.canvas import read_mask
 from app.forms import edit_request
 from app.handlers import Handlers
 from engine import load_editor
-from engine.options import EditOptions
 from engine.picture.files import open_image
 from engine.request import EditRequest, Region
+from engine.request.options import EditOptions
 from tests.app.layers import layer
 from tests.app.test_work import LEFT, RIGHT, last, mask
 from tests.pictures import noisy_rgb

@@ -15,9 +15,9 @@ from app import project
 from app.project import ProjectError
 from app.session import Session
 from engine.events import Result
-from engine.options import EditOptions
 from engine.picture.files import encode_png, open_image
 from engine.request import EditRequest
+from engine.request.options import EditOptions
 from tests.pictures import MODES, noisy_rgb, picture, png_bytes
 
 

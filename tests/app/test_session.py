@@ -9,8 +9,8 @@ from app.session import Session
 from app.vault import Vault
 from engine.errors import MaskError, RequestError
 from engine.events import Result
-from engine.options import EditOptions
 from engine.request import EditRequest
+from engine.request.options import EditOptions
 
 
 def picture(colour: str, size: tuple[int, int] = (8, 6)) -> Image.Image:

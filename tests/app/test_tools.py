@@ -18,8 +18,8 @@ from app.backend import Local
 from app.session import Moment, Session
 from app.tools import Tools
 from engine.errors import EngineError
-from engine.options import EditOptions
 from engine.request import EditRequest
+from engine.request.options import EditOptions
 from tests.app.layers import data_url
 
 SIZE = (96, 64)

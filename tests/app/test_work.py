@@ -23,10 +23,10 @@ from app.runs import Job, Runs
 from app.screens import Screen, caption, note, rank, tinted
 from app.session import Marked, Run, Session, Variation
 from engine.errors import ImageError, MaskError, RequestError
-from engine.options import EditOptions
 from engine.picture.files import open_image, read_request
 from engine.plan.labels import Labels
 from engine.request import EditRequest, Region
+from engine.request.options import EditOptions
 from tests.app.layers import layer
 from tests.app.waiting import becomes_free
 from tests.pictures import lab_free_profile, noisy_rgb

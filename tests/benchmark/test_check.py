@@ -15,7 +15,7 @@ from engine.__main__ import main
 from engine.benchmark import check
 from engine.benchmark.check import FIXTURES, ROUNDING, edits, example, fastest, kernels, parity
 from engine.model.attention import sdpa
-from engine.options import TASKS
+from engine.request.options import TASKS
 from engine.weights.saving import save_model
 from tests.tiny import LABELS, tiny_editor, tiny_var, tiny_vqvae
 

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from engine import load_editor
-from engine.options import EditOptions
 from engine.picture.files import open_image, read_request
 from engine.request import EditRequest, Region
+from engine.request.options import EditOptions
 from tests.browser.conftest import SIZE
 from tests.browser.window import Window
 

@@ -22,8 +22,8 @@ from engine.evaluation.judge_training import Crops, main, train
 from engine.evaluation.run import Evaluation, evaluate
 from engine.evaluation.scenes import Scenes
 from engine.evaluation.table import markdown
-from engine.options import EditOptions
 from engine.plan.labels import Labels
+from engine.request.options import EditOptions
 from engine.training.data import StickerSet
 from engine.training.run import Budget
 from tests.tiny import editor_of, tiny_var, tiny_vqvae

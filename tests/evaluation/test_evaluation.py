@@ -24,9 +24,9 @@ from engine.evaluation.records import Records, packed, unpacked
 from engine.evaluation.run import Evaluation, Share, ablate, evaluate
 from engine.evaluation.sheets import make_sheets
 from engine.evaluation.table import ablation_markdown, markdown
-from engine.options import LEVERS, EditOptions
 from engine.plan.card import Card
 from engine.plan.labels import Labels
+from engine.request.options import LEVERS, EditOptions
 from tests.pictures import noisy_rgb
 from tests.tiny import LABELS, tiny_editor
 

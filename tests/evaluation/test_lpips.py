@@ -15,7 +15,7 @@ from engine.errors import CheckpointError
 from engine.evaluation.lpips import FILE, LAYERS, SCALE, SHIFT, Lpips, converted
 from engine.evaluation.run import evaluate
 from engine.evaluation.table import markdown
-from engine.options import EditOptions
+from engine.request.options import EditOptions
 from tests.pictures import noisy_rgb
 from tests.tiny import LABELS, tiny_editor
 

@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from engine.machine.packed import PackedLinear, can_pack, pack
 from engine.model.var.transformer import VAR
-from engine.options import EditOptions
 from engine.plan.labels import Labels
+from engine.request.options import EditOptions
 from tests.machine.test_memory import MASK, same
 from tests.pictures import noisy_rgb
 from tests.tiny import LABELS, editor_of, tiny_var, tiny_vqvae

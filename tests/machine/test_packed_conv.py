@@ -22,8 +22,8 @@ from engine.machine.packed_conv import (
 from engine.model.spec import VQVAESpec
 from engine.model.var.autoencoder import Upsample, channels_last
 from engine.model.var.vqvae import VQVAE
-from engine.options import EditOptions
 from engine.plan.labels import Labels
+from engine.request.options import EditOptions
 from engine.runner import SLOW_DECODER
 from tests.machine.test_memory import MASK, same
 from tests.parity import reproducible_weights

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.options import EditOptions
 from engine.paint.foreign import holds_something
+from engine.request.options import EditOptions
 from tests.tiny import tiny_editor
 
 HOLE = np.zeros((120, 160), bool)

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from engine import EditOptions, EditRequest, EngineError, RequestError
-from engine.options import MAX_SEED
 from engine.plan.card import Card
 from engine.plan.labels import Labels
 from engine.plan.plan import Plan, plan
 from engine.request import Region
+from engine.request.options import MAX_SEED
 from tests.house import ROOT
 from tests.pictures import noisy_rgb
 from tests.test_mistakes import bad_regions, bad_requests

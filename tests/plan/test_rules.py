@@ -11,10 +11,10 @@ import torch
 
 from engine.arrays import Window
 from engine.machine.tensors import to_tensor
-from engine.options import SCENERY, TASKS, EditOptions, Situation, Task
 from engine.picture.frame import Frame
 from engine.plan.rules import Finish, Keeping, Sampling, decide
 from engine.request import EditRequest
+from engine.request.options import SCENERY, TASKS, EditOptions, Situation, Task
 from tests.pictures import noisy_rgb
 from tests.tiny import tiny_editor
 

@@ -21,8 +21,8 @@ from engine.errors import CheckpointError
 from engine.model.spec import SCALES_512, SCALES_DOUBLING, VARSpec, VQVAESpec
 from engine.model.var.transformer import VAR
 from engine.model.var.vqvae import VQVAE
-from engine.options import EditOptions, Situation
 from engine.plan.rules import decide
+from engine.request.options import EditOptions, Situation
 from engine.weights.architecture import ATTENTION_BIAS, HITS, LEVELS, skeleton_var, skeleton_vqvae
 from engine.weights.architecture import state_shapes as shapes_of
 from engine.weights.checkpoint import inspect, load_pair, load_var, load_vqvae

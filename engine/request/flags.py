@@ -1,5 +1,5 @@
 """Flags that commands share. Those of an edit are made from the table of levers
-(`engine.options.LEVERS`): a new lever has one by its row alone."""
+(`engine.request.options.LEVERS`): a new lever has one by its row alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import typer
 
 from engine.errors import RequestError
-from engine.options import LEVERS, EditOptions, Task
+from engine.request.options import LEVERS, EditOptions, Task
 
 ModelOpt = Annotated[str, typer.Option("--model", help="auto, a model's name, or a folder.")]
 DeviceOpt = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]

@@ -7,20 +7,19 @@ down, so ``request.to_json()`` is what a saved PNG carries.
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Annotated
 
-from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BeforeValidator, Field
 
+from engine.arrays import MaskLike
 from engine.errors import RequestError
-from engine.options import RETIRED, RETIRED_VALUES, EditOptions, Schema, Task
+from engine.request.options import RETIRED, RETIRED_VALUES, EditOptions, Schema, Task
 
 SIDES = ("left", "right", "top", "bottom")
 MAX_MARGIN = 16384  # pixels on one side
 MAX_MARGIN_PERCENT = 400.0
 
-MaskLike = Image.Image | NDArray[Any]
 
 
 def _no_bool(value: object) -> object:
