@@ -1,10 +1,11 @@
-"""Pictures of every mode, for tests."""
+"""Pictures of every mode, masks of every kind, and what must not change, for tests."""
 
 from __future__ import annotations
 
 import io
 
 import numpy as np
+from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 MODES = ["1", "L", "LA", "P", "P+alpha", "RGB", "RGB+key", "RGBA", "CMYK", "YCbCr", "I;16", "I",
@@ -60,3 +61,34 @@ def png_bytes(image: Image.Image) -> bytes:
     stream = io.BytesIO()
     image.save(stream, "PNG")
     return stream.getvalue()
+
+
+def box_mask(width: int, height: int, box: tuple[int, int, int, int]) -> np.ndarray:
+    mask = np.zeros((height, width), bool)
+    mask[box[1] : box[3], box[0] : box[2]] = True
+    return mask
+
+
+@st.composite
+def masks(draw: st.DrawFn, width: int, height: int) -> np.ndarray:
+    """Boxes, hairlines, specks, several parts, borders and everything."""
+    mask = np.zeros((height, width), bool)
+    for _ in range(draw(st.integers(1, 3))):
+        x, y = draw(st.integers(0, width - 1)), draw(st.integers(0, height - 1))
+        w = draw(st.sampled_from([1, 2, 7, width]))
+        h = draw(st.sampled_from([1, 3, 9, height]))
+        mask[y : y + h, x : x + w] = True
+    return mask
+
+
+def raw(image: Image.Image) -> np.ndarray:
+    return np.asarray(image).reshape(image.height, image.width, -1)
+
+
+def assert_untouched(source: Image.Image, result: Image.Image, mask: np.ndarray) -> None:
+    assert (result.mode, result.size) == (source.mode, source.size)
+    assert np.array_equal(raw(source)[~mask], raw(result)[~mask])
+    if source.mode == "P":
+        assert result.getpalette() == source.getpalette()
+    for key in ("icc_profile", "transparency"):
+        assert result.info.get(key) == source.info.get(key)

@@ -10,7 +10,7 @@ from engine.evaluation.flip import see
 from engine.evaluation.measure import Measure, Reference, Survey
 from engine.evaluation.metrics import psnr
 from engine.paint.studio import GREY, middle_hole
-from tests.paint.test_studio import MASK, MEMBERS
+from tests.paint.test_staging import MASK, MEMBERS
 from tests.pictures import noisy_rgb
 from tests.tiny import tiny_editor
 
@@ -45,8 +45,8 @@ def test_what_evaluation_takes_for_known_is_what_the_model_was_shown() -> None:
     mask = np.zeros(picture.shape[:2], bool)
     mask[8:24, 8:24] = True
     case = Case(editor, picture, mask, "boat", "edit_class")
-    plan = Survey(EditOptions(), {}, (), 0, thorough=False)
-    measure = Measure(editor, None, plan, None, None)  # type: ignore[arg-type]
+    survey = Survey(EditOptions(), {}, (), 0, thorough=False)
+    measure = Measure(editor, None, survey, None, None)  # type: ignore[arg-type]
     found = measure._edit(case, Reference(see(picture), None), EditOptions(seed=1), 0)
     edited = case.edit(EditOptions(seed=1))
     assert found["known_psnr"] == psnr(edited.raw, edited.seen, ~edited.hole)

@@ -19,7 +19,7 @@ from engine.request import Region
 from engine.request.options import MAX_SEED
 from tests.house import ROOT
 from tests.pictures import noisy_rgb
-from tests.test_editor import bad_regions, bad_requests
+from tests.test_mistakes import bad_regions, bad_requests
 
 NAMES = ["bird", "boat", "hills", "crane", "crane"]
 LABELS = Labels(NAMES, {"bird": ["boat", "crane"]})
