@@ -251,10 +251,12 @@ class Endpoints:
             )
             with closing(self._backend.steps(request)) as events:
                 result = result_of(list(events))
+            from engine.picture.saving import write_whole
+
             folder, written = new_folder(), []
             for index, seed in enumerate(result.seeds):
                 path = folder / f"{task}-{seed}.png"
-                path.write_bytes(result.png(index))
+                write_whole(path, result.png(index))
                 written.append(str(path))
         except EngineError as error:
             raise _error(error) from None

@@ -365,11 +365,11 @@ class Handlers:
         seed = f"-{request.task}-{request.options.seed}" if request is not None else ""
         suffix, image = FORMATS[form], chosen.image
         path = new_folder() / f"{session.name}{seed}{suffix}"
-        from engine.picture.files import encode_image  # imports torch
+        from engine.picture.files import write_picture
 
-        path.write_bytes(encode_image(image, suffix, request.to_json() if request else None))
+        notes = write_picture(path, image, request.to_json() if request else None)
         megabytes = path.stat().st_size / 1e6
-        detail = f"{image.width} × {image.height}, {megabytes:.1f} MB"
+        detail = "; ".join([f"{image.width} × {image.height}, {megabytes:.1f} MB", *notes])
         yield {"file": str(path), "status": markup.status("Saved.", "done", detail)}
 
     def aspect(self, ratio: str, session: Session) -> Iterator[Screen]:

@@ -253,3 +253,50 @@ def test_models_are_listed(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
 def test_without_words_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     assert "inpaint" in capsys.readouterr().out
+
+
+def streamed(folder: Path, line: str, given: bytes) -> subprocess.CompletedProcess[bytes]:
+    """The command line as a process that is handed a picture on its standard input."""
+    words = [str(folder / w) if (folder / w).exists() else w for w in line.split()]
+    return subprocess.run(
+        [sys.executable, "-m", "engine", *words, "--model", str(folder / "tiny"), "--device",
+         "cpu"],
+        input=given, capture_output=True, check=False,
+    )  # fmt: skip
+
+
+def test_a_dash_is_standard_input_and_output(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.png"
+    assert run(folder, f"inpaint photo.jpg --mask mask.png --seed 1 -o {out}") == 0
+    photo = (folder / "photo.jpg").read_bytes()
+    done = streamed(folder, "inpaint - --mask mask.png --seed 1 -o -", photo)
+    assert done.returncode == 0 and done.stdout == out.read_bytes()
+    assert b"seed 1" in done.stderr
+
+
+def test_several_frames_are_noted_and_not_overwritten_unless_asked(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moving = tmp_path / "moving.gif"
+    first, second = noisy_rgb(70, 50), noisy_rgb(70, 50, 1)
+    first.save(moving, save_all=True, append_images=[second])
+    before = moving.read_bytes()
+    assert run(folder, f"inpaint {moving} --mask mask.png -o {moving}") == 2
+    assert "--force" in capsys.readouterr().err and moving.read_bytes() == before
+    assert run(folder, f"inpaint {moving} --mask mask.png -o {moving} --force --json") == 0
+    told = capsys.readouterr()
+    assert "the first of 2 frames" in json.loads(told.out)["notes"][0]
+    assert "note: the picture: the first of 2 frames" in told.err
+    assert open_image(moving).size == (70, 50)
+
+
+def test_a_soft_mask_and_a_format_that_loses_something_are_noted(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ramp = np.tile(np.linspace(0, 255, 70).astype(np.uint8), (50, 1))
+    Image.fromarray(ramp).save(tmp_path / "soft.png")
+    noisy_rgb(70, 50).convert("RGBA").save(tmp_path / "clear.png")
+    line = f"inpaint {tmp_path}/clear.png --mask {tmp_path}/soft.png -o {tmp_path}/out.jpg --json"
+    assert run(folder, line) == 0
+    notes = json.loads(capsys.readouterr().out)["notes"]
+    assert "cut at half" in notes[0] and "shown over white" in notes[1]

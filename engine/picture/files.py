@@ -33,7 +33,7 @@ MODES = {  # what each keeps as it is
     "PNG": ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"),
     "JPEG": ("L", "RGB", "CMYK"),
     "WEBP": ("RGB", "RGBA"),
-    "TIFF": ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I", "F"),
+    "TIFF": ("1", "L", "LA", "P", "RGB", "RGBA", "RGBX", "CMYK", "I;16", "I", "F"),
     "GIF": ("1", "L", "P", "RGB", "RGBA"),
     "BMP": ("1", "L", "P", "RGB"),
     "PPM": ("1", "L", "RGB", "I;16", "I", "F"),

@@ -157,3 +157,9 @@ def test_a_palette_with_a_list_of_alphas_is_saved(listed: bytes, suffix: str) ->
     wanted = np.where(alpha >= 128, 255, 0) if suffix == ".gif" else alpha
     assert np.abs(found.astype(int) - wanted).max() <= (3 if suffix == ".avif" else 0)
     assert bool(made.notes) == (suffix == ".gif" and 128 in listed)
+
+
+def test_the_page_on_formats_is_what_its_script_makes() -> None:
+    from tests.formats_table import ROOT, page
+
+    assert (ROOT / "docs/formats.md").read_text(encoding="utf-8") == page()
