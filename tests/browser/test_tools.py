@@ -168,7 +168,7 @@ def test_the_frame_on_the_canvas_is_what_the_model_will_see(
         mask = Image.fromarray(box(100, 80, 130, 100))
         options = EditOptions(context=context)
         request = EditRequest(task="inpaint", image=open_image(photo), mask=mask, options=options)
-        [one] = editor.views(request)
+        [one] = editor.plan(request).windows
         return [one.left, one.top, one.side]
 
     assert seen() == pytest.approx(expected("auto"), abs=3)
