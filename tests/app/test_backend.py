@@ -72,13 +72,13 @@ def test_window_and_endpoints_compute_in_one_thread(
     handlers: Handlers, photo: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     editor = handlers.backend.editor(None)
-    decode, seen = editor.runner.vqvae.decode, set()
+    decode, seen = editor.runner.model.codec.decode, set()
 
     def noting(*given: Any) -> Any:
         seen.add(threading.get_ident())
         return decode(*given)
 
-    monkeypatch.setattr(editor.runner.vqvae, "decode", noting)
+    monkeypatch.setattr(editor.runner.model.codec, "decode", noting)
     session, painted = opened(handlers, photo), layer((20, 10, 40, 30))
     for task, label, fields in TASKS:
         run(handlers, session, painted, task, label, **fields)
