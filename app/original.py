@@ -101,4 +101,25 @@ def painted_back(
     out.info = dict(picture.info)
     data = np.packbits(raw, axis=1).tobytes() if out.mode == "1" else raw.tobytes()
     out.frombytes(data)
+    _deep_back(out, picture, original, (slice(top, bottom), slice(left, right)), touched)
     return out
+
+
+def _deep_back(
+    out: Image.Image,
+    picture: Image.Image,
+    original: Image.Image,
+    part: tuple[slice, slice],
+    touched: NDArray[np.bool_],
+) -> None:
+    """The same for what a picture of 16 bits a channel holds beside its own 8."""
+    from engine.picture.depth import DEEP, Deep, deep_of
+
+    now, before = deep_of(picture), deep_of(original)
+    if now is None or before is None or now.peak != before.peak:
+        out.info.pop(DEEP, None)
+        return
+    values = now.values.copy()
+    values[part][touched] = before.values[touched]
+    out.info[DEEP] = Deep(values, now.peak)
+

@@ -9,6 +9,8 @@ from PIL import Image
 from app import original
 from app.session import Moment, Session
 from engine.errors import ImageError, MaskError
+from engine.picture.depth import Deep, deep_of
+from engine.picture.source import Source
 from engine.request import EditRequest
 from tests.pictures import MODES, picture
 
@@ -123,3 +125,18 @@ def test_a_stroke_is_as_wide_as_its_brush() -> None:
     assert 9 <= mask[:, 100].sum() <= 12 and mask[50, 46:154].all() and not mask[:, :40].any()
     dot = original.stroke([(0.5, 0.5)], 5, (200, 100))
     assert 60 <= dot.sum() <= 110
+
+
+def test_painting_back_keeps_sixteen_bits():
+    rng = np.random.default_rng(0)
+    values = rng.integers(0, 65536, (20, 30, 3)).astype(np.uint16)
+    before = Deep.of(values).picture("RGB", {})
+    mask = np.zeros((20, 30), bool)
+    mask[4:16, 5:25] = True
+    edited = Source(before).patch((0, 0, 30, 20), np.zeros((20, 30, 3), np.uint8), mask)
+    half = mask.copy()
+    half[:, 15:] = False
+    back = deep_of(original.painted_back(edited, before, (0, 0), half))
+    assert back is not None
+    assert np.array_equal(back.values[half], values[half])
+    assert not back.values[mask & ~half].any()
