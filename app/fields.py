@@ -34,7 +34,7 @@ class Field:
     @property
     def options(self) -> list[tuple[str, str]]:
         """(text, value) of each entry of a list; the first is the default."""
-        entries = [(_words(choice), choice) for choice in self.choices]
+        entries = [(choice if self.typed else _words(choice), choice) for choice in self.choices]
         if self.automatic:
             return [("Automatic", AUTO), *entries]
         return sorted(entries, key=lambda entry: entry[1] != str(self.lever.default))
