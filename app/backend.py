@@ -167,8 +167,8 @@ class Local:
         return self._named(name) in self._cards
 
     def card(self, name: str | None = None) -> Card:
-        name = self._named(name)
-        return self._cards[name] if name in self._cards else self.editor(name).card
+        known = self._cards.get(self._named(name))
+        return known or self.editor(name).card  # whose name may change while it loads
 
     def plan(self, request: EditRequest) -> Plan:
         card = self.card(request.model)

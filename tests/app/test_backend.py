@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -194,3 +196,27 @@ def test_a_folder_whose_name_is_that_of_another_model_has_a_name_of_its_own(
     assert [name for name, _ in loads] == [str(folder), "two"]
     *_, last = backend.steps(GENERATE)
     assert isinstance(last, Finished) and last.result.request.model == mine.name
+
+
+def test_who_asks_while_the_first_model_loads_waits_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A window that is opened at once; the path it was started with gives way to a name then."""
+    from engine import loading
+
+    real, inside, go_on = loading.load_in_own_process, threading.Event(), threading.Event()
+
+    def slowly(*args: Any, **more: Any) -> Any:
+        inside.set()
+        assert go_on.wait(60)
+        return real(*args, **more)
+
+    monkeypatch.setattr(loading, "load_in_own_process", slowly)
+    backend = Local(str(save_tiny_model(tmp_path)), "cpu")
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(backend.card)
+        assert inside.wait(60)
+        later = [pool.submit(backend.card, name) for name in (None, "auto")]
+        time.sleep(0.2)  # both are at the door
+        go_on.set()
+        assert {each.result(60).name for each in (first, *later)} == {"tiny"}
