@@ -14,7 +14,14 @@ from pydantic import BeforeValidator, Field
 
 from engine.arrays import MaskLike
 from engine.errors import RequestError
-from engine.request.options import RETIRED, RETIRED_VALUES, EditOptions, Schema, Task
+from engine.request.options import (
+    RETIRED,
+    RETIRED_VALUES,
+    EditOptions,
+    Schema,
+    Task,
+    no_bool,
+)
 
 SIDES = ("left", "right", "top", "bottom")
 MAX_MARGIN = 16384  # pixels on one side
@@ -22,15 +29,9 @@ MAX_MARGIN_PERCENT = 400.0
 
 
 
-def _no_bool(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("expected a number, not true or false")
-    return value
-
-
 def _margin(value: object) -> object:
     """Accept pixels as a number or text, and percent as text: 256, "256", "25%"."""
-    _no_bool(value)
+    no_bool(value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     text = str(value).strip()
@@ -49,7 +50,7 @@ def _margin(value: object) -> object:
 
 
 Margin = Annotated[int | str, BeforeValidator(_margin)]
-Label = Annotated[int | str, BeforeValidator(_no_bool)]
+Label = Annotated[int | str, BeforeValidator(no_bool)]
 
 
 class Region(Schema):

@@ -132,7 +132,7 @@ def _fill(situation: Situation) -> str:
     return "push_pull" if situation.task in LABELLED else "telea"
 
 
-def _number(value: object) -> object:
+def no_bool(value: object) -> object:
     """pydantic takes True for 1; who sends true for a number has made a mistake."""
     if isinstance(value, bool):
         raise ValueError("expected a number, not true or false")
@@ -141,7 +141,7 @@ def _number(value: object) -> object:
 
 def _context(value: object) -> object:
     """Accept "auto", "whole", or pixels as a number or text."""
-    _number(value)
+    no_bool(value)
     if isinstance(value, str):
         text = value.strip().lower()
         if text in ("auto", "whole"):
@@ -339,7 +339,7 @@ class EditOptions(Schema):
     @classmethod
     def _numbers(cls, value: object, info: ValidationInfo) -> object:
         yes_no = info.field_name in ("backdrop", "studio")
-        return value if yes_no else _number(value)
+        return value if yes_no else no_bool(value)
 
     def with_seed(self) -> EditOptions:
         """The same options with a seed, drawn now if there was none."""
