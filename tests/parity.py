@@ -1,7 +1,8 @@
-"""Numbers of the VAR authors' implementation against ours: ``python tests/parity.py FILE...``
+"""Numbers of the authors' implementations against ours: ``python tests/parity.py FILE...``
 
 One line a quantity; exit 1 if any is beyond tolerance. What is compared is in
-``engine/benchmark/parity.py``, the fixtures' format in ``tests/data/parity/README.md``.
+``engine/benchmark/parity_*.py``, a file a family, the fixtures' format in
+``tests/data/parity/README.md``.
 """
 
 from __future__ import annotations
@@ -9,17 +10,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import torch
-
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from engine.benchmark.parity import (  # noqa: E402
-    TOLERANCE,
-    Fixture,
-    compare,
-    reproducible_weights,
-)
+from engine.benchmark.fixtures import TOLERANCE, reproducible_weights  # noqa: E402
+from engine.benchmark.parity import compare  # noqa: E402
+from engine.benchmark.parity_var import Fixture  # noqa: E402
 
 __all__ = ["TOLERANCE", "Fixture", "compare", "main", "reproducible_weights"]
 
@@ -31,13 +27,11 @@ def main(paths: list[str]) -> int:
     failed = 0
     for path in paths:
         print(path)
-        with torch.inference_mode():
-            fixture = Fixture.read(Path(path))
-            for name, difference, tolerance in compare(fixture):
-                wrong = not difference <= tolerance
-                failed += wrong
-                unit = "ids differ" if tolerance == 0 else "greatest difference"
-                print(f"  {'FAIL' if wrong else 'ok  '} {name:26} {difference:.3g} {unit}")
+        for name, difference, tolerance in compare(Path(path)):
+            wrong = not difference <= tolerance
+            failed += wrong
+            unit = "ids differ" if tolerance == 0 else "greatest difference"
+            print(f"  {'FAIL' if wrong else 'ok  '} {name:26} {difference:.3g} {unit}")
     return 1 if failed else 0
 
 

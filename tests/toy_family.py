@@ -43,7 +43,7 @@ class Blocks:
         maps = vectors.transpose(1, 2).unflatten(2, (SCALES[k], SCALES[k]))
         return F.interpolate(maps, size=state.shape[-2:], mode="nearest")
 
-    def rounds(self, k: int) -> int:
+    def rounds(self, k: int, drawn: int) -> int:
         return 2 if k == 1 else 1
 
     def doubtful(self, k: int, turn: int, chances: Tensor, before: Tensor | None) -> Tensor:

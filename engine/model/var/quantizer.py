@@ -90,7 +90,7 @@ class Quantizer(nn.Module):
         pairs = zip(feature_map.contiguous().split(1), maps.split(1), strict=True)
         return torch.cat([self.add(k, before, new) for before, new in pairs])
 
-    def rounds(self, k: int) -> int:
+    def rounds(self, k: int, drawn: int) -> int:
         """Every scale is drawn once."""
         return 1
 

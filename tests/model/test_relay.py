@@ -11,8 +11,8 @@ from torch import Tensor
 from engine.draw.guidance import guided
 from engine.draw.keeping import Keeper
 from engine.draw.loop import generate
-from engine.draw.relay import Relay
 from engine.model.family import Predictor
+from engine.model.relay import Relay
 from engine.model.var.predictor import CachedVAR
 from engine.plan.rules import Sampling
 from tests.tiny import SCALES, tiny_var, tiny_vqvae
