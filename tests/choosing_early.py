@@ -1,4 +1,4 @@
-"""Whether the best of many candidates shows before it is finished (after TTS-VAR, Chen et al. 2025).
+"""Whether the best of many candidates shows before it is done (after TTS-VAR, Chen et al. 2025).
 
     python tests/choosing_early.py --count 100 [--candidates 16] [--jsonl FILE]
 
@@ -127,7 +127,7 @@ def tell(lines: list[dict[str, Any]]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--candidates", type=int, default=16)
     parser.add_argument("--data", type=Path, default=ROOT / "data" / "stickers")

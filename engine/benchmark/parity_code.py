@@ -101,7 +101,8 @@ class Pasted:
 
     def advance(self, k: int, feature_map: Tensor, vectors: Tensor) -> Tensor:
         drawn = self.quantizer.advance(k, feature_map, vectors)
-        return torch.lerp(self.known[k], drawn, self.hole)
+        mixed: Tensor = torch.lerp(self.known[k], drawn, self.hole)
+        return mixed
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.quantizer, name)
