@@ -38,10 +38,10 @@ from engine.plan.labels import Labels
 from engine.plan.rules import decide
 from engine.request import EditRequest
 from engine.request.options import EditOptions, Situation, Task
-from engine.weights.architecture import skeleton_var, skeleton_vqvae
 from engine.weights.checkpoint import load_pair
 from engine.weights.registry import resolve
 from engine.weights.saving import FLOAT32, FLOAT32_ENDS
+from engine.weights.var import skeleton_var, skeleton_vqvae
 
 PROFILED = 8  # operators that a profile lists
 
@@ -85,14 +85,15 @@ def networks(case: Case) -> tuple[VQVAE, VAR]:
         loaded = load_pair(
             files.vqvae, files.var, device=device, dtype=dtype, attention=attention
         )
-        vqvae, var = loaded.vqvae, loaded.var
+        assert isinstance(loaded.model, VARPair)
+        vqvae, var = loaded.model.networks
     else:
         depth = int(case.model[1:].split("-")[0])
         spec = VARSpec.official(depth)
         vqvae = _random(skeleton_vqvae(VQVAESpec.official(spec.scales)), device, dtype)
         var = _random(skeleton_var(spec, attention), device, dtype)
     if case.implementation == OURS:
-        lay_out(vqvae, var)
+        lay_out(VARPair(vqvae, var))
         if device.type == "cpu":
             keep_freed_memory()
     return vqvae, var

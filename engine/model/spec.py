@@ -8,6 +8,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Protocol
+
+Scales = tuple[int, ...]
+"""The side of each scale, coarse to fine."""
 
 SCALES_256 = (1, 2, 3, 4, 5, 6, 8, 10, 13, 16)
 SCALES_512 = (1, 2, 3, 4, 6, 9, 13, 18, 24, 32)
@@ -16,10 +20,47 @@ HEAD_SIZE = 64
 REFINED_BLOCKS = 8  # of HMAR's transformers, in either branch, whatever their depth
 
 
-def scale_bounds(scales: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+def scale_bounds(scales: Scales) -> tuple[tuple[int, int], ...]:
     """Token range ``[begin, end)`` of each scale in the flattened sequence."""
     ends = list(accumulate(side * side for side in scales))
     return tuple(zip([0, *ends[:-1]], ends, strict=True))
+
+
+class TokenizerSpec(Protocol):
+    """What every family's tokenizer says of itself."""
+
+    @property
+    def scales(self) -> Scales: ...
+
+    @property
+    def codebook_size(self) -> int: ...
+
+    @property
+    def latent_channels(self) -> int: ...
+
+    @property
+    def side(self) -> int:
+        """Side of the square picture in pixels."""
+
+
+class TransformerSpec(Protocol):
+    """What every family's transformer says of itself."""
+
+    @property
+    def scales(self) -> Scales: ...
+
+    @property
+    def codebook_size(self) -> int: ...
+
+    @property
+    def latent_channels(self) -> int: ...
+
+    @property
+    def num_classes(self) -> int: ...
+
+    @property
+    def foresight(self) -> bool:
+        """Whether it was trained to read the known area's own features at every scale."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +74,7 @@ class VQVAESpec:
     official checkpoints use none of these.
     """
 
-    scales: tuple[int, ...] = SCALES_256
+    scales: Scales = SCALES_256
     codebook_size: int = 4096
     latent_channels: int = 32
     width: int = 160
@@ -55,7 +96,7 @@ class VQVAESpec:
         return self.stride * self.scales[-1]
 
     @classmethod
-    def official(cls, scales: tuple[int, ...] = SCALES_256) -> VQVAESpec:
+    def official(cls, scales: Scales = SCALES_256) -> VQVAESpec:
         """``vae_ch160v4096z32``; one file serves both picture sizes."""
         return cls(scales=scales)
 
@@ -70,7 +111,7 @@ class VARSpec:
 
     depth: int
     width: int
-    scales: tuple[int, ...] = SCALES_256
+    scales: Scales = SCALES_256
     num_classes: int = 1000
     codebook_size: int = 4096
     latent_channels: int = 32

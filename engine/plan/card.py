@@ -27,7 +27,7 @@ class Card:
     side: int
     scales: tuple[int, ...]
     labels: Labels
-    family: str = "var"
+    family: str = ""
     recommended: Mapping[str, Any] = field(default_factory=dict)
     foresight: bool = False
     about: str = ""

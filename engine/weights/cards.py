@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from engine.errors import CheckpointError
-from engine.model.spec import VARSpec, VQVAESpec
+from engine.model.spec import TokenizerSpec, TransformerSpec, VARSpec, VQVAESpec
 from engine.plan.card import Card
 from engine.plan.labels import Labels
+from engine.weights.families import VAR, Family, declared_family
 from engine.weights.metadata import (
     DRAWS_FILE,
     LayoutError,
@@ -26,9 +27,6 @@ from engine.weights.registry import ModelFiles, metadata_of, official_depth
 
 if TYPE_CHECKING:
     from engine.weights.checkpoint import Loaded
-
-Shape = TypeVar("Shape", VARSpec, VQVAESpec)
-
 
 @dataclass(frozen=True)
 class _Said:
@@ -52,19 +50,25 @@ def read_card(files: ModelFiles) -> Card:
     own, partner = _Said.by(files.var), _Said.by(files.vqvae)
     depth = official_depth(files.name)
     with _naming(own.path):
-        var = VARSpec.official(depth) if depth else _declared(own, VARSpec)
-        spec = var or _inspected(own, VARSpec)
+        family = VAR if depth else declared_family(own)
+        var: Any = VARSpec.official(depth) if depth else _declared(own, family.transformer)
+        if var is None:
+            family, var = _inspected(own.path)
+        spec: TransformerSpec = var
         labels = labels_of(own, spec)
         members, recommended = members_of(own, labels), sampling_of(own)
     with _naming(partner.path):
-        vqvae = VQVAESpec.official(spec.scales) if depth else _declared(partner, VQVAESpec)
-        codec = vqvae or _inspected(partner, VQVAESpec)
+        vqvae: Any = VQVAESpec.official() if depth else _declared(partner, family.tokenizer)
+        if vqvae is None:
+            vqvae = _inspected_tokenizer(partner.path, family)
+        codec: TokenizerSpec = replace(vqvae, scales=spec.scales)
     draws = draws_of(files.var.with_name(DRAWS_FILE), members)
     return Card(
         name=Path(files.name).name,
-        side=codec.stride * spec.scales[-1],
+        side=codec.side,
         scales=spec.scales,
         labels=Labels.of_model(labels, spec.num_classes, members, draws),
+        family=family.name,
         recommended=recommended,
         foresight=spec.foresight,
         about=own.metadata.get("about", "") or files.about,
@@ -74,12 +78,13 @@ def read_card(files: ModelFiles) -> Card:
 
 def card_of(files: ModelFiles, loaded: Loaded) -> Card:
     """The card of a model that was loaded."""
-    spec = loaded.var.spec
+    spec = loaded.spec
     return Card(
         name=Path(files.name).name,
-        side=loaded.vqvae.spec.side,
-        scales=spec.scales,
+        side=loaded.model.codec.side,
+        scales=loaded.model.scheme.scales,
         labels=Labels.of_model(loaded.labels, spec.num_classes, loaded.members, loaded.draws),
+        family=loaded.family.name,
         recommended=loaded.defaults,
         foresight=spec.foresight,
         about=loaded.about or files.about,
@@ -95,7 +100,7 @@ def _naming(path: Path) -> Iterator[None]:
         raise CheckpointError(f"{path}: {error}") from None
 
 
-def _declared(said: _Said, kind: type[Shape]) -> Shape | None:
+def _declared(said: _Said, kind: type) -> Any:
     """The spec in a file's metadata; None where it has none, or one that is not of today."""
     found = parsed(said, "spec", lambda value: isinstance(value, dict))
     if found is None or declared_scales(said) is None:
@@ -107,9 +112,16 @@ def _declared(said: _Said, kind: type[Shape]) -> Shape | None:
         return None
 
 
-def _inspected(said: _Said, kind: type[Shape]) -> Shape:
+def _inspected(path: Path) -> tuple[Family, TransformerSpec]:
+    """What a transformer's file is, by its names and shapes."""
     from engine.weights.checkpoint import inspect
 
-    spec = inspect(said.path, "VAR" if kind is VARSpec else "VQVAE").spec
-    assert isinstance(spec, kind)
-    return spec
+    found = inspect(path)
+    assert found.family is not None
+    return found.family, found.spec
+
+
+def _inspected_tokenizer(path: Path, family: Family) -> Any:
+    from engine.weights.checkpoint import inspect
+
+    return inspect(path, family.layout.tokenizer.kind).spec

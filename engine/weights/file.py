@@ -13,7 +13,7 @@ import os
 import pickle
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,8 +59,8 @@ class WeightsFile:
 
 
 @contextmanager
-def open_weights(path: StrPath, nested: str) -> Iterator[WeightsFile]:
-    """The state dict in a file; where a trainer nested several, the one called ``nested``."""
+def open_weights(path: StrPath, nested: Sequence[str]) -> Iterator[WeightsFile]:
+    """The state dict in a file; where a trainer nested several, the first called as ``nested``."""
     path = Path(path)
     try:
         with path.open("rb") as file:
@@ -121,7 +121,7 @@ def _safetensors(path: Path) -> Iterator[WeightsFile]:
         yield WeightsFile(path, shapes, opened.get_tensor, True, opened.metadata() or {})
 
 
-def _pickled(path: Path, nested: str, *, mapped: bool) -> WeightsFile:
+def _pickled(path: Path, nested: Sequence[str], *, mapped: bool) -> WeightsFile:
     try:
         with warnings.catch_warnings():  # remarks on old pickles
             warnings.simplefilter("ignore")
@@ -139,19 +139,19 @@ def _pickled(path: Path, nested: str, *, mapped: bool) -> WeightsFile:
     state = _state_dict(content, nested)
     if state is None:
         raise CheckpointError(
-            f"{path}: expected a state dict of tensors, flat or under 'trainer' as {nested!r}, "
+            f"{path}: expected a state dict of tensors, flat or under 'trainer' as {nested[0]!r}, "
             f"found {_describe(content)}"
         )
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
     return WeightsFile(path, shapes, state.__getitem__, mapped)
 
 
-def _state_dict(content: Any, nested: str) -> dict[str, Tensor] | None:
+def _state_dict(content: Any, nested: Sequence[str]) -> dict[str, Tensor] | None:
     """The flat dict of tensors in what a ``.pth`` holds, or None."""
     if isinstance(content, Mapping):
         trainer = content.get("trainer", content)
         if isinstance(trainer, Mapping):
-            content = trainer.get(nested, trainer)
+            content = next((trainer[key] for key in nested if key in trainer), trainer)
     if not isinstance(content, Mapping) or not content:
         return None
     state = dict(content)

@@ -84,7 +84,7 @@ def one_line(error: pytest.ExceptionInfo[Exception]) -> str:
 
 
 def test_the_registry_knows_the_official_checkpoints_and_their_exact_size():
-    from engine.weights.architecture import skeleton_var
+    from engine.weights.var import skeleton_var
 
     for model in OFFICIAL:
         spec = VARSpec.official(model.depth)
@@ -250,7 +250,7 @@ def test_a_trainers_checkpoint_is_a_model_in_one_file(tmp_path):
     nested = {"var_wo_ddp": official_state(var), "vae_local": official_state(vqvae)}
     torch.save({"trainer": nested}, path)
     files = resolve(str(path), tmp_path)
-    assert load_pair(files.vqvae, files.var).var.spec == var
+    assert load_pair(files.vqvae, files.var).model.var.spec == var
 
 
 # How files get here
