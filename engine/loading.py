@@ -15,7 +15,7 @@ from engine.machine.packed_conv import pack_convolutions
 from engine.machine.shelf import Shelf
 from engine.model.family import Model
 from engine.model.var.autoencoder import channels_last
-from engine.model.var.transformer import VAR
+from engine.model.var.labelled import Modulated
 from engine.weights.cards import card_of
 from engine.weights.checkpoint import load_pair
 from engine.weights.registry import WEIGHTS, free_memory, resolve
@@ -69,13 +69,13 @@ def lay_out(model: Model) -> None:
     for transformer in transformers(model):
         transformer.shelve_modulation(Shelf(), SELDOM)  # first: it makes room
     for network in model.networks:
-        if isinstance(network, VAR):
+        if isinstance(network, Modulated):
             pack(network)
             continue
         pack_convolutions(network)
         channels_last(network)
 
 
-def transformers(model: Model) -> list[VAR]:
+def transformers(model: Model) -> list[Modulated]:
     """The networks of a model that read labels."""
-    return [network for network in model.networks if isinstance(network, VAR)]
+    return [network for network in model.networks if isinstance(network, Modulated)]

@@ -78,7 +78,7 @@ def _drawn_from(stored: Stored) -> Tensor:
     said, logits = stored.config["sampler"], stored.tensors["sampler_logits"]
     chances, ids = likely(logits, Sampling(top_k=said["top_k"], top_p=said["top_p"]))
     drawn = torch.zeros_like(logits).scatter(-1, ids, chances)
-    tempered = drawn ** (1 / said["temperature"])
+    tempered: Tensor = drawn ** (1 / said["temperature"])
     return tempered / tempered.sum(-1, keepdim=True)
 
 

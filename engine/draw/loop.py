@@ -97,7 +97,8 @@ def generate(
         inputs, chosen = keeper.inputs(k, state), None
         if len(positions):
             seeded = seeds if k >= len(coarse_seeds) else (coarse_seeds[k],) * pictures
-            pen = _Pen(predictor, keeper, k, positions, sampling, partial(noise, seeded, frame=frame))
+            own = partial(noise, seeded, frame=frame)
+            pen = _Pen(predictor, keeper, k, positions, sampling, own)
             chosen = pen.draw(state, inputs, 0)
             rows = len(seeded)
             state, likelihood, spoken = (each_for(t, rows) for t in (state, likelihood, spoken))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
-from engine.model.spec import VARSpec, VQVAESpec
+from engine.model.spec import HMARSpec, VARSpec, VQVAESpec
 from engine.weights.metadata import Described, LayoutError
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ class Family:
 
 
 VAR = Family("var", VQVAESpec, VARSpec, "engine.weights.var")
-FAMILIES = (VAR,)  # whose tell-tale names others have too comes last
+HMAR = Family("hmar", VQVAESpec, HMARSpec, "engine.weights.hmar")
+FAMILIES = (HMAR, VAR)  # whose tell-tale names others have too comes last
 
 
 def declared_family(source: Described) -> Family:

@@ -40,6 +40,7 @@ class Branches:
 class HMAR(Modulated):
     """Logits over the codebook for the positions of one scale, given the feature map before it."""
 
+    heads = ("ns_head", "mask_head")
     lvl_1L: Tensor
 
     def __init__(self, spec: HMARSpec, attention: Attention = sdpa) -> None:

@@ -41,6 +41,7 @@ class AdaLNBeforeHead(nn.Module):
 class Modulated(nn.Module):
     """A transformer that is modulated by a label."""
 
+    heads: tuple[str, ...] = ("head",)  # names of the layers that give logits
     class_emb: nn.Embedding
     shared_ada_lin: nn.Module | None
     shelf: Shelf | None = None
