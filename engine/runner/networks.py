@@ -7,8 +7,9 @@ Where memory runs out it goes on with fewer variations at once.
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable, Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Hashable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,10 +31,10 @@ from engine.machine.memory import Memory
 from engine.machine.packed_conv import weight_count
 from engine.machine.tensors import to_floats, to_tensor
 from engine.model.family import Labels, Model, Predictor
-from engine.paint.ranking import Drawn
+from engine.paint.ranking import Drawn, best_first
 from engine.picture.frame import Frame
 from engine.plan.plan import Pass
-from engine.plan.rules import Keeping
+from engine.plan.rules import Keeping, begun
 from engine.runner.chain import Chain, Loan
 
 REMEMBERED = 256_000_000  # bytes of encoded pictures and begun runs, for edits that come after
@@ -234,12 +235,36 @@ class Run:
         self.notes: list[str] = []
         self.known: Known | None = None
         self.let_go = False  # memory was short: nothing is remembered of this run
+        self.chosen = tuple(range(len(one.seeds)))  # the variations that go on to the end
 
     def steps(self) -> Iterator[ScaleStep]:
-        """The next-scale loop, a step a scale; all variations at once, or as many as fit."""
+        """The next-scale loop, a step a scale. Where only the best survive they are told after the
+        coarse scales, and ``chosen``; they begin anew, which costs little and changes nothing."""
+        last, few, given = len(self.runner.scales) - 1, self.one.survivors, 0
+        if few is not None and (until := begun(self.runner.scales)) < last:
+            for step in self._drawn(until, 0):
+                yield step
+            given = until + 1
+            if step.drawn:
+                self._choose(step, few)
+        yield from self._drawn(last, given)
+
+    def _choose(self, step: ScaleStep, few: int) -> None:
+        one = self.one
+        worth = (step.evidence if one.guided else step.log_likelihood).tolist()
+        self.chosen = tuple(sorted(best_first(worth)[:few]))
+        self.one = replace(
+            one,
+            seeds=tuple(one.seeds[i] for i in self.chosen),
+            labels=tuple(one.labels[i] for i in self.chosen),
+        )
+
+    def _drawn(self, until: int, given: int) -> Iterator[ScaleStep]:
+        """The steps up to scale ``until``, but the first ``given``; all variations at once, or as
+        many as fit."""
         one, frames, runner = self.one, self.frames, self.runner
         maps = runner.maps(one.keeping, frames)
-        seeds, at_once, given = one.seeds, len(one.seeds), 0
+        seeds, at_once = one.seeds, len(one.seeds)
         done: list[ScaleStep] = []  # the last steps of the variations that are finished
         while True:
             first = sum(len(step.log_likelihood) for step in done)
@@ -247,11 +272,13 @@ class Run:
             try:
                 if frames and self.known is None:
                     self.known = runner.known(one, frames, maps)
-                for step in self._some(maps, seeds[some], some):
-                    last = step.index + 1 == len(runner.scales)
-                    if not last and step.index >= given and some.stop >= len(seeds):
-                        given = step.index + 1
-                        yield step
+                with closing(self._some(maps, seeds[some], some)) as steps:
+                    for step in steps:
+                        if step.index == until:
+                            break
+                        if step.index >= given and some.stop >= len(seeds):
+                            given = step.index + 1
+                            yield step
                 done.append(step)
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
@@ -262,7 +289,9 @@ class Run:
                 yield together(done)
                 return
 
-    def _some(self, maps: list[Tensor], seeds: tuple[int, ...], some: slice) -> Iterator[ScaleStep]:
+    def _some(
+        self, maps: list[Tensor], seeds: tuple[int, ...], some: slice
+    ) -> Generator[ScaleStep, None, None]:
         """The loop for some of the variations."""
         runner, one, known = self.runner, self.one, self.known
         label, rows = distinct(one.labels[some]), 1
