@@ -16,15 +16,15 @@ from engine.benchmark.measure import EXACT, FAST, REROLL, Case, measure
 from engine.benchmark.meter import Clock, run_flop
 from engine.benchmark.plain import plain_edit
 from engine.model.spec import VARSpec
-from tests.parity import TOLERANCE, Fixture
-from tests.test_parity import FIXTURES
+from tests.parity import TOLERANCE, read
+from tests.test_parity import VAR_FIXTURES
 
 
-@pytest.mark.parametrize("path", FIXTURES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", VAR_FIXTURES, ids=lambda path: path.stem)
 @pytest.mark.parametrize("task", ["inpaint", "outpaint"])
 def test_the_plain_implementation_gives_the_authors_picture(path: object, task: str) -> None:
     with torch.inference_mode():
-        fixture = Fixture.read(path)
+        fixture = read(path)
     picture = plain_edit(
         fixture.vqvae,
         fixture.var,
@@ -44,7 +44,7 @@ def test_the_plain_implementation_gives_the_authors_picture(path: object, task: 
 
 def test_under_autocast_the_plain_implementation_gives_nearly_the_same() -> None:
     with torch.inference_mode():
-        fixture = Fixture.read(FIXTURES[0])
+        fixture = read(VAR_FIXTURES[0])
     pictures = [
         plain_edit(
             fixture.vqvae, fixture.var, fixture.expected["image"],
