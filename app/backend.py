@@ -283,7 +283,8 @@ class Local:
 
     def _registered(self) -> list[Offer]:
         """What the registry knows, whether it is here or not."""
-        from engine.weights.registry import OFFICIAL, models
+        from engine.weights.published import OFFICIAL
+        from engine.weights.registry import models
 
         needs = {model.name: model.memory(self._bytes_per_weight()) for model in OFFICIAL}
         with suppress(EngineError):

@@ -1,6 +1,6 @@
 """Whether the best of many candidates shows before it is done (after TTS-VAR, Chen et al. 2025).
 
-    python tests/choosing_early.py --count 100 [--candidates 16] [--jsonl FILE]
+    python tests/choosing_early.py --count 60 [--candidates 16] [--jsonl FILE]
 
 Draws all candidates of an edit and keeps, after each scale, what ranks them by then: how likely
 the drawn tokens are, what they say for the label, and the seam of the picture decoded from the

@@ -2,82 +2,98 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from engine.benchmark.fixtures import Noting, Row, Stored
+from engine.benchmark.fixture import Fixture, Noting, Row, ready
+from engine.benchmark.parity_var import encoded, shared, vqvae_spec
 from engine.draw.guidance import guided
 from engine.draw.keeping import Keeper
 from engine.draw.loop import generate
 from engine.draw.sampling import likeliest
 from engine.model.hmar.pair import HMARPair
 from engine.model.hmar.scheme import Rounds
+from engine.model.hmar.spec import HMARSpec
 from engine.model.hmar.transformer import HMAR
-from engine.model.spec import HMARSpec
+from engine.model.spec import HEAD_SIZE
+from engine.model.var.vqvae import VQVAE
 from engine.plan.rules import Sampling
 
 
-def compare(stored: Stored, *, everywhere: bool = True) -> Iterator[Row]:
-    """A row for each quantity of a fixture. It knows no kept positions: ``everywhere`` is all the
-    same."""
-    config, vqvae = stored.config, stored.vqvae()
-    scales, quantizer = vqvae.spec.scales, vqvae.quantize
-    hmar = HMAR(
-        HMARSpec(
-            depth=config["depth"],
-            width=64 * config["depth"],
-            num_classes=config["num_classes"],
-            refined=config["refined_blocks"],
-            **stored.shapes(),
-        )
-    )
-    stored.ready(hmar)
-    scheme = Rounds(quantizer, tuple(map(tuple, config["schedule"])))
-    label = torch.tensor([config["label"]], device=stored.device)
+@dataclass(frozen=True)
+class HMARFixture(Fixture):
+    """The two networks with their weights, the settings, and the reference tensors."""
 
-    yield from stored.tokenizer(vqvae)
-    tokens, _ = quantizer.encode(vqvae.features(stored.picture))
-    inputs, _ = quantizer.teacher_inputs(tokens)
-    yield stored.close("teacher_logits", hmar(inputs, label))
+    vqvae: VQVAE
+    hmar: HMAR
 
-    hidden = torch.zeros(1, inputs.shape[1], dtype=torch.bool, device=inputs.device)
-    hidden[:, stored.tensors["hidden_positions"]] = True
-    masked = masked_inputs(scheme, tokens, hidden)
-    yield stored.close("own_input", masked[..., inputs.shape[2] : -1])
-    yield stored.close("hidden_logits", hmar(masked, label))
+    @classmethod
+    def of(
+        cls, config: Mapping[str, Any], expected: Mapping[str, Tensor], device: torch.device
+    ) -> HMARFixture:
+        depth = config["depth"]
+        spec = HMARSpec(
+            depth=depth, width=HEAD_SIZE * depth, num_classes=config["num_classes"],
+            refined=config["refined_blocks"], **shared(config),
+        )  # fmt: skip
+        vqvae, hmar = VQVAE(vqvae_spec(config)), HMAR(spec)
+        for net in (vqvae, hmar):
+            ready(net, device)
+        return cls(config, expected, vqvae, hmar)
 
-    sampling = Sampling(guidance=config["cfg"], top_k=config["top_k"], top_p=config["top_p"])
-    pair = HMARPair(vqvae, hmar)
-    noting = Noting(
-        guided(
-            lambda labels, branches: pair.predictor(pair.condition(labels), branches),
-            config["label"], sampling, len(scales),
+    def compare(self, *, everywhere: bool) -> Iterator[Row]:
+        """Nothing is kept in these numbers: ``everywhere`` is all the same."""
+        config, vqvae, hmar = self.config, self.vqvae, self.hmar
+        scales, quantizer = vqvae.spec.scales, vqvae.quantize
+        scheme = Rounds(quantizer, tuple(map(tuple, config["schedule"])))
+        label = torch.tensor([config["label"]], device=self.picture.device)
+
+        yield from encoded(self, vqvae)
+        tokens = vqvae.encode(self.picture)
+        inputs, _ = quantizer.teacher_inputs(tokens)
+        yield self.close("teacher_logits", hmar(inputs, label))
+
+        hidden = torch.zeros(1, inputs.shape[1], dtype=torch.bool, device=inputs.device)
+        hidden[:, self.expected["hidden_positions"]] = True
+        masked = masked_inputs(scheme, tokens, hidden)
+        yield self.close("own_input", masked[..., inputs.shape[2] : -1])
+        yield self.close("hidden_logits", hmar(masked, label))
+
+        sampling = Sampling(guidance=config["cfg"], top_k=config["top_k"], top_p=config["top_p"])
+        pair = HMARPair(vqvae, hmar)
+        noting = Noting(
+            guided(
+                lambda labels, branches: pair.predictor(pair.condition(labels), branches),
+                config["label"], sampling, len(scales),
+            )
+        )  # fmt: skip
+        steps = list(
+            generate(
+                noting,
+                Keeper(scheme),
+                regenerate=[torch.ones(side * side, dtype=torch.bool) for side in scales],
+                seeds=(0,),
+                sampling=sampling,
+                noise=likeliest,
+            )
         )
-    )  # fmt: skip
-    steps = list(
-        generate(
-            noting,
-            Keeper(scheme),
-            regenerate=[torch.ones(side * side, dtype=torch.bool) for side in scales],
-            seeds=(0,),
-            sampling=sampling,
-            noise=likeliest,
-        )
-    )
-    turns = dict.fromkeys(range(len(scales)), 0)
-    for k, given, logits in noting.calls:
-        turn, turns[k] = turns[k], turns[k] + 1
-        if turn == 0:
-            yield stored.same(f"next_tokens.{k}", logits.argmax(-1))
-            yield stored.close(f"next_logits.{k}", logits[:, :36])
-        else:
-            yield stored.same(f"masked.{k}.{turn}", given[0, :, -1].nonzero()[:, 0])
-            yield stored.close(f"refine_logits.{k}.{turn}", logits[:, :36])
-    for step in steps:
-        yield stored.same(f"greedy_tokens.{step.index}", step.ids)
-    yield stored.close("greedy_image", (vqvae.decode(steps[-1].feature_map) + 1) / 2)
+        turns = dict.fromkeys(range(len(scales)), 0)
+        for k, given, logits in noting.calls:
+            turn, turns[k] = turns[k], turns[k] + 1
+            if turn == 0:
+                yield self.same(f"next_tokens.{k}", logits.argmax(-1))
+                yield self.close(f"next_logits.{k}", logits[:, :36])
+            else:
+                yield self.same(f"masked.{k}.{turn}", given[0, :, -1].nonzero()[:, 0])
+                yield self.close(f"refine_logits.{k}.{turn}", logits[:, :36])
+        for step in steps:
+            yield self.same(f"greedy_tokens.{step.index}", step.ids)
+        picture = (vqvae.decode(steps[-1].feature_map) + 1) / 2
+        yield self.close("greedy_image", self.seen(picture))
 
 
 def masked_inputs(scheme: Rounds, tokens: list[Tensor], hidden: Tensor) -> Tensor:

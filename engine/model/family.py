@@ -78,6 +78,10 @@ class Scheme(Protocol):
         Rows are independent to the bit: each comes out as it would alone.
         """
 
+    def as_state(self, features: Tensor) -> Tensor:
+        """The finished state (N, z, S, S) that ``features`` are where they are taken as they are,
+        and not by way of codes."""
+
     def rounds(self, k: int, drawn: int) -> int:
         """How often scale k is drawn, ``drawn`` of its positions: once, or again in part, see
         `Refining`."""

@@ -17,7 +17,6 @@ SCALES_256 = (1, 2, 3, 4, 5, 6, 8, 10, 13, 16)
 SCALES_512 = (1, 2, 3, 4, 6, 9, 13, 18, 24, 32)
 SCALES_DOUBLING = (1, 2, 4, 8, 16)
 HEAD_SIZE = 64
-REFINED_BLOCKS = 8  # of HMAR's transformers, in either branch, whatever their depth
 
 
 def scale_bounds(scales: Scales) -> tuple[tuple[int, int], ...]:
@@ -172,15 +171,3 @@ class VARSpec:
     @classmethod
     def d36(cls) -> VARSpec:
         return cls.official(36)
-
-
-@dataclass(frozen=True, kw_only=True)
-class HMARSpec(VARSpec):
-    """HMAR's transformer (Kumbong et al. 2025, "Hierarchical Masked Auto-Regressive Image
-    Generation"): VAR's blocks, attention within one scale, two branches.
-
-    Of ``depth`` blocks the last ``refined`` are there twice: for the next scale, and to draw
-    again what is hidden of a scale.
-    """
-
-    refined: int = REFINED_BLOCKS

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import CheckpointError
-from engine.model.spec import TokenizerSpec, TransformerSpec, VARSpec, VQVAESpec
+from engine.model.spec import TokenizerSpec, TransformerSpec
 from engine.plan.card import Card
 from engine.plan.labels import Labels
-from engine.weights.families import VAR, Family, declared_family
+from engine.weights.families import Family, declared_family
 from engine.weights.metadata import (
     DRAWS_FILE,
     LayoutError,
@@ -23,7 +23,8 @@ from engine.weights.metadata import (
     parsed,
     sampling_of,
 )
-from engine.weights.registry import ModelFiles, metadata_of, official_depth
+from engine.weights.published import BY_NAME
+from engine.weights.registry import ModelFiles, metadata_of
 
 if TYPE_CHECKING:
     from engine.weights.checkpoint import Loaded
@@ -48,17 +49,17 @@ def read_card(files: ModelFiles) -> Card:
     file says is not compared with its weights before it is loaded. Raises CheckpointError.
     """
     own, partner = _Said.by(files.var), _Said.by(files.vqvae)
-    depth = official_depth(files.name)
+    known = BY_NAME.get(files.name)
     with _naming(own.path):
-        family = VAR if depth else declared_family(own)
-        var: Any = VARSpec.official(depth) if depth else _declared(own, family.transformer)
+        family = known.family if known else declared_family(own)
+        var: Any = known.spec if known else _declared(own, family.transformer)
         if var is None:
             family, var = _inspected(own.path)
         spec: TransformerSpec = var
         labels = labels_of(own, spec)
         members, recommended = members_of(own, labels), sampling_of(own)
     with _naming(partner.path):
-        vqvae: Any = VQVAESpec.official() if depth else _declared(partner, family.tokenizer)
+        vqvae: Any = known.tokenizer_spec if known else _declared(partner, family.tokenizer)
         if vqvae is None:
             vqvae = _inspected_tokenizer(partner.path, family)
         codec: TokenizerSpec = replace(vqvae, scales=spec.scales)

@@ -186,9 +186,9 @@ def inspect(path: StrPath, kind: str | None = None, *, values: bool = False) -> 
 
 
 @contextmanager
-def _open(path: StrPath, *layouts: Layout) -> Iterator[WeightsFile]:
-    """A file that is to hold a network of one of these layouts."""
-    with open_weights(path, [each.nested for each in layouts]) as source:
+def _open(path: StrPath, *wanted: Layout) -> Iterator[WeightsFile]:
+    """A file that is to hold a network of one of these layouts; of another one it is said so."""
+    with open_weights(path, [each.nested for each in (*wanted, *layouts().values())]) as source:
         version = source.metadata.get("version", "1")
         if source.metadata.get("format") == FORMAT and version != str(VERSION):
             raise CheckpointError(

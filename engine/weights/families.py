@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
-from engine.model.spec import HMARSpec, VARSpec, VQVAESpec
+from engine.model.flexvar.spec import FlexVAESpec, FlexVARSpec
+from engine.model.hmar.spec import HMARSpec
+from engine.model.spec import VARSpec, VQVAESpec
 from engine.weights.metadata import Described, LayoutError
 
 if TYPE_CHECKING:
@@ -20,9 +22,11 @@ FAMILY_KEY = "family"  # in the metadata of a file of our own; those of VAR's fa
 
 @dataclass(frozen=True)
 class Family:
-    """The specs of a family's two networks, and the module that knows their files."""
+    """The specs of a family's two networks, and the module that knows their files. ``name`` is for
+    programs, ``title`` for people."""
 
     name: str
+    title: str
     tokenizer: type
     transformer: type
     module: str
@@ -32,9 +36,10 @@ class Family:
         return cast("FamilyLayout", import_module(self.module).FAMILY)
 
 
-VAR = Family("var", VQVAESpec, VARSpec, "engine.weights.var")
-HMAR = Family("hmar", VQVAESpec, HMARSpec, "engine.weights.hmar")
-FAMILIES = (HMAR, VAR)  # whose tell-tale names others have too comes last
+VAR = Family("var", "VAR", VQVAESpec, VARSpec, "engine.weights.var")
+HMAR = Family("hmar", "HMAR", VQVAESpec, HMARSpec, "engine.weights.hmar")
+FLEXVAR = Family("flexvar", "FlexVAR", FlexVAESpec, FlexVARSpec, "engine.weights.flexvar")
+FAMILIES = (HMAR, FLEXVAR, VAR)  # whose tell-tale names others have too comes last
 
 
 def declared_family(source: Described) -> Family:

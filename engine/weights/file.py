@@ -1,8 +1,9 @@
 """Opens a weights file of any kind it may be: safetensors, or a torch pickle of tensors.
 
-What a file is, is decided by its content, never by its ending. Nothing but tensors is ever
-unpickled. A file that cannot be read is one ``CheckpointError`` line naming it, what was expected
-and what was found. Knows nothing of networks but the names under which a trainer nests them.
+What a file is, is decided by its content, never by its ending. Nothing but tensors, and the
+settings that trainers put beside them (`argparse.Namespace`), is ever unpickled. A file that cannot
+be read is one ``CheckpointError`` line naming it, what was expected and what was found. Knows
+nothing of networks but the names under which a trainer nests them.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import pickle
 import sys
 import warnings
+from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +24,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
+from torch.serialization import safe_globals
 
 from engine.errors import CheckpointError
 
@@ -123,8 +126,8 @@ def _safetensors(path: Path) -> Iterator[WeightsFile]:
 
 def _pickled(path: Path, nested: Sequence[str], *, mapped: bool) -> WeightsFile:
     try:
-        with warnings.catch_warnings():  # remarks on old pickles
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(), safe_globals([Namespace]):
+            warnings.simplefilter("ignore")  # remarks on old pickles
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError:
         raise CheckpointError(

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from engine.model.attention import Attention, sdpa
 from engine.model.hmar.pair import HMARPair
+from engine.model.hmar.spec import HMARSpec
 from engine.model.hmar.transformer import HMAR
-from engine.model.spec import HMARSpec, Scales
+from engine.model.spec import Scales
 from engine.weights.layout import FamilyLayout
 from engine.weights.shapes import Shapes, count
 from engine.weights.skeleton import without_memory

@@ -16,41 +16,39 @@ from engine.benchmark.measure import EXACT, FAST, REROLL, Case, measure
 from engine.benchmark.meter import Clock, run_flop
 from engine.benchmark.plain import plain_edit
 from engine.model.spec import VARSpec
-from tests.parity import TOLERANCE, Fixture
-from tests.test_parity import FIXTURES as ALL
-
-FIXTURES = [path for path in ALL if path.stem.endswith("_aln")]  # of VAR itself
+from tests.parity import TOLERANCE, read
+from tests.test_parity import VAR_FIXTURES
 
 
-@pytest.mark.parametrize("path", FIXTURES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", VAR_FIXTURES, ids=lambda path: path.stem)
 @pytest.mark.parametrize("task", ["inpaint", "outpaint"])
 def test_the_plain_implementation_gives_the_authors_picture(path: object, task: str) -> None:
     with torch.inference_mode():
-        fixture = Fixture.read(path)
+        fixture = read(path)
     picture = plain_edit(
         fixture.vqvae,
         fixture.var,
-        fixture.stored.tensors["image"],
-        fixture.stored.tensors[f"{task}_keep_mask"],
-        label=None if task == "inpaint" else fixture.stored.config["label"],
-        guidance=fixture.stored.config["cfg"],
+        fixture.expected["image"],
+        fixture.expected[f"{task}_keep_mask"],
+        label=None if task == "inpaint" else fixture.label,
+        guidance=fixture.guidance,
         top_k=1,
         top_p=0.9,
         variations=2,
         generator=torch.Generator().manual_seed(0),
         autocast=False,
     )
-    expected = fixture.stored.tensors[f"{task}_image"]
+    expected = fixture.expected[f"{task}_image"]
     assert float(((picture + 1) / 2 - expected).abs().max()) <= TOLERANCE
 
 
 def test_under_autocast_the_plain_implementation_gives_nearly_the_same() -> None:
     with torch.inference_mode():
-        fixture = Fixture.read(FIXTURES[0])
+        fixture = read(VAR_FIXTURES[0])
     pictures = [
         plain_edit(
-            fixture.vqvae, fixture.var, fixture.stored.tensors["image"],
-            torch.ones_like(fixture.stored.tensors["inpaint_keep_mask"]), label=None, guidance=0,
+            fixture.vqvae, fixture.var, fixture.expected["image"],
+            torch.ones_like(fixture.expected["inpaint_keep_mask"]), label=None, guidance=0,
             top_k=1, top_p=1, variations=1, generator=torch.Generator(), autocast=autocast,
         )
         for autocast in (False, True)

@@ -11,8 +11,9 @@ from safetensors.torch import save_file
 
 from engine.errors import CheckpointError
 from engine.loading import load_editor
+from engine.model.hmar.spec import HMARSpec
 from engine.model.hmar.transformer import HMAR
-from engine.model.spec import HMARSpec, VARSpec, VQVAESpec
+from engine.model.spec import VARSpec, VQVAESpec
 from engine.weights.architecture import family_of, kind_of
 from engine.weights.checkpoint import inspect, load_pair
 from engine.weights.hmar import FAMILY

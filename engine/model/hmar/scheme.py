@@ -58,6 +58,9 @@ class Rounds:
     def advance(self, k: int, state: Tensor, vectors: Tensor) -> Tensor:
         return self.quantizer.advance(k, state, vectors)
 
+    def as_state(self, features: Tensor) -> Tensor:
+        return self.quantizer.as_state(features)
+
     def rounds(self, k: int, drawn: int) -> int:
         """As many as the schedule says, and one more if a part of the scale is kept."""
         return len(self.schedule[k]) + self._in_part(k, drawn)

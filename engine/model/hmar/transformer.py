@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.model.attention import Attention, sdpa
-from engine.model.spec import HMARSpec
+from engine.model.hmar.spec import HMARSpec
 from engine.model.var.blocks import Block, modulated_norm
 from engine.model.var.labelled import AdaLNBeforeHead, Modulated
 from engine.model.var.transformer import Condition

@@ -133,18 +133,14 @@ class VAR(Modulated):
     def __init__(self, spec: VARSpec, attention: Attention = sdpa) -> None:
         super().__init__()
         self.spec = spec
-        width, tokens = spec.width, spec.num_tokens
+        width = spec.width
         std = (1 / width / 3) ** 0.5  # the authors' initial spread of embeddings
         self.word_embed = nn.Linear(spec.latent_channels, width)
         if spec.foresight:
             self.known_embed = nn.Parameter(torch.zeros(1, 1, width))
         self.class_emb = nn.Embedding(spec.num_classes + 1, width)
         self.pos_start = nn.Parameter(torch.empty(1, 1, width))
-        self.pos_1LC = nn.Parameter(torch.empty(1, tokens, width))
-        self.lvl_embed = nn.Embedding(len(spec.scales), width)
-        for embedding in (
-            self.class_emb.weight, self.pos_start, self.pos_1LC, self.lvl_embed.weight
-        ):
+        for embedding in (self.class_emb.weight, self.pos_start, *self.make_places()):
             nn.init.trunc_normal_(embedding, std=std)
         self.shared_ada_lin = (
             nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width)) if spec.shared_adaln else None
@@ -152,10 +148,21 @@ class VAR(Modulated):
         self.blocks = nn.ModuleList(Block(spec, attention) for _ in range(spec.depth))
         self.head_nm = AdaLNBeforeHead(width)
         self.head = nn.Linear(width, spec.codebook_size)
-        level = torch.cat(
-            [torch.full((side * side,), k) for k, side in enumerate(spec.scales)]
-        )
-        self.register_buffer("lvl_1L", level.view(1, tokens))
+
+    def make_places(self) -> list[Tensor]:
+        """The parameters that tell one position from another, to be initialised."""
+        spec = self.spec
+        self.pos_1LC = nn.Parameter(torch.empty(1, spec.num_tokens, spec.width))
+        self.lvl_embed = nn.Embedding(len(spec.scales), spec.width)
+        level = [torch.full((side * side,), k) for k, side in enumerate(spec.scales)]
+        self.register_buffer("lvl_1L", torch.cat(level).view(1, -1))
+        return [self.pos_1LC, self.lvl_embed.weight]
+
+    def place(self, first: int, last: int) -> Tensor:
+        """What is added to the positions of scales first..last: (1, n, C) float32."""
+        begin, end = self.spec.bounds[first][0], self.spec.bounds[last][1]
+        level = self.lvl_embed(self.lvl_1L[:, begin:end])
+        return cast(Tensor, (level + self.pos_1LC[:, begin:end]).float())
 
     @property
     def dtype(self) -> torch.dtype:
@@ -178,7 +185,6 @@ class VAR(Modulated):
 
         The last of z + 1 channels is 1 where a position is known, with `VARSpec.foresight`.
         """
-        begin, end = self.spec.bounds[first][0], self.spec.bounds[last][1]
         parts = [condition.start] if first == 0 else []
         if inputs is not None:
             vectors = inputs[..., : self.spec.latent_channels]
@@ -186,9 +192,7 @@ class VAR(Modulated):
             if inputs.shape[-1] > vectors.shape[-1]:
                 words = words + inputs[..., -1:].float() * self.known_embed.float()
             parts.append(words)
-        level = self.lvl_embed(self.lvl_1L[:, begin:end])
-        place = (level + self.pos_1LC[:, begin:end]).float()
-        return torch.cat(parts, dim=1) + cast(Tensor, place)
+        return torch.cat(parts, dim=1) + self.place(first, last)
 
     def run(
         self,
