@@ -17,8 +17,9 @@ from engine.model.family import Model
 from engine.model.var.autoencoder import channels_last
 from engine.model.var.labelled import Modulated
 from engine.weights.cards import card_of
-from engine.weights.checkpoint import load_pair
-from engine.weights.registry import WEIGHTS, free_memory, resolve
+from engine.weights.checkpoint import load_pair, load_relay
+from engine.weights.places import WEIGHTS, PairFiles
+from engine.weights.registry import free_memory, resolve
 
 SELDOM = 32_000_000  # bytes of weights read once a label from which a CPU holds them in a file
 TIGHT = 2_000_000_000  # bytes left on a GPU after loading below which every third weight moves out
@@ -34,14 +35,19 @@ def load_editor(
     """Load a model and return its editor.
 
     ``model`` is "auto" (the best one present that fits the memory), "bundled", a name of the
-    registry such as "var-d16", or a folder with a model in it. ``weights`` is the folder that
+    registry such as "var-d16", a folder with a model in it, or two of these in turn, such as
+    "var-d30+var-d16@8". ``weights`` is the folder that
     downloads go to. Raises ModelNotFoundError, CheckpointError or DeviceError.
     """
     where = choose_device(device)
     dtype = choose_precision(precision, where)
     free = free_memory(str(where))
     files = resolve(model, weights, memory=free, bytes_per_weight=dtype.itemsize)
-    loaded = load_pair(files.vqvae, files.var, device=where, dtype=dtype)
+    if isinstance(files, PairFiles):
+        first, second = ((each.vqvae, each.var) for each in files.parts)
+        loaded = load_relay(first, second, files.switch, device=where, dtype=dtype)
+    else:
+        loaded = load_pair(files.vqvae, files.var, device=where, dtype=dtype)
     if where.type == "cuda" and free_memory(str(where)) < TIGHT:
         for network in transformers(loaded.model):
             network.move_modulation(torch.device("cpu"))

@@ -39,6 +39,7 @@ from engine.runner.chain import Chain, Loan
 
 REMEMBERED = 256_000_000  # bytes of encoded pictures and begun runs, for edits that come after
 PICTURES = 2.5  # or room for so many pictures' runs under a label, if that is more
+NOT_FAST = "speed: this model has no fast mode; it was drawn exactly"
 SLOW_DECODER = 30e6  # weights of a decoder that a CPU takes long for
 
 log = logging.getLogger(__name__)
@@ -241,6 +242,8 @@ class Run:
         """The next-scale loop, a step a scale. Where only the best survive they are told after the
         coarse scales, and ``chosen``; they begin anew, which costs little and changes nothing."""
         last, few, given = len(self.runner.scales) - 1, self.one.survivors, 0
+        if self.one.fast and self.runner.fast is None:
+            self._note(NOT_FAST)
         if few is not None and (until := begun(self.runner.scales)) < last:
             for step in self._drawn(until, 0):
                 yield step

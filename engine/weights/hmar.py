@@ -17,6 +17,12 @@ from engine.weights.skeleton import without_memory
 from engine.weights.var import VQVAE_LAYOUT, VARLayout, sizes
 
 
+def skeleton_hmar(spec: HMARSpec, attention: Attention = sdpa) -> HMAR:
+    """The transformer without memory for its weights (torch's meta device)."""
+    with without_memory():
+        return HMAR(spec, attention)
+
+
 class HMARLayout(VARLayout):
     """HMAR's transformer. Its buffers are VAR's."""
 
@@ -34,8 +40,7 @@ class HMARLayout(VARLayout):
         )
 
     def skeleton(self, spec: HMARSpec, attention: Attention = sdpa) -> HMAR:  # type: ignore[override]
-        with without_memory():
-            return HMAR(spec, attention)
+        return skeleton_hmar(spec, attention)
 
     def visible(self, level: Tensor) -> Sequence[Tensor]:
         """Its own mask is that of a scale alone; VAR's, which its class is built on, hides less and

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.model.spec import VARSpec
+from engine.model.spec import HEAD_SIZE, VARSpec
 
 REFINED_BLOCKS = 8  # in either branch, whatever the depth
 
@@ -19,3 +19,8 @@ class HMARSpec(VARSpec):
     """
 
     refined: int = REFINED_BLOCKS
+
+    @classmethod
+    def official(cls, depth: int) -> HMARSpec:
+        """Width 64 x depth; depths 16, 20, 24 and 30 are published."""
+        return cls(depth=depth, width=HEAD_SIZE * depth)
