@@ -313,9 +313,10 @@ class Local:
 
     def _bytes_per_weight(self) -> int:
         """What a loaded model's weights take here; half precision until one is loaded."""
-        for editor in self._editors.values():
-            return next(editor.model.networks[-1].parameters()).element_size()
-        return 2
+        loaded = (editor.model for editor in self._editors.values())
+        weights = (p for model in loaded for net in model.networks[-1:] for p in net.parameters())
+        first = next(weights, None)
+        return 2 if first is None else first.element_size()
 
 
 def facts(card: Card) -> dict[str, Any]:

@@ -333,7 +333,7 @@ def _drawn(
 def _behind(asked: EditOptions, card: Card, parts: list[_Part]) -> Pass:
     """The hole of all parts, inpainted: one for all variations, always with seed 0, so that none of
     them depends on those beside it."""
-    options = EditOptions(seed=0, context=asked.context, speed=asked.speed)
+    options = EditOptions(seed=0, context=asked.context, speed=asked.speed, detail=asked.detail)
     mask = _any([part.mask for part in parts])
     part = _Part(mask, _windows(mask, "inpaint", options, card), None)
     (found,) = _passes("inpaint", options, None, card, [part], (0,))
