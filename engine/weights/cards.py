@@ -57,7 +57,8 @@ def read_card(files: ModelFiles) -> Card:
             family, var = _inspected(own.path)
         spec: TransformerSpec = var
         labels = labels_of(own, spec)
-        members, recommended = members_of(own, labels), sampling_of(own)
+        members = members_of(own, labels)
+        recommended = sampling_of(own) or family.recommended
     with _naming(partner.path):
         vqvae: Any = known.tokenizer_spec if known else _declared(partner, family.tokenizer)
         if vqvae is None:
@@ -74,6 +75,9 @@ def read_card(files: ModelFiles) -> Card:
         foresight=spec.foresight,
         about=own.metadata.get("about", "") or files.about,
         source=files.source,
+        licence=files.licence,
+        schedules=spec.schedules,
+        practised=spec.practised,
     )
 
 
@@ -86,10 +90,13 @@ def card_of(files: ModelFiles, loaded: Loaded) -> Card:
         scales=loaded.model.scheme.scales,
         labels=Labels.of_model(loaded.labels, spec.num_classes, loaded.members, loaded.draws),
         family=loaded.family.name,
-        recommended=loaded.defaults,
+        recommended=loaded.defaults or loaded.family.recommended,
         foresight=spec.foresight,
         about=loaded.about or files.about,
         source=files.source,
+        licence=files.licence,
+        schedules=spec.schedules,
+        practised=spec.practised,
     )
 
 

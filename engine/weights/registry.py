@@ -49,6 +49,7 @@ class ModelFiles:
     var: Path
     about: str
     source: str
+    licence: str = ""
 
 
 def models(weights: Path = WEIGHTS) -> list[ModelInfo]:
@@ -184,7 +185,9 @@ def _resolve_official(model: Published, weights: Path) -> ModelFiles:
             f"model {model.name!r} is not complete in {weights}: {' and '.join(missing)} missing; "
             f"run: python -m engine models download {model.name}"
         )
-    return ModelFiles(model.name, vqvae, var, model.about, model.repository)
+    return ModelFiles(
+        model.name, vqvae, var, model.about, model.repository, model.licence
+    )
 
 
 def _resolve_folder(name: str, folder: Path) -> ModelFiles:
