@@ -167,3 +167,11 @@ class Model(Protocol):
 
     def predictor(self, condition: Any, branches: int) -> Predictor:
         """For the labels of a `condition`: those of the first branch, then of the next."""
+
+
+@runtime_checkable
+class Free(Model, Protocol):
+    """A model that is not bound to one schedule."""
+
+    def at(self, scales: tuple[int, ...]) -> Model:
+        """The same networks, not a copy of them, for another schedule: any that starts at 1."""

@@ -61,6 +61,14 @@ class TransformerSpec(Protocol):
     def foresight(self) -> bool:
         """Whether it was trained to read the known area's own features at every scale."""
 
+    @property
+    def schedules(self) -> tuple[Scales, ...]:
+        """Of a model that is free in it, the schedules that suit it; none for others."""
+
+    @property
+    def practised(self) -> Scales:
+        """Of such a model, the sides that it was trained to draw."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class VQVAESpec:
@@ -122,6 +130,16 @@ class VARSpec:
     @property
     def heads(self) -> int:
         return self.width // HEAD_SIZE
+
+    @property
+    def schedules(self) -> tuple[Scales, ...]:
+        """Bound to its own."""
+        return ()
+
+    @property
+    def practised(self) -> Scales:
+        """All there are."""
+        return ()
 
     @property
     def num_tokens(self) -> int:

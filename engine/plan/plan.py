@@ -41,8 +41,9 @@ class Pass:
     is known. ``mask`` is (H, W) in canvas pixels; ``windows`` are what the model
     looks through, one after the other; ``first`` is the number of the first of them, in whose name
     noise is drawn. ``labels`` has for each of the ``seeds`` the class that it draws for ``label``.
-    All variations are drawn, and ``shown`` of them may be looked at meanwhile; or all are begun,
-    and the best ``survivors`` by then are finished (`engine.plan.rules.begun`). In a ``studio`` a
+    All variations are drawn, in these ``scales`` of squares of ``side`` pixels, and ``shown`` of
+    them may be looked at meanwhile; or all are begun, and the best ``survivors`` by then are
+    finished (`engine.plan.rules.begun`). In a ``studio`` a
     thing may be drawn before a plain ground, and what is ``around`` it is "new", or kept as it was
     ("keep", or "auto" where nothing has to go); options that were given and say nothing then are
     ``unheard``.
@@ -61,6 +62,8 @@ class Pass:
     finish: Finish
     fast: bool
     shown: int
+    side: int
+    scales: tuple[int, ...]
     survivors: int | None = None
     studio: bool = False
     around: str = "new"
@@ -137,6 +140,7 @@ def plan(request: EditRequest, card: Card, *, any_mask: bool = False) -> Plan:
         request = request.model_copy(update={"mask": everything})
     _check(request, card)
     options = request.options
+    card = card.drawing(options)
     seed, count = options.seed or 0, options.candidates or options.variations
     if count < options.variations:
         raise RequestError(
@@ -290,6 +294,8 @@ def _passes(
         labelled=label is not None,
         scenery=label is not None and card.labels.is_scenery(label),
         paper=options.rule == "paper",
+        side=card.side,
+        practised=card.practised,
     )
     keeping, sampling, finish, chosen = decide(options, situation)
     backdrop = bool(chosen["backdrop"]) and task == "edit_class"
@@ -315,6 +321,8 @@ def _passes(
                 finish=finish,
                 fast=options.speed == "fast" and task != "outpaint",
                 shown=options.variations,
+                side=card.side,
+                scales=card.scales,
                 studio=bool(backdrop and chosen["studio"] and thing),
                 unheard=unheard,
             )

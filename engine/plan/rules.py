@@ -194,5 +194,6 @@ def decide(
         cooling=chosen["temperature_schedule"] == "falling",
         soft_scales=chosen["soft_scales"],
     )
+    sampling = sampling_over(sampling, situation.scales, situation.practised)
     finish = Finish(blend=chosen["blend"], detail=chosen["detail"], feather=chosen["feather"])
     return keeping, sampling, finish, chosen

@@ -6,10 +6,11 @@ Where memory runs out it goes on with fewer variations at once.
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Generator, Hashable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,12 +31,13 @@ from engine.machine.device import in_precision, out_of_memory
 from engine.machine.memory import Memory
 from engine.machine.packed_conv import weight_count
 from engine.machine.tensors import to_floats, to_tensor
-from engine.model.family import Labels, Model, Predictor
+from engine.model.family import Free, Labels, Model, Predictor
 from engine.paint.ranking import Drawn, best_first
 from engine.picture.frame import Frame
 from engine.plan.plan import Pass
 from engine.plan.rules import Keeping, begun
 from engine.runner.chain import Chain, Loan
+from engine.runner.known import Known
 
 REMEMBERED = 256_000_000  # bytes of encoded pictures and begun runs, for edits that come after
 PICTURES = 2.5  # or room for so many pictures' runs under a label, if that is more
@@ -45,18 +47,6 @@ SLOW_DECODER = 30e6  # weights of a decoder that a CPU takes long for
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Known:
-    """What is known of a frame: features (P, z, S, S), a name of them, and how the fast mode, if
-    it serves here, gets round the rest."""
-
-    name: bytes
-    features: Tensor
-    original: Original | None = None
-    before: Floats | None = None  # the picture that ``original`` is of
-    positions: tuple[Tensor, ...] | None = None  # what the fast mode computes of each scale
-
-
 class Runner:
     """A model's networks and what they remember. Threads may share it."""
 
@@ -64,6 +54,16 @@ class Runner:
         self.model = model
         self.fast = fast_mode(model)
         self.memory = Memory(max(REMEMBERED, int(PICTURES * model.picture_bytes)))
+
+    def at(self, scales: tuple[int, ...]) -> Runner:
+        """The same, with the same memory, for the schedule of an edit, if the model is free."""
+        if scales == self.scales:
+            return self
+        assert isinstance(self.model, Free), "only who is free in it has other schedules"
+        other = copy.copy(self)
+        other.model = self.model.at(scales)
+        other.fast = fast_mode(other.model)
+        return other
 
     @property
     def device(self) -> torch.device:

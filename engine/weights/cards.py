@@ -24,7 +24,7 @@ from engine.weights.metadata import (
     sampling_of,
 )
 from engine.weights.places import ModelFiles, PairFiles, metadata_of
-from engine.weights.published import BY_NAME, BY_STEM, Published
+from engine.weights.published import BY_NAME, BY_STEM
 
 if TYPE_CHECKING:
     from engine.weights.checkpoint import Loaded
@@ -59,7 +59,8 @@ def read_card(files: ModelFiles | PairFiles) -> Card:
             family, var = _inspected(own.path)
         spec: TransformerSpec = var
         labels = labels_of(own, spec)
-        members, recommended = members_of(own, labels), sampling_of(own)
+        members = members_of(own, labels)
+        recommended = sampling_of(own) or _recommended(files) or family.recommended
     with _naming(partner.path):
         vqvae: Any = known.tokenizer_spec if known else _declared(partner, family.tokenizer)
         if vqvae is None:
@@ -72,11 +73,13 @@ def read_card(files: ModelFiles | PairFiles) -> Card:
         scales=spec.scales,
         labels=Labels.of_model(labels, spec.num_classes, members, draws),
         family=family.name,
-        recommended=recommended or _recommended(files),
+        recommended=recommended,
         foresight=spec.foresight,
         about=own.metadata.get("about", "") or files.about,
         source=files.source,
-        licence=_licence(files),
+        licence=files.licence,
+        schedules=spec.schedules,
+        practised=spec.practised,
     )
 
 
@@ -92,11 +95,13 @@ def card_of(files: ModelFiles | PairFiles, loaded: Loaded) -> Card:
         scales=loaded.model.scheme.scales,
         labels=Labels.of_model(loaded.labels, spec.num_classes, loaded.members, loaded.draws),
         family=loaded.family.name,
-        recommended=loaded.defaults or _recommended(files),
+        recommended=loaded.defaults or _recommended(files) or loaded.family.recommended,
         foresight=spec.foresight,
         about=loaded.about or files.about,
         source=files.source,
-        licence=_licence(files),
+        licence=files.licence,
+        schedules=spec.schedules,
+        practised=spec.practised,
     )
 
 
@@ -111,19 +116,10 @@ def _paired(files: PairFiles, first: Card, second: Card) -> Card:
     )
 
 
-def _published(files: ModelFiles) -> Published | None:
-    return BY_NAME.get(files.name) or BY_STEM.get(files.var.stem)
-
-
 def _recommended(files: ModelFiles) -> Mapping[str, Any]:
     """The sampling that the authors of a published file draw with."""
-    known = _published(files)
+    known = BY_NAME.get(files.name) or BY_STEM.get(files.var.stem)
     return known.recommended if known else {}
-
-
-def _licence(files: ModelFiles) -> str:
-    known = _published(files)
-    return known.licence if known else metadata_of(files.var).get("licence", "")
 
 
 @contextmanager

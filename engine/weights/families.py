@@ -5,9 +5,10 @@ Sees no tensors: what reads weights is imported when weights are read.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from engine.model.flexvar.spec import FlexVAESpec, FlexVARSpec
 from engine.model.hmar.spec import HMARSpec
@@ -30,6 +31,7 @@ class Family:
     tokenizer: type
     transformer: type
     module: str
+    recommended: Mapping[str, Any] = field(default_factory=dict)  # sampling, if a file names none
 
     @property
     def layout(self) -> FamilyLayout:
@@ -38,7 +40,10 @@ class Family:
 
 VAR = Family("var", "VAR", VQVAESpec, VARSpec, "engine.weights.var")
 HMAR = Family("hmar", "HMAR", VQVAESpec, HMARSpec, "engine.weights.hmar")
-FLEXVAR = Family("flexvar", "FlexVAR", FlexVAESpec, FlexVARSpec, "engine.weights.flexvar")
+FLEXVAR = Family(
+    "flexvar", "FlexVAR", FlexVAESpec, FlexVARSpec, "engine.weights.flexvar",
+    {"guidance": 2.5, "guidance_schedule": "ramp", "top_k": 900, "top_p": 0.95},  # as evaluated
+)  # fmt: skip
 FAMILIES = (HMAR, FLEXVAR, VAR)  # whose tell-tale names others have too comes last
 
 

@@ -26,6 +26,7 @@ class ModelFiles:
     var: Path
     about: str
     source: str
+    licence: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,10 @@ def published_files(model: Published, weights: Path) -> ModelFiles | PairFiles:
     vqvae, *own = (path for path in found.values() if path is not None)
     source = model.repository
     if not isinstance(model, Drafted):
-        return ModelFiles(model.name, vqvae, own[0], model.about, source)
-    first, second = (ModelFiles(path.stem, vqvae, path, "", source) for path in own)
+        return ModelFiles(model.name, vqvae, own[0], model.about, source, model.licence)
+    first, second = (
+        ModelFiles(path.stem, vqvae, path, "", source, model.licence) for path in own
+    )
     return PairFiles(model.name, first, second, model.switch, source)
 
 
@@ -124,7 +127,8 @@ def beside(name: str, path: Path) -> ModelFiles:
     known = [BY_STEM[path.stem].tokenizer] if path.stem in BY_STEM else []
     near = [published_file(folder, each.stem) for each in (*known, *TOKENIZERS)]
     official = next((each for each in near if each is not None), None)
-    return ModelFiles(name, official or path, path, "", str(path))
+    licence = BY_STEM[path.stem].licence if path.stem in BY_STEM else ""
+    return ModelFiles(name, official or path, path, "", str(path), licence)
 
 
 def published_file(folder: Path, stem: str) -> Path | None:

@@ -55,7 +55,8 @@ class Replacing:
     def advance(self, k: int, state: Tensor, vectors: Tensor) -> Tensor:
         """A mean of codes gets back the length that a code has."""
         side = self.scales[k]
-        return F.normalize(vectors, dim=2).transpose(1, 2).unflatten(2, (side, side))
+        maps: Tensor = F.normalize(vectors, dim=2).transpose(1, 2).unflatten(2, (side, side))
+        return maps
 
     def rounds(self, k: int, drawn: int) -> int:
         """Every scale is drawn once."""

@@ -47,6 +47,15 @@ class FlexVARSpec(VARSpec):
     codebook_size: int = CODES
     grid: int = GRID
 
+    @property
+    def schedules(self) -> tuple[Scales, ...]:
+        """Those of the authors: at the side of 256 pixels, and twice that."""
+        return SCALES_256, SCALES_9, SCALES_13, SCALES_15
+
+    @property
+    def practised(self) -> Scales:
+        return PRACTISED
+
     @classmethod
     def official(cls, depth: int) -> FlexVARSpec:
         """Width 64 x depth; depths 16, 20 and 24 are published."""
