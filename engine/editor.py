@@ -190,7 +190,7 @@ class Editor:
         yield Finished(
             Result(
                 images=images,
-                seeds=tuple(decided.seeds[index] for index in chosen),
+                seeds=tuple(tally.seeds[index] for index in chosen),
                 seconds=time.perf_counter() - began,
                 request=decided.request,
                 scores=tuple(scores[index] for index in chosen),
@@ -234,8 +234,9 @@ class Editor:
             known = [] if one.role == "new" else seen
             run = self.runner.at(one.scales).run(one, known, number)
             for scale in run.steps():
-                yield progress.scale_done(scale, _Sketch(self, one, canvas, seen, scale))
-            drawn = run.drawn(scale)
+                yield progress.scale_done(scale, _Sketch(self, run.one, canvas, seen, scale))
+            drawn, one = run.drawn(scale), run.one
+            tally.choose(run.chosen)
             tally.add(drawn, known, guided=one.guided)
             canvas = canvas.painted(one, seen, drawn.pictures)
             notes += [*drawn.notes, *(f"seed {one.seeds[i]}: {NOTHING}" for i in canvas.missing)]

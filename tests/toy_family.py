@@ -46,7 +46,7 @@ class Blocks:
     def as_state(self, features: Tensor) -> Tensor:
         return features
 
-    def rounds(self, k: int) -> int:
+    def rounds(self, k: int, drawn: int) -> int:
         return 2 if k == 1 else 1
 
     def doubtful(self, k: int, turn: int, chances: Tensor, before: Tensor | None) -> Tensor:

@@ -73,6 +73,17 @@ class Fixture(ABC):
         Without it the loop runs as the editor runs it.
         """
 
+    @property
+    def picture(self) -> Tensor:
+        """(1, 3, H, W) in [-1, 1]."""
+        image = self.expected["image"]
+        return image / 127.5 - 1 if image.dtype == torch.uint8 else image
+
+    def seen(self, picture: Tensor) -> Tensor:
+        """Those of a picture's pixels that the fixture keeps."""
+        stride = self.config.get("image_stride", 1)
+        return picture[..., ::stride, ::stride]
+
     def close(self, name: str, ours: Tensor) -> Row:
         """A row of floats."""
         return name, float((ours - self.expected[name]).abs().max()), TOLERANCE
@@ -87,6 +98,22 @@ def ready(network: nn.Module, device: torch.device, prefix: str = "") -> None:
     """Give a network the fixture's weights."""
     reproducible_weights(network, prefix)
     network.to(device).eval().requires_grad_(False)
+
+
+@dataclass
+class Noting:
+    """A predictor that also notes each call: the scale, what was read, what it answered."""
+
+    inner: Predictor
+    calls: list[tuple[int, Tensor, Tensor]] = field(default_factory=list)
+
+    def skip(self, k: int, inputs: Tensor) -> None:
+        self.inner.skip(k, inputs)
+
+    def logits(self, k: int, inputs: Tensor, rows: Tensor, branches: int = 1) -> Tensor:
+        logits = self.inner.logits(k, inputs, rows, branches)
+        self.calls.append((k, inputs, logits))
+        return logits
 
 
 @dataclass

@@ -11,11 +11,15 @@ import torch
 from safetensors import safe_open
 
 from engine.benchmark.fixture import Fixture, Row
+from engine.benchmark.parity_code import CoDeFixture
 from engine.benchmark.parity_flexvar import FlexVARFixture
+from engine.benchmark.parity_hmar import HMARFixture
 from engine.benchmark.parity_var import VARFixture
 from engine.errors import CheckpointError
 
-FAMILIES: dict[str, type[Fixture]] = {"var": VARFixture, "flexvar": FlexVARFixture}
+FAMILIES: dict[str, type[Fixture]] = {
+    "var": VARFixture, "code": CoDeFixture, "flexvar": FlexVARFixture, "hmar": HMARFixture,
+}  # fmt: skip
 
 
 def read(path: Path, device: torch.device | str = "cpu") -> Fixture:

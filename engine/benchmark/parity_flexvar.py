@@ -55,20 +55,19 @@ class FlexVARFixture(Fixture):
         config, schedule = self.config, tuple(self.config["teacher_schedule"])
         model = self.model.at(schedule)
         vae, scheme = model.vae, model.scheme
-        image = self.expected["image"].float() / 127.5 - 1
-        features = vae.features(image)
+        features = vae.features(self.picture)
         yield self.close("features", features)
         maps, state = tokens(scheme, features)
         for k, ids in enumerate(maps):
             yield self.same(f"tokens.{k}", ids)
-        yield self.close("reconstruction", self._seen(vae.picture(state)))
+        yield self.close("reconstruction", self.seen(vae.picture(state)))
         inputs, vectors = [], None
         for k, ids in enumerate(maps):
             if vectors is not None:
                 inputs.append(scheme.inputs(k, vectors))
             vectors = scheme.advance(k, state, scheme.codebook[ids])
             if k == len(schedule) // 2:
-                yield self.close(f"reconstruction.{k}", self._seen(vae.picture(vectors)))
+                yield self.close(f"reconstruction.{k}", self.seen(vae.picture(vectors)))
         teacher = torch.cat(inputs, dim=1)
         yield self.close("teacher_input", teacher)
         label = torch.tensor([config["label"]], device=teacher.device)
@@ -109,9 +108,4 @@ class FlexVARFixture(Fixture):
             probabilities, _ = likely(logits, sampling.at(k, len(schedule)))
             left.append((probabilities > 0).sum(-1))
         yield self.same(f"{name}_candidates", torch.cat(left, dim=1))
-        yield self.close(f"{name}_image", self._seen(model.vae.picture(step.feature_map)))
-
-    def _seen(self, picture: Tensor) -> Tensor:
-        """The pixels that a fixture keeps."""
-        stride = self.config["image_stride"]
-        return picture[..., ::stride, ::stride]
+        yield self.close(f"{name}_image", self.seen(model.vae.picture(step.feature_map)))

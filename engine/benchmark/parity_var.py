@@ -15,7 +15,7 @@ from engine.draw.guidance import guided
 from engine.draw.keeping import Keeper, Replay
 from engine.draw.loop import generate
 from engine.draw.maps import paper_maps
-from engine.model.spec import VARSpec, VQVAESpec
+from engine.model.spec import HEAD_SIZE, VARSpec, VQVAESpec
 from engine.model.var.predictor import CachedVAR
 from engine.model.var.transformer import VAR
 from engine.model.var.vqvae import VQVAE
@@ -50,15 +50,9 @@ class VARFixture(Fixture):
         expected, vqvae, var = self.expected, self.vqvae, self.var
         scales, quantizer = vqvae.spec.scales, vqvae.quantize
 
-        features = vqvae.features(expected["image"])
-        yield self.close("features", features)
-        tokens, feature_map = vqvae.quantize.encode(features)
-        for k, ids in enumerate(tokens):
-            yield self.same(f"tokens.{k}", ids)
-        yield self.close("f_hat", feature_map)
-        yield self.close("reconstruction", vqvae.decode(feature_map))
-        inputs, _ = vqvae.quantize.teacher_inputs(tokens)
-        yield self.close("teacher_input", inputs)
+        yield from encoded(self, vqvae)
+        tokens = vqvae.encode(self.picture)
+        inputs, _ = quantizer.teacher_inputs(tokens)
         label = torch.tensor([self.label], device=inputs.device)
         yield self.close("teacher_logits", var(inputs, label))
 
@@ -92,22 +86,37 @@ class VARFixture(Fixture):
             yield self.close(f"{task}_image", picture)
 
 
+def encoded(fixture: Fixture, vqvae: VQVAE) -> Iterator[Row]:
+    """What VAR's tokenizer makes of a fixture's picture; other families have the same one."""
+    features = vqvae.features(fixture.picture)
+    yield fixture.close("features", features)
+    tokens, feature_map = vqvae.quantize.encode(features)
+    for k, ids in enumerate(tokens):
+        yield fixture.same(f"tokens.{k}", ids)
+    yield fixture.close("f_hat", feature_map)
+    yield fixture.close("reconstruction", fixture.seen(vqvae.decode(feature_map)))
+    yield fixture.close("teacher_input", vqvae.quantize.teacher_inputs(tokens)[0])
+
+
 def vqvae_spec(config: Mapping[str, Any]) -> VQVAESpec:
-    return VQVAESpec(width=config["ch"], phis=config["share_quant_resi"], **_shared(config))
+    return VQVAESpec(width=config["ch"], phis=config["share_quant_resi"], **shared(config))
 
 
-def var_spec(config: Mapping[str, Any]) -> VARSpec:
+def var_spec(config: Mapping[str, Any], depth: int | None = None) -> VARSpec:
+    """``depth`` where the settings have no one depth."""
+    depth = depth or int(config["depth"])
     return VARSpec(
-        depth=config["depth"],
-        width=64 * config["depth"],
+        depth=depth,
+        width=HEAD_SIZE * depth,
         num_classes=config["num_classes"],
         shared_adaln=config["shared_aln"],
         l2_norm=config["attn_l2_norm"],
-        **_shared(config),
+        **shared(config),
     )
 
 
-def _shared(config: Mapping[str, Any]) -> dict[str, Any]:
+def shared(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What the specs of both networks have in common."""
     return {
         "scales": tuple(config["patch_nums"]),
         "codebook_size": config["vocab_size"],

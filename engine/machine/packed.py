@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engine.model.var.blocks import MLP, Block, SelfAttention
-from engine.model.var.transformer import VAR
+from engine.model.var.labelled import Modulated
 
 
 class PackedLinear(nn.Module):
@@ -60,20 +60,21 @@ def can_pack(dtype: torch.dtype) -> bool:
     return same(packed, plain) and bool((active.float() - expected).abs().max() < 0.05)
 
 
-def pack(var: VAR) -> bool:
+def pack(transformer: Modulated) -> bool:
     """Pack a transformer's matrices in place, one after the other; False if it is not for this.
 
     The network has no official state dict any more: pack what is only to be run.
     """
-    weight = var.head.weight
+    heads = [getattr(transformer, name) for name in transformer.heads]
+    weight = heads[0].weight
     if weight.device.type != "cpu" or not can_pack(weight.dtype):
         return False
     with torch.inference_mode(False), torch.no_grad():
-        for block in var.blocks:
-            assert isinstance(block, Block)
+        for block in [each for each in transformer.modules() if isinstance(each, Block)]:
             _pack_attention(block.attn)
             _pack_mlp(block.ffn)
-        var.head = _packed(var.head)  # type: ignore[assignment]
+        for name, head in zip(transformer.heads, heads, strict=True):
+            setattr(transformer, name, _packed(head))
     return True
 
 

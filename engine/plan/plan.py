@@ -5,6 +5,7 @@ Nothing below this room sees a request: it sees passes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -25,6 +26,8 @@ from engine.request.options import MAX_SEED, EditOptions, Situation, Task
 Role = Literal["fill", "thing", "behind", "new"]
 AROUND = 1 / 8  # of a window's side: what may lend its detail beyond it, on each side ...
 LEAST_AROUND = 96  # ... and in pixels at least
+MANY = 8  # candidates from which the best are told from the others before all are finished
+SURVIVING, WORTHWHILE = 1 / 4, 1 / 2  # part of them that is finished, and the most that may be
 UNHEARD = ("blend", "detail")  # options that say nothing of a thing drawn in a studio
 
 
@@ -38,7 +41,8 @@ class Pass:
     looks through, one after the other; ``first`` is the number of the first of them, in whose name
     noise is drawn. ``labels`` has for each of the ``seeds`` the class that it draws for ``label``.
     All variations are drawn, in these ``scales`` of squares of ``side`` pixels, and ``shown`` of
-    them may be looked at meanwhile. In a ``studio`` a
+    them may be looked at meanwhile; or all are begun, and the best ``survivors`` by then are
+    finished (`engine.plan.rules.begun`). In a ``studio`` a
     thing may be drawn before a plain ground, and what is ``around`` it is "new", or kept as it was
     ("keep", or "auto" where nothing has to go); options that were given and say nothing then are
     ``unheard``.
@@ -59,6 +63,7 @@ class Pass:
     shown: int
     side: int
     scales: tuple[int, ...]
+    survivors: int | None = None
     studio: bool = False
     around: str = "new"
     unheard: tuple[str, ...] = ()
@@ -146,6 +151,8 @@ def plan(request: EditRequest, card: Card, *, any_mask: bool = False) -> Plan:
     bare = not any_mask and bool(_any([part.mask for part in parts]).all())
     asked = request.regions[0].label if request.regions else request.label
     passes = _passes(request.task, options, asked, card, parts, seeds, bare=bare)
+    if options.candidates is not None:
+        passes = [replace(each, survivors=_survivors(request, passes)) for each in passes]
     if passes[0].role == "thing":
         passes = [_behind(options, card, parts), *passes]
     seeded = options.model_copy(update={"seed": seed})
@@ -161,6 +168,20 @@ def plan(request: EditRequest, card: Card, *, any_mask: bool = False) -> Plan:
         ranked=options.candidates is not None,
         notes=_told(request),
     )
+
+
+def _survivors(request: EditRequest, passes: list[Pass]) -> int | None:
+    """How many candidates are finished of those that are begun; None for all.
+
+    Where the coarse scales tell which ones are the best (docs/measured.md): without a label, and in
+    new pictures. Not where several frames have a say.
+    """
+    options = request.options
+    candidates, tells = options.candidates or 0, request.label is None or request.task == "generate"
+    if not tells or options.rule == "paper" or request.regions or len(passes[0].windows) > 1:
+        return None
+    few = max(math.ceil(candidates * SURVIVING), options.variations)
+    return few if candidates >= MANY and few <= candidates * WORTHWHILE else None
 
 
 def _told(request: EditRequest) -> tuple[str, ...]:
@@ -320,7 +341,7 @@ def _drawn(
 def _behind(asked: EditOptions, card: Card, parts: list[_Part]) -> Pass:
     """The hole of all parts, inpainted: one for all variations, always with seed 0, so that none of
     them depends on those beside it."""
-    options = EditOptions(seed=0, context=asked.context, speed=asked.speed)
+    options = EditOptions(seed=0, context=asked.context, speed=asked.speed, detail=asked.detail)
     mask = _any([part.mask for part in parts])
     part = _Part(mask, _windows(mask, "inpaint", options, card), None)
     (found,) = _passes("inpaint", options, None, card, [part], (0,))

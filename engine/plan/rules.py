@@ -17,6 +17,7 @@ from engine.request.options import EditOptions, Situation
 # More of it holds the known area better, and gives a thing that a label asks for less room near
 # the mask's edge.
 HALF_KNOWN, HALF_KNOWN_LABELLED = 48.0, 16.0
+BEGUN = 0.25  # part of the tokens that is drawn before candidates are given up
 RAMP = 9  # scales over which guidance rises by the rule "ramp"
 
 
@@ -131,6 +132,17 @@ def sampling_over(
     larger = [k for k, side in enumerate(scales) if side > max(practised)]
     sure = tuple(k for k, side in enumerate(scales) if side not in practised)
     return replace(sampling, sure=sure, full_from=larger[0] if larger else None)
+
+
+def begun(scales: tuple[int, ...]) -> int:
+    """The scale after which the best of many candidates are told from the others: the last one up
+    to which there is at most a quarter of all tokens, so that what is given up has cost little."""
+    total, so_far, found = sum(side * side for side in scales), 0, 0
+    for k, side in enumerate(scales):
+        so_far += side * side
+        if so_far <= BEGUN * total:
+            found = k
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,8 +23,8 @@ from engine.weights.metadata import (
     parsed,
     sampling_of,
 )
-from engine.weights.published import BY_NAME
-from engine.weights.registry import ModelFiles, metadata_of
+from engine.weights.places import ModelFiles, PairFiles, metadata_of
+from engine.weights.published import BY_NAME, BY_STEM, Published
 
 if TYPE_CHECKING:
     from engine.weights.checkpoint import Loaded
@@ -41,13 +41,15 @@ class _Said:
         return cls(path, metadata_of(path))
 
 
-def read_card(files: ModelFiles) -> Card:
+def read_card(files: ModelFiles | PairFiles) -> Card:
     """The card of a model that is on disk: that of the editor which `load_editor` makes of it.
 
     Files of our own say what they are, and of an official name it is known: no network library is
     loaded for these, and it takes milliseconds. Of other files names and shapes are read. What a
     file says is not compared with its weights before it is loaded. Raises CheckpointError.
     """
+    if isinstance(files, PairFiles):
+        return _paired(files, *map(read_card, files.parts))
     own, partner = _Said.by(files.var), _Said.by(files.vqvae)
     known = BY_NAME.get(files.name)
     with _naming(own.path):
@@ -58,7 +60,7 @@ def read_card(files: ModelFiles) -> Card:
         spec: TransformerSpec = var
         labels = labels_of(own, spec)
         members = members_of(own, labels)
-        recommended = sampling_of(own) or family.recommended
+        recommended = sampling_of(own)
     with _naming(partner.path):
         vqvae: Any = known.tokenizer_spec if known else _declared(partner, family.tokenizer)
         if vqvae is None:
@@ -71,18 +73,21 @@ def read_card(files: ModelFiles) -> Card:
         scales=spec.scales,
         labels=Labels.of_model(labels, spec.num_classes, members, draws),
         family=family.name,
-        recommended=recommended,
+        recommended=recommended or _recommended(files),
         foresight=spec.foresight,
         about=own.metadata.get("about", "") or files.about,
         source=files.source,
-        licence=files.licence,
+        licence=_licence(files),
         schedules=spec.schedules,
         practised=spec.practised,
     )
 
 
-def card_of(files: ModelFiles, loaded: Loaded) -> Card:
+def card_of(files: ModelFiles | PairFiles, loaded: Loaded) -> Card:
     """The card of a model that was loaded."""
+    if isinstance(files, PairFiles):
+        assert loaded.second is not None
+        return _paired(files, card_of(files.first, loaded), card_of(files.second, loaded.second))
     spec = loaded.spec
     return Card(
         name=Path(files.name).name,
@@ -90,14 +95,41 @@ def card_of(files: ModelFiles, loaded: Loaded) -> Card:
         scales=loaded.model.scheme.scales,
         labels=Labels.of_model(loaded.labels, spec.num_classes, loaded.members, loaded.draws),
         family=loaded.family.name,
-        recommended=loaded.defaults or loaded.family.recommended,
+        recommended=loaded.defaults or _recommended(files),
         foresight=spec.foresight,
         about=loaded.about or files.about,
         source=files.source,
-        licence=files.licence,
+        licence=_licence(files),
         schedules=spec.schedules,
         practised=spec.practised,
     )
+
+
+def _paired(files: PairFiles, first: Card, second: Card) -> Card:
+    """Of two models in turn: the first one's, but for what both have to be able to."""
+    return replace(
+        first,
+        name=Path(files.name).name,
+        foresight=first.foresight and second.foresight,
+        about=files.about,
+        source=files.source,
+        schedules=(),
+    )
+
+
+def _published(files: ModelFiles) -> Published | None:
+    return BY_NAME.get(files.name) or BY_STEM.get(files.var.stem)
+
+
+def _recommended(files: ModelFiles) -> Mapping[str, Any]:
+    """The sampling that the authors of a published file draw with."""
+    known = _published(files)
+    return known.recommended if known else {}
+
+
+def _licence(files: ModelFiles) -> str:
+    known = _published(files)
+    return known.licence if known else metadata_of(files.var).get("licence", "")
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from engine.errors import CheckpointError
 from engine.model.attention import Attention, choose_attention
 from engine.model.family import Model
+from engine.model.relay import Relayed
 from engine.model.spec import Scales, TokenizerSpec, TransformerSpec
 from engine.model.var.transformer import VAR
 from engine.model.var.vqvae import VQVAE
@@ -58,6 +59,7 @@ class Loaded:
     defaults: Mapping[str, Any] = field(default_factory=dict)  # sampling that suits the model
     members: Mapping[str, Sequence[str]] = field(default_factory=dict)  # class -> what it is
     draws: Mapping[str, Sequence[str]] = field(default_factory=dict)  # class -> what it draws
+    second: Loaded | None = None  # of a pair, the model of the fine scales
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,38 @@ def load_pair(
     draws = draws_of(Path(var_path).with_name(DRAWS_FILE), members)
     model = layout.model(codec, network)
     return Loaded(family, model, spec, labels, about, defaults, members, draws)
+
+
+def load_relay(
+    first: tuple[StrPath, StrPath],
+    second: tuple[StrPath, StrPath],
+    switch: int,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> Loaded:
+    """Two models as one: what is said of it is the first one's. Each has the paths of its VQVAE and
+    its transformer; they have to be of one codebook, and only the first one's VQVAE is loaded."""
+    own = load_pair(*first, device=device, dtype=dtype)
+    last = len(own.spec.scales) - 1
+    if not 1 <= switch <= last:
+        raise CheckpointError(
+            f"expected a pair whose first model draws 1 to {last} scales, found {switch}"
+        )
+    other = load_pair(*second, device=device, dtype=dtype)
+    specs = [(each.family.name, each.spec.scales, each.spec.num_classes) for each in (own, other)]
+    books = [each.model.scheme.codebook for each in (own, other)]
+    if specs[0] != specs[1] or not torch.equal(*books):
+        raise CheckpointError(
+            f"{second[1]}: expected a model of the same family, scales, classes and codebook as "
+            f"{first[1]} to go on from it; these two make no pair"
+        )
+    if own.family.name != "var":
+        raise CheckpointError(
+            f"{first[1]}: expected models of the family var in a pair, found {own.family.name}"
+        )
+    rest = other.family.layout.model(own.model.codec, other.model.networks[-1])
+    return replace(own, model=Relayed(own.model, rest, switch), second=replace(other, model=rest))
 
 
 def require_codebook(path: StrPath, vqvae: VQVAE) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,13 +18,25 @@ from pathlib import Path
 
 from engine.errors import CheckpointError, DownloadError, ModelNotFoundError
 from engine.weights.download import SUM_SUFFIX, fetch, recorded, sha256
-from engine.weights.published import BY_NAME, OFFICIAL, TOKENIZERS, Published
+from engine.weights.places import (
+    HALVES,
+    OWN_VAR,
+    OWN_VQVAE,
+    WEIGHTS,
+    ModelFiles,
+    PairFiles,
+    beside,
+    files_in,
+    files_of,
+    is_own,
+    metadata_of,
+    published_file,
+    published_files,
+)
+from engine.weights.published import BY_NAME, OFFICIAL
 
-WEIGHTS = Path(__file__).resolve().parent.parent.parent / "weights"
 BUNDLED = "bundled"
 AUTO = "auto"
-ENDINGS = (".pth", ".safetensors")
-OWN_VQVAE, OWN_VAR = "vqvae.safetensors", "var.safetensors"
 
 
 @dataclass(frozen=True)
@@ -40,23 +53,11 @@ class ModelInfo:
     licence: str
 
 
-@dataclass(frozen=True)
-class ModelFiles:
-    """A model found on disk."""
-
-    name: str
-    vqvae: Path
-    var: Path
-    about: str
-    source: str
-    licence: str = ""
-
-
 def models(weights: Path = WEIGHTS) -> list[ModelInfo]:
     """Every known model, the bundled one first, then the official ones, then folders of yours."""
-    found = [_describe_folder(BUNDLED, _bundled(weights))]
+    found = [_describe_folder(BUNDLED, bundled_folder(weights))]
     for model in OFFICIAL:
-        paths = [_official_file(weights, stem) for stem in model.stems]
+        paths = [published_file(weights, stem) for stem in model.stems]
         here = [path.stat().st_size for path in paths if path is not None]
         present = len(here) == len(paths)
         found.append(
@@ -81,8 +82,9 @@ def resolve(
     *,
     memory: int | None = None,
     bytes_per_weight: int = 2,
-) -> ModelFiles:
-    """The files of a model given by name, or as the path of a folder or of a transformer's file.
+) -> ModelFiles | PairFiles:
+    """The files of a model given by name, or as the path of a folder or of a transformer's file; or
+    of a pair, such as "var-d30+var-d16@8" (`pair_of`).
 
     "auto" is the best official model present that fits ``memory`` (None: what is free now, on the
     GPU if there is one), else the bundled one. Raises ModelNotFoundError.
@@ -97,25 +99,57 @@ def resolve(
         )
         name = next(fitting, BUNDLED)
     if name in BY_NAME:
-        return _resolve_official(BY_NAME[name], weights)
+        return published_files(BY_NAME[name], weights)
     if name == BUNDLED:
-        folder = _bundled(weights)
-        if not _is_own(folder):
+        folder = bundled_folder(weights)
+        if not is_own(folder):
             raise ModelNotFoundError(
                 f"the bundled model is missing: expected {OWN_VQVAE} and {OWN_VAR} in {folder}; "
                 "restore them from the repository, or name another model"
             )
-        return _resolve_folder(BUNDLED, folder)
+        return files_in(BUNDLED, folder)
     for folder in _own_folders(weights):
         if folder.name == name:
-            return _resolve_folder(name, folder)
+            return files_in(name, folder)
     if name:
         path = Path(name).expanduser()
         if path.is_dir():
-            return _resolve_folder(name, path)
+            return files_in(name, path)
         if path.is_file():
-            return _resolve_file(name, path)
+            return files_of(name, path)
+    if (pair := pair_of(name)) is not None:
+        return _resolve_pair(*pair, weights)
     raise ModelNotFoundError(_unknown(name, weights))
+
+
+def pair_of(name: str) -> tuple[str, str, int] | None:
+    """The parts of a pair's name, such as "var-d30+var-d16@8": the first model, the second, and how
+    many scales the first one draws. None for a name without "+"."""
+    if "+" not in name:
+        return None
+    found = re.fullmatch(r"([^+]+)\+([^+]+)@(\d{1,3})", name)
+    if found is None:
+        raise ModelNotFoundError(
+            f"expected a pair such as var-d30+var-d16@8, the first model for 8 scales and the "
+            f"second for the others, found {name!r:.60}"
+        )
+    return found[1], found[2], int(found[3])
+
+
+def _resolve_pair(first: str, second: str, switch: int, weights: Path) -> PairFiles:
+    parts = []
+    for number, name in enumerate((first, second)):
+        path = Path(name).expanduser()
+        if path.is_file() and path.stem in HALVES[number]:
+            parts.append(beside(name, path))
+            continue
+        found = resolve(name, weights)
+        if isinstance(found, PairFiles):
+            raise ModelNotFoundError(f"expected two models in a pair, found the pair {name!r}")
+        parts.append(found)
+    own, other = parts
+    name = f"{Path(own.name).name}+{Path(other.name).name}@{switch}"
+    return PairFiles(name, own, other, switch, own.source)
 
 
 def download(
@@ -130,10 +164,10 @@ def download(
     if name not in BY_NAME:
         raise ModelNotFoundError(_unknown(name, weights))
     paths = []
-    for stem in BY_NAME[name].stems:
-        path = _official_file(weights, stem)
+    for repository, stem in BY_NAME[name].files:
+        path = published_file(weights, stem)
         if path is None:
-            path = fetch(BY_NAME[name].repository, f"{stem}.pth", weights, endpoint=endpoint)
+            path = fetch(repository, f"{stem}.pth", weights, endpoint=endpoint)
         paths.append(path)
     return paths
 
@@ -143,9 +177,16 @@ def verify(name: str, weights: Path = WEIGHTS) -> list[str]:
 
     One line a file; raises CheckpointError for the first that is not what it should be.
     """
+    files = resolve(name, weights)
+    if isinstance(files, PairFiles):
+        lines = [line for part in files.parts for line in _verified(part)]
+        return list(dict.fromkeys(lines))
+    return _verified(files)
+
+
+def _verified(files: ModelFiles) -> list[str]:
     from engine.weights.checkpoint import inspect
 
-    files = resolve(name, weights)
     sums = [_checked(path) for path in (files.vqvae, files.var)]
     own = inspect(files.var, values=True)
     assert own.family is not None
@@ -173,72 +214,10 @@ def _checked(path: Path) -> str:
     return f"SHA-256 {found} ({'as recorded' if known else 'nothing recorded to compare with'})"
 
 
-def _resolve_official(model: Published, weights: Path) -> ModelFiles:
-    vqvae, var = (_official_file(weights, stem) for stem in model.stems)
-    if vqvae is None or var is None:
-        missing = [
-            f"{stem}.pth"
-            for stem, path in zip(model.stems, (vqvae, var), strict=True)
-            if path is None
-        ]
-        raise ModelNotFoundError(
-            f"model {model.name!r} is not complete in {weights}: {' and '.join(missing)} missing; "
-            f"run: python -m engine models download {model.name}"
-        )
-    return ModelFiles(
-        model.name, vqvae, var, model.about, model.repository, model.licence
-    )
-
-
-def _resolve_folder(name: str, folder: Path) -> ModelFiles:
-    """The one VQVAE and the one transformer of a folder, under our names or the official ones."""
-    if _is_own(folder):
-        about = _about(folder)
-        return ModelFiles(name, folder / OWN_VQVAE, folder / OWN_VAR, about, str(folder))
-    found = [[_official_file(folder, stem) for stem in model.stems] for model in OFFICIAL]
-    present = [(vqvae, var) for vqvae, var in found if vqvae is not None and var is not None]
-    if not present:
-        first = OFFICIAL[0].stems
-        raise ModelNotFoundError(
-            f"{folder}: expected {OWN_VQVAE} and {OWN_VAR}, or {first[0]}.pth and a "
-            f"{first[1]}.pth, found {_listing(folder)}"
-        )
-    if len(present) > 1:
-        names = ", ".join(var.name for _, var in present)
-        raise ModelNotFoundError(
-            f"{folder}: expected one model, found {names}; give the path of one of these files"
-        )
-    return ModelFiles(name, *present[0], "", str(folder))
-
-
-def _resolve_file(name: str, path: Path) -> ModelFiles:
-    """A transformer's file with its VQVAE beside it, or both in one file of the trainer's.
-
-    Beside a published file is its own; beside another any that is published.
-    """
-    folder = path.parent
-    own = folder / OWN_VQVAE
-    if path.name == OWN_VAR and own.is_file():
-        return ModelFiles(name, own, path, _about(folder), str(path))
-    known = [model.tokenizer for model in OFFICIAL if model.stem == path.stem]
-    beside = [_official_file(folder, each.stem) for each in (*known, *TOKENIZERS)]
-    official = next((each for each in beside if each is not None), None)
-    return ModelFiles(name, official or path, path, "", str(path))
-
-
-def _official_file(folder: Path, stem: str) -> Path | None:
-    candidates = (folder / f"{stem}{ending}" for ending in ENDINGS)
-    return next((path for path in candidates if path.is_file()), None)
-
-
-def _bundled(weights: Path) -> Path:
+def bundled_folder(weights: Path) -> Path:
     """The bundled model's folder; it comes with the code, wherever downloads go to."""
     here = weights / BUNDLED
-    return here if _is_own(here) else WEIGHTS / BUNDLED
-
-
-def _is_own(folder: Path) -> bool:
-    return (folder / OWN_VQVAE).is_file() and (folder / OWN_VAR).is_file()
+    return here if is_own(here) else WEIGHTS / BUNDLED
 
 
 def _own_folders(weights: Path) -> Iterator[Path]:
@@ -246,12 +225,12 @@ def _own_folders(weights: Path) -> Iterator[Path]:
     if not weights.is_dir():
         return
     for folder in sorted(weights.iterdir()):
-        if folder.name not in (AUTO, BUNDLED, *BY_NAME) and _is_own(folder):
+        if folder.name not in (AUTO, BUNDLED, *BY_NAME) and is_own(folder):
             yield folder
 
 
 def _describe_folder(name: str, folder: Path) -> ModelInfo:
-    present = _is_own(folder)
+    present = is_own(folder)
     metadata = metadata_of(folder / OWN_VAR) if present else {}
     paths = (folder / OWN_VQVAE, folder / OWN_VAR)
     return ModelInfo(
@@ -266,21 +245,6 @@ def _describe_folder(name: str, folder: Path) -> ModelInfo:
     )
 
 
-def _about(folder: Path) -> str:
-    return metadata_of(folder / OWN_VAR).get("about", "")
-
-
-def metadata_of(path: Path) -> dict[str, str]:
-    """The metadata of one of our files; nothing if it cannot be read (loading will say why)."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as file:
-            return dict(file.metadata() or {})
-    except (SafetensorError, OSError):
-        return {}
-
-
 def _side(metadata: dict[str, str]) -> int:
     from engine.model.spec import VQVAESpec
 
@@ -290,12 +254,6 @@ def _side(metadata: dict[str, str]) -> int:
         return VQVAESpec(**{**fields, **lists}).side
     except (KeyError, ValueError, TypeError, IndexError):
         return 0
-
-
-def _listing(folder: Path) -> str:
-    names = sorted(path.name for path in folder.iterdir())
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return f"{', '.join(names[:5])}{more}" if names else "nothing"
 
 
 def _unknown(name: str, weights: Path) -> str:

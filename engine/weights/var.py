@@ -116,34 +116,10 @@ class VARLayout(Layout):
     def infer(self, shapes: Shapes, scales: Scales | None) -> VARSpec:
         """``scales`` is what the file itself says of them (its ``lvl_1L``, or our metadata), if it
         does; else the schedule is the known one with as many positions as ``pos_1LC``."""
-        _, tokens, width = dims(shapes, "pos_1LC", 3)
-        if width == 0 or width % HEAD_SIZE:
-            raise LayoutError(f"expected a width in multiples of {HEAD_SIZE}, found {width}")
-        if scales is None:
-            known = {sum(side * side for side in each): each for each in KNOWN_SCALES}
-            if tokens not in known:
-                raise LayoutError(
-                    f"expected {either(known)} positions in 'pos_1LC', or a file that says its "
-                    f"scales, found {tokens}"
-                )
-            scales = known[tokens]
-        elif sum(side * side for side in scales) != tokens:
-            raise LayoutError(f"expected scales of {tokens} positions in all, found {scales}")
-        codebook_size, _ = dims(shapes, "head.weight", 2)
-        classes, _ = dims(shapes, "class_emb.weight", 2)
-        if classes < 2:
-            raise LayoutError(f"expected at least one class and \"no label\", found {classes} rows")
-        hidden, _ = dims(shapes, "blocks.0.ffn.fc1.weight", 2)
         return VARSpec(
             depth=count(shapes, r"blocks\.(\d{1,4})\."),
-            width=width,
-            scales=scales,
-            num_classes=classes - 1,
-            codebook_size=codebook_size,
-            latent_channels=dims(shapes, "word_embed.weight", 2)[1],
-            mlp_ratio=hidden // width,
+            **sizes(shapes, scales, head="head", block="blocks.0"),
             shared_adaln="blocks.0.ada_gss" in shapes,
-            l2_norm="blocks.0.attn.scale_mul_1H11" in shapes,
             foresight="known_embed" in shapes,
         )
 
@@ -169,12 +145,49 @@ class VARLayout(Layout):
         super().check(source, spec, made)
         if ATTENTION_BIAS in source.shapes:
             # Ours attends scale by scale and needs no mask; another mask would be another network.
-            level = _levels(spec)
-            visible = level[:, None] >= level
-            bias = source.read(ATTENTION_BIAS)[0, 0]
-            if not (torch.equal(bias == 0, visible) and torch.equal(bias.isneginf(), ~visible)):
+            level, bias = _levels(spec), source.read(ATTENTION_BIAS)[0, 0]
+            if not any(
+                torch.equal(bias == 0, visible) and torch.equal(bias.isneginf(), ~visible)
+                for visible in self.visible(level)
+            ):
                 raise LayoutError(f"expected a mask by scale in '{ATTENTION_BIAS}', found another")
             source.release(bias)
+
+    def visible(self, level: Tensor) -> Sequence[Tensor]:
+        """What positions of the scales ``level`` (L,) may see of each other, (L, L) bool: all that
+        a stored mask may be."""
+        return (level[:, None] >= level,)
+
+
+def sizes(shapes: Shapes, scales: Scales | None, *, head: str, block: str) -> dict[str, Any]:
+    """What a transformer's spec has of the shapes of its embeddings, a head and a block."""
+    _, tokens, width = dims(shapes, "pos_1LC", 3)
+    if width == 0 or width % HEAD_SIZE:
+        raise LayoutError(f"expected a width in multiples of {HEAD_SIZE}, found {width}")
+    if scales is None:
+        known = {sum(side * side for side in each): each for each in KNOWN_SCALES}
+        if tokens not in known:
+            raise LayoutError(
+                f"expected {either(known)} positions in 'pos_1LC', or a file that says its "
+                f"scales, found {tokens}"
+            )
+        scales = known[tokens]
+    elif sum(side * side for side in scales) != tokens:
+        raise LayoutError(f"expected scales of {tokens} positions in all, found {scales}")
+    codebook_size, _ = dims(shapes, f"{head}.weight", 2)
+    classes, _ = dims(shapes, "class_emb.weight", 2)
+    if classes < 2:
+        raise LayoutError(f"expected at least one class and \"no label\", found {classes} rows")
+    hidden, _ = dims(shapes, f"{block}.ffn.fc1.weight", 2)
+    return {
+        "width": width,
+        "scales": scales,
+        "num_classes": classes - 1,
+        "codebook_size": codebook_size,
+        "latent_channels": dims(shapes, "word_embed.weight", 2)[1],
+        "mlp_ratio": hidden // width,
+        "l2_norm": f"{block}.attn.scale_mul_1H11" in shapes,
+    }
 
 
 def no_key_bias(network: nn.Module, spec: Any, dtype: torch.dtype) -> dict[str, Tensor]:

@@ -175,6 +175,12 @@ def test_a_class_edit_before_a_backdrop_is_what_is_behind_it_and_the_thing() -> 
     assert repr(behind) == repr(inpainted).replace("Pass(fill", "Pass(behind")
 
 
+def test_what_is_behind_a_thing_takes_its_detail_from_where_one_asked_for_it() -> None:
+    given: list[dict[str, Any]] = [{}, {"detail": "model"}]
+    found = [plan(asked("edit_class", each, label="bird"), SEEING).passes[0] for each in given]
+    assert [one.finish.detail for one in found] == ["picture", "model"]
+
+
 def test_there_is_one_behind_all_regions_and_the_larger_thing_comes_first() -> None:
     regions = (Region(mask=SMALL, label="boat"), Region(mask=MASK, label="hills"))
     decided = plan(asked("edit_class", regions=regions), SEEING)

@@ -37,6 +37,7 @@ REPOSITORY = "FoundationVision/var"
 VQVAE_PTH = "vae_ch160v4096z32.pth"
 NAMES = [f"var-d{depth}" for depth in (16, 20, 24, 30, 36)]
 FLEX = [f"flexvar-d{depth}" for depth in (16, 20, 24)]
+MORE = [f"hmar-d{depth}" for depth in (16, 20, 24, 30)] + [f"code-{n}" for n in (6, 7, 8, 9)]
 GB = 10**9
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -99,7 +100,7 @@ def test_the_registry_knows_the_official_checkpoints_and_their_exact_size():
 
 def test_known_models_are_listed_with_what_they_take(weights):
     listed = {info.name: info for info in models(weights)}
-    assert list(listed) == ["bundled", *NAMES, *FLEX]
+    assert list(listed) == ["bundled", *NAMES, *FLEX, *MORE]
     assert not any(listed[name].present for name in NAMES)
     assert listed["var-d16"].bytes == pytest.approx(1.24 * GB + 0.436 * GB, rel=0.01)
     assert listed["var-d36"].side == 512

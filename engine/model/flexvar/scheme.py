@@ -58,6 +58,6 @@ class Replacing:
         maps: Tensor = F.normalize(vectors, dim=2).transpose(1, 2).unflatten(2, (side, side))
         return maps
 
-    def rounds(self, k: int) -> int:
+    def rounds(self, k: int, drawn: int) -> int:
         """Every scale is drawn once."""
         return 1

@@ -94,7 +94,7 @@ class Quantizer(nn.Module):
         """They are what the maps add up to, but for the quantizer's error."""
         return features
 
-    def rounds(self, k: int) -> int:
+    def rounds(self, k: int, drawn: int) -> int:
         """Every scale is drawn once."""
         return 1
 

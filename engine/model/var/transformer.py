@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Protocol, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from engine.model.attention import Attention, sdpa
 from engine.model.spec import HEAD_SIZE, VARSpec
 from engine.model.var.blocks import Block, Modulation, modulated_norm
+from engine.model.var.labelled import AdaLNBeforeHead, Modulated
 
 
 @dataclass(frozen=True)
@@ -52,16 +53,6 @@ class Condition:
         rest = (self.start, self.head_scale, self.head_shift)
         start, scale, shift = map(change, rest)
         return Condition(start, blocks, scale, shift)
-
-
-class Shelf(Protocol):
-    """Where weights that are read once a label may lie instead of in memory."""
-
-    def hold(self, parameter: nn.Parameter) -> bool:
-        """Take a parameter's values in; False, and it stays as it is, where that cannot be."""
-
-    def let_go(self) -> None:
-        """What was read is not needed for now."""
 
 
 class KVCache:
@@ -134,15 +125,7 @@ class KVCache:
         return self.store.nbytes
 
 
-class AdaLNBeforeHead(nn.Module):
-    """The last modulated norm's projection."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.ada_lin = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * width))
-
-
-class VAR(nn.Module):
+class VAR(Modulated):
     """Logits over the codebook for every position of every scale, given the coarser scales."""
 
     lvl_1L: Tensor
@@ -165,7 +148,6 @@ class VAR(nn.Module):
         self.blocks = nn.ModuleList(Block(spec, attention) for _ in range(spec.depth))
         self.head_nm = AdaLNBeforeHead(width)
         self.head = nn.Linear(width, spec.codebook_size)
-        self.shelf: Shelf | None = None
 
     def make_places(self) -> list[Tensor]:
         """The parameters that tell one position from another, to be initialised."""
@@ -192,47 +174,11 @@ class VAR(nn.Module):
         home = self.class_emb.weight.device  # the CPU, where the modulation was moved out
         label = self.class_emb(labels.to(home))  # (B, C)
         shared = None if self.shared_ada_lin is None else self.shared_ada_lin(label)
-        blocks = tuple(self._modulation(cast(Block, b), label, shared) for b in self.blocks)
-        scale, shift = self.head_nm.ada_lin(label).float().unflatten(1, (1, 2, -1)).unbind(2)
+        blocks = self.modulations(self.blocks, label, shared)
         start = (label[:, None] + self.pos_start.to(home)).float()
-        if self.shelf is not None:
-            self.shelf.let_go()
-        return Condition(start, blocks, scale, shift).to(self.pos_start.device)
-
-    def _modulation(self, block: Block, label: Tensor, shared: Tensor | None) -> Modulation:
-        modulation = block.modulation(label, shared)
-        if self.shelf is not None:  # block by block, so that no two are in memory at once
-            self.shelf.let_go()
-        return modulation
-
-    def shelve_modulation(self, shelf: Shelf, least: int = 0) -> bool:
-        """Put what only `condition` reads on a shelf, if it is on the CPU and of ``least`` bytes.
-
-        Memory holds it while a label is looked up, and block by block.
-        """
-        names = ("ada_lin.1.weight", "class_emb.weight")
-        held = [weight for name, weight in self.named_parameters() if name.endswith(names)]
-        size = sum(weight.nbytes for weight in held)
-        if size < least or held[0].device.type != "cpu":
-            return False
-        self.shelf = shelf
-        return all(shelf.hold(weight) for weight in held)
-
-    def move_modulation(self, device: torch.device) -> None:
-        """Hold what only `condition` reads, a third of a block's weights, on another device.
-
-        For devices with little memory: a label's condition is computed there, once, and sent over.
-        """
-        self.class_emb.to(device)
-        self.head_nm.to(device)
-        if self.shared_ada_lin is not None:
-            self.shared_ada_lin.to(device)
-        for block in self.blocks:
-            assert isinstance(block, Block)
-            if self.shared_ada_lin is None:
-                block.ada_lin.to(device)
-            else:
-                block.ada_gss.data = block.ada_gss.data.to(device)
+        condition = Condition(start, blocks, *self.head_nm(label))
+        self.let_go()
+        return condition.to(self.pos_start.device)
 
     def embed(self, inputs: Tensor | None, condition: Condition, first: int, last: int) -> Tensor:
         """Input rows of scales first..last: (B, n, C) from (B, n or n - 1, z or z + 1).
