@@ -64,7 +64,8 @@ def test_what_costs_little_or_says_nothing_is_not_given_up(editor: Editor) -> No
     def survivors(request: EditRequest) -> int | None:
         return plan(request, editor.card).drawn[0].survivors
 
-    assert survivors(asked("inpaint", candidates=16)) == 4
+    assert survivors(asked("inpaint", candidates=16)) == 3
+    assert survivors(asked("generate", candidates=16)) == 2
     assert survivors(asked("inpaint", candidates=16, variations=6)) == 6
     assert survivors(asked("inpaint", candidates=16, variations=9)) is None
     assert survivors(asked("inpaint", candidates=7)) is None

@@ -27,7 +27,8 @@ Role = Literal["fill", "thing", "behind", "new"]
 AROUND = 1 / 8  # of a window's side: what may lend its detail beyond it, on each side ...
 LEAST_AROUND = 96  # ... and in pixels at least
 MANY = 8  # candidates from which the best are told from the others before all are finished
-SURVIVING, WORTHWHILE = 1 / 4, 1 / 2  # part of them that is finished, and the most that may be
+SURVIVING, SURVIVING_NEW = 3 / 16, 1 / 8  # part of them that is finished; of new pictures
+WORTHWHILE = 1 / 2  # the most of them that may be
 UNHEARD = ("blend", "detail")  # options that say nothing of a thing drawn in a studio
 
 
@@ -180,7 +181,8 @@ def _survivors(request: EditRequest, passes: list[Pass]) -> int | None:
     candidates, tells = options.candidates or 0, request.label is None or request.task == "generate"
     if not tells or options.rule == "paper" or request.regions or len(passes[0].windows) > 1:
         return None
-    few = max(math.ceil(candidates * SURVIVING), options.variations)
+    part = SURVIVING_NEW if request.task == "generate" else SURVIVING
+    few = max(math.ceil(candidates * part), options.variations, 2)
     return few if candidates >= MANY and few <= candidates * WORTHWHILE else None
 
 

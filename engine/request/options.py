@@ -195,10 +195,10 @@ class EditOptions(Schema):
 
     ``seed`` draws a fresh one if None; variation i uses ``seed + i``, so any variation can be made
     again alone. ``candidates`` draws so many and returns the best ``variations`` of them by score,
-    best first; of eight or more, without a label or in new pictures, all are begun and the best
-    quarter is finished. ``coarse_seeds`` has one seed for each of the first scales: all variations
-    draw those scales with it and the others with their own, so (7, 7, 7) is "the idea of seed 7,
-    other details". ``speed`` "fast" is approximate: the picture is run through the transformer once
+    best first; of eight or more, without a label or in new pictures, all are begun and the few that
+    are best by then are finished. ``coarse_seeds`` has one seed for each of the first scales: all
+    variations draw those scales with it and the others with their own, so (7, 7, 7) is "the idea of
+    seed 7, other details". ``speed`` "fast" is approximate: the picture is run through the transformer once
     and an edit computes its own positions and a margin only.
 
     ``context`` is what the model sees around the mask. ``guidance`` is the classifier-free guidance
