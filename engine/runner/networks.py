@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.arrays import Floats, Mask, bounding_box, fingerprint
-from engine.draw.guidance import Guided, Label, branches, guided
-from engine.draw.keeping import ClosedLoop, Keeper, Replay, each_for, tokens
+from engine.arrays import Floats, fingerprint
+from engine.draw.guidance import Guided, branches, guided
+from engine.draw.keeping import Keeper, tokens
 from engine.draw.loop import ScaleStep, generate, together
 from engine.draw.maps import finest_keep, paper_maps, regenerate_maps
 from engine.errors import DeviceError
@@ -37,7 +37,7 @@ from engine.picture.frame import Frame
 from engine.plan.plan import Pass
 from engine.plan.rules import Keeping, begun
 from engine.runner.chain import Chain, Loan
-from engine.runner.known import Known
+from engine.runner.known import Known, bounds, distinct, for_each, keeper_of
 
 REMEMBERED = 256_000_000  # bytes of encoded pictures and begun runs, for edits that come after
 PICTURES = 2.5  # or room for so many pictures' runs under a label, if that is more
@@ -192,28 +192,9 @@ class Runner:
         """The token maps of features (P, z, S, S), and the feature map that they make."""
         return tokens(self.model.scheme, features)
 
-    @torch.inference_mode()
-    def keeper(
-        self, keeping: Keeping, features: Tensor, frame: Frame, maps: list[Tensor], rows: int
-    ) -> Keeper:
-        """What is known of pictures with ``features`` (P, z, S, S), as ``rows`` of them, by the
-        ``frame`` that one or each of them is."""
-        scheme = self.model.scheme
-        if keeping.paper:
-            return Replay(scheme, self.tokens(each_for(features, rows))[0])
-        foresight = None
-        if keeping.foresight:  # it was trained on what a picture's own tokens make of it
-            own = [self.tokens(one[None])[1] for one in features]
-            foresight = each_for(torch.cat(own), rows)
-        hole = frame.grown(keeping.rim(frame.hole)).hole
-        return ClosedLoop(
-            scheme,
-            each_for(features, rows),
-            regenerate=maps[-1],
-            hole=torch.from_numpy(hole.astype(np.float32)),
-            strength=keeping.half_known,
-            foresight=foresight,
-        )
+    def keeper(self, keeping: Keeping, *known: Any) -> Keeper:
+        """`keeper_of` what is ``known`` of a frame."""
+        return keeper_of(self.model.scheme, keeping, *known)
 
     @torch.inference_mode()
     def decode(self, feature_map: Tensor, count: int | None = None) -> list[Floats]:
@@ -413,19 +394,3 @@ class Run:
         if text not in self.notes:
             self.notes.append(text)
             log.warning(text)
-
-
-def distinct(labels: tuple[int | None, ...]) -> Label:
-    """The one label of all variations, or all of them where they differ."""
-    return labels[0] if len(set(labels)) == 1 else labels
-
-
-def for_each(pictures: list[Floats], count: int) -> list[Floats]:
-    """N pictures as those of ``count`` variations, count / N side by side to each."""
-    return [picture for picture in pictures for _ in range(count // len(pictures))]
-
-
-def bounds(mask: Mask) -> Box:
-    """(top, left, bottom, right) around what is True; all 0 if nothing is."""
-    left, top, right, bottom = bounding_box(mask) or (0, 0, 0, 0)
-    return top, left, bottom, right

@@ -24,7 +24,7 @@ from engine.weights.metadata import (
     sampling_of,
 )
 from engine.weights.places import ModelFiles, PairFiles, metadata_of
-from engine.weights.published import BY_NAME, BY_STEM
+from engine.weights.published import BY_NAME, BY_STEM, Published
 
 if TYPE_CHECKING:
     from engine.weights.checkpoint import Loaded
@@ -60,7 +60,7 @@ def read_card(files: ModelFiles | PairFiles) -> Card:
         spec: TransformerSpec = var
         labels = labels_of(own, spec)
         members = members_of(own, labels)
-        recommended = sampling_of(own) or _recommended(files) or family.recommended
+        recommended = sampling_of(own)
     with _naming(partner.path):
         vqvae: Any = known.tokenizer_spec if known else _declared(partner, family.tokenizer)
         if vqvae is None:
@@ -73,11 +73,11 @@ def read_card(files: ModelFiles | PairFiles) -> Card:
         scales=spec.scales,
         labels=Labels.of_model(labels, spec.num_classes, members, draws),
         family=family.name,
-        recommended=recommended,
+        recommended=recommended or _recommended(files),
         foresight=spec.foresight,
         about=own.metadata.get("about", "") or files.about,
         source=files.source,
-        licence=files.licence,
+        licence=_licence(files),
         schedules=spec.schedules,
         practised=spec.practised,
     )
@@ -95,11 +95,11 @@ def card_of(files: ModelFiles | PairFiles, loaded: Loaded) -> Card:
         scales=loaded.model.scheme.scales,
         labels=Labels.of_model(loaded.labels, spec.num_classes, loaded.members, loaded.draws),
         family=loaded.family.name,
-        recommended=loaded.defaults or _recommended(files) or loaded.family.recommended,
+        recommended=loaded.defaults or _recommended(files),
         foresight=spec.foresight,
         about=loaded.about or files.about,
         source=files.source,
-        licence=files.licence,
+        licence=_licence(files),
         schedules=spec.schedules,
         practised=spec.practised,
     )
@@ -113,13 +113,23 @@ def _paired(files: PairFiles, first: Card, second: Card) -> Card:
         foresight=first.foresight and second.foresight,
         about=files.about,
         source=files.source,
+        schedules=(),
     )
+
+
+def _published(files: ModelFiles) -> Published | None:
+    return BY_NAME.get(files.name) or BY_STEM.get(files.var.stem)
 
 
 def _recommended(files: ModelFiles) -> Mapping[str, Any]:
     """The sampling that the authors of a published file draw with."""
-    known = BY_NAME.get(files.name) or BY_STEM.get(files.var.stem)
+    known = _published(files)
     return known.recommended if known else {}
+
+
+def _licence(files: ModelFiles) -> str:
+    known = _published(files)
+    return known.licence if known else metadata_of(files.var).get("licence", "")
 
 
 @contextmanager

@@ -5,10 +5,9 @@ Sees no tensors: what reads weights is imported when weights are read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from engine.model.flexvar.spec import FlexVAESpec, FlexVARSpec
 from engine.model.hmar.spec import HMARSpec
@@ -31,7 +30,6 @@ class Family:
     tokenizer: type
     transformer: type
     module: str
-    recommended: Mapping[str, Any] = field(default_factory=dict)  # sampling, if a file names none
 
     @property
     def layout(self) -> FamilyLayout:
@@ -40,11 +38,9 @@ class Family:
 
 VAR = Family("var", "VAR", VQVAESpec, VARSpec, "engine.weights.var")
 HMAR = Family("hmar", "HMAR", VQVAESpec, HMARSpec, "engine.weights.hmar")
-FLEXVAR = Family(
-    "flexvar", "FlexVAR", FlexVAESpec, FlexVARSpec, "engine.weights.flexvar",
-    {"guidance": 2.5, "guidance_schedule": "ramp", "top_k": 900, "top_p": 0.95},  # as evaluated
-)  # fmt: skip
-FAMILIES = (HMAR, FLEXVAR, VAR)  # whose tell-tale names others have too comes last
+FLEXVAR = Family("flexvar", "FlexVAR", FlexVAESpec, FlexVARSpec, "engine.weights.flexvar")
+# Whose tell-tale names others have too comes later; of HMAR that is the tokenizer, which is VAR's.
+FAMILIES = (FLEXVAR, HMAR, VAR)
 
 
 def declared_family(source: Described) -> Family:

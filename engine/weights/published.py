@@ -156,6 +156,9 @@ def _flexvar(depth: int, epoch: int, parameters: int, fid: float) -> Published:
     return Published(
         FLEXVAR, FLEXVAE, f"FlexVARd{depth}-epo{epoch}", depth, 256, 680, parameters, fid,
         licence="MIT (code; none stated for the weights)", auto=False, more=", or at 512 px",
+        recommended={
+            "guidance": 2.5, "guidance_schedule": "ramp", "top_k": 900, "top_p": 0.95
+        },
     )  # fmt: skip
 
 
