@@ -13,8 +13,9 @@ import torch
 from engine.benchmark import measure as measuring
 from engine.benchmark import meter, table
 from engine.benchmark.measure import EXACT, FAST, REROLL, Case, measure
-from engine.benchmark.meter import Clock, run_flop
+from engine.benchmark.meter import Clock, run_flop, scale_flop
 from engine.benchmark.plain import plain_edit
+from engine.model.hmar.spec import HMARSpec
 from engine.model.spec import VARSpec
 from tests.parity import TOLERANCE, read
 from tests.test_parity import VAR_FIXTURES
@@ -175,3 +176,34 @@ def test_autocast_is_left_out_where_a_processor_emulates_bfloat16(
     table.bench(["bundled"], device="cpu", precision="float32", quick=True, as_json=False)
     assert ("plain_autocast" in run) is has_bfloat16
     assert ("autocast is left out" in capsys.readouterr().out) is not has_bfloat16
+
+
+def test_two_models_in_turn_are_timed_without_the_plain_algorithm(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run: list[tuple[str, str]] = []
+
+    def stand_in(case: Case) -> dict[str, object]:
+        run.append((case.implementation, case.mode))
+        return {"skipped": "a test"}
+
+    monkeypatch.setattr(table, "in_own_process", stand_in)
+    monkeypatch.setattr(table, "matmul_peak", lambda *_: 1e12)
+    monkeypatch.setattr(table, "read_rate", lambda *_: 1e10)
+    table.bench(["d30+d16@8"], device="cpu", precision="float32", quick=True, as_json=False)
+    assert set(run) == {("ours", "exact"), ("ours", "reroll")}
+
+
+def test_what_each_of_two_models_costs_is_counted() -> None:
+    """The coarse scales of the first one, and all of them in one run of the second."""
+    large, small = VARSpec.official(30), VARSpec.official(16)
+    alone = [sum(run_flop(large, 2, first=k, last=k) for k in range(n)) for n in (8, 10)]
+    pair = alone[0] + run_flop(small, 2, first=0, last=8) + run_flop(small, 2, first=9, last=9)
+    assert 0.4 < pair / alone[1] < 0.6
+
+
+def test_a_scale_alone_costs_no_attention_to_those_before() -> None:
+    spec = HMARSpec.official(16)
+    head = 2 * spec.width * spec.codebook_size * 256
+    assert scale_flop(spec, 1, 9, 256) - head < run_flop(spec, 1, first=9, last=9)
+    assert scale_flop(spec, 2, 9, 256) == 2 * scale_flop(spec, 1, 9, 256)
