@@ -17,6 +17,7 @@ from engine.benchmark.meter import Clock, run_flop, scale_flop
 from engine.benchmark.plain import plain_edit
 from engine.model.hmar.spec import HMARSpec
 from engine.model.spec import VARSpec
+from engine.weights.published import BY_NAME
 from tests.parity import TOLERANCE, read
 from tests.test_parity import VAR_FIXTURES
 
@@ -197,9 +198,17 @@ def test_two_models_in_turn_are_timed_without_the_plain_algorithm(
 def test_what_each_of_two_models_costs_is_counted() -> None:
     """The coarse scales of the first one, and all of them in one run of the second."""
     large, small = VARSpec.official(30), VARSpec.official(16)
-    alone = [sum(run_flop(large, 2, first=k, last=k) for k in range(n)) for n in (8, 10)]
-    pair = alone[0] + run_flop(small, 2, first=0, last=8) + run_flop(small, 2, first=9, last=9)
-    assert 0.4 < pair / alone[1] < 0.6
+
+    def cost(spec: VARSpec, first: int, last: int) -> float:
+        """One run over some scales, and the logits of the last."""
+        head = 2 * spec.width * spec.codebook_size * spec.scales[last] ** 2
+        return run_flop(spec, 1, first=first, last=last) + head
+
+    whole = sum(cost(large, k, k) for k in range(10))
+    for switch in (6, 7, 8, 9):
+        pair = sum(cost(large, k, k) for k in range(switch)) + cost(small, 0, switch)
+        pair += sum(cost(small, k, k) for k in range(switch + 1, 10))
+        assert f"in {pair / whole:.0%} of d30's operations" in BY_NAME[f"code-{switch}"].about
 
 
 def test_a_scale_alone_costs_no_attention_to_those_before() -> None:
