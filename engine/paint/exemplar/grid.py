@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from engine.arrays import Floats
+from engine.paint.distance import depth_in
 from engine.paint.exemplar.matching import EDGE, Field
 from engine.paint.exemplar.patches import vectors
 from engine.paint.exemplar.pyramid import Level
@@ -34,8 +35,7 @@ class Grid:
 
     def _trust(self) -> Tensor:
         """How much a patch's vote counts by how far inside the hole it lies, (H*W,)."""
-        hole = np.pad(self.level.hole, PAD, mode="edge").astype(np.uint8)
-        inward = cv2.distanceTransform(hole, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        inward = depth_in(np.pad(self.level.hole, PAD, mode="edge"))
         trust = np.float32(self.settings.decay) ** -np.minimum(inward, DEEPEST)
         return torch.from_numpy(trust.reshape(-1))
 
