@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engine.errors import RequestError
+from engine import RequestError
 from engine.request.flags import Given, levers
 
 if TYPE_CHECKING:

