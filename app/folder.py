@@ -74,7 +74,7 @@ class Folder:
 
 
 def sweep(parent: Path) -> None:
-    """Remove what servers left that were killed: our own folders, of which nobody holds the lock."""
+    """Remove what killed servers left: our own folders, of which nobody holds the lock."""
     for path in parent.glob(f"{PREFIX}*"):
         with suppress(OSError):
             found = path.lstat()

@@ -32,6 +32,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from engine.errors import CheckpointError, RequestError
+from engine.picture.saving import whole
 
 
 @dataclass(frozen=True)
@@ -166,12 +167,8 @@ class Ema:
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     """Write whole or not at all: a run killed while saving keeps its previous checkpoint."""
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
+    with whole(path) as file:
         torch.save(dict(state), file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
