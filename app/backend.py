@@ -9,6 +9,7 @@ The engine is imported inside functions where it takes torch along: the page is 
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 import threading
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from PIL import Image
 
-from app.limits import USUAL, Limits
+from app.limits import LARGE, USUAL, Limits, give_back
 from app.line import Flag, Line
 from engine.errors import EngineError, ModelNotFoundError
 from engine.events import Event, ScaleDone, Sketch
@@ -203,6 +204,8 @@ class Local:
                     yield event
             finally:
                 self._worker.submit(_close, events).result()
+                if request.image is not None and math.prod(request.image.size) > LARGE:
+                    give_back()
 
     def wake(self) -> None:
         self.line.wake()

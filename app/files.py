@@ -9,9 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from app.limits import LARGE, give_back
 from engine.errors import ImageError
-
-LARGE = 4_000_000  # pixels beyond which one picture is opened at a time
 
 _alone = threading.Lock()
 
@@ -37,4 +36,7 @@ def _in_turn(path: str | Path) -> Iterator[None]:
         yield
         return
     with _alone:
-        yield
+        try:
+            yield
+        finally:
+            give_back()

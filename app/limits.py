@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from engine.errors import RequestError
 
 MEGABYTE = 1 << 20
 GIGABYTE = 1 << 30
+LARGE = 4_000_000  # pixels of a picture beyond which one is opened, or edited, at a time
 LEAST_FREE = 512 * MEGABYTE  # of the disk that pictures go to; below it nothing new is taken in
 
 
@@ -37,6 +40,14 @@ class Limits:
 
 
 USUAL = Limits()
+
+
+def give_back() -> None:
+    """Give freed memory back to the system, where the C library keeps it (glibc, once a model is
+    loaded: `engine.machine.allocator`): each thread that held a large picture would keep its own.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(ctypes.c_size_t(0))
 
 
 def require_room(folder: Path, needed: int = 0) -> None:
