@@ -166,9 +166,19 @@ class Ema:
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
-    """Write whole or not at all: a run killed while saving keeps its previous checkpoint."""
-    with whole(path) as file:
-        torch.save(dict(state), file)
+    """Write whole or not at all: a run killed while saving keeps its previous checkpoint.
+
+    RequestError if it cannot be written, such as on a full disk.
+    """
+    try:
+        with whole(path) as file:
+            torch.save(dict(state), file)
+    except (OSError, RuntimeError) as error:  # torch's writer: "unexpected pos"
+        reason = getattr(error, "strerror", None) or "the disk may be full"
+        raise RequestError(
+            f"{path}: the checkpoint cannot be written ({reason.lower()}); make room, the one "
+            "before it is still there"
+        ) from None
 
 
 def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
