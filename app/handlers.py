@@ -16,6 +16,7 @@ from app import canvas, classes, files, forms, markup, original, project, screen
 from app.backend import Backend, Offer
 from app.classes import Named
 from app.forms import NEED_LABEL, read_painted
+from app.limits import USUAL, Limits
 from app.outbox import new_folder
 from app.runs import Runs
 from app.screens import Screen, hint
@@ -32,9 +33,9 @@ ASPECTS = {"1:1": 1 / 1, "4:3": 4 / 3, "3:2": 3 / 2, "16:9": 16 / 9, "9:16": 9 /
 class Handlers:
     """The callbacks. Holds the backend and what runs on them; a window's work is in its session."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, limits: Limits = USUAL) -> None:
         self.backend = backend
-        self.vault = Vault()
+        self.vault = Vault(limits.history)
         self.store = Store()
         self.runs = Runs(backend, self.store)
 

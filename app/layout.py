@@ -16,15 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from PIL import Image, ImageOps
+from PIL import Image
 
-from app import canvas, markup, screens
+from app import canvas, files, markup, screens
 from app.advanced import draw_advanced
 from app.api import add_endpoints
 from app.backend import Backend
 from app.forms import MARGINS, OPTIONS
 from app.handlers import ASPECTS, FORMATS, Handlers
 from app.lean import skip_for_free
+from app.limits import USUAL, Limits
 from app.project import SUFFIX
 from app.rail import rail
 from app.screens import Screen, hint
@@ -38,7 +39,6 @@ ASSETS = Path(__file__).resolve().parent.parent / "assets"
 EXAMPLES = ASSETS / "examples"
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 SCRIPTS = ("script.js", "overlay.js", "tools.js", "memory.js")  # in this order
-DAY = 86400
 RUNS = 24  # runs that wait in our own line, which tells them their place; the rest in Gradio's
 THREADS = 256  # more than all that may wait there, of the window and of the endpoints
 KEYWORDS = frozenset((*MARGINS, *OPTIONS))
@@ -53,15 +53,10 @@ SHOWN = (  # what handlers change; every event updates all of them, mostly by no
 )  # fmt: skip
 
 
-def build_window(backend: Backend) -> gr.Blocks:
+def build_window(backend: Backend, limits: Limits = USUAL) -> gr.Blocks:
     """The whole window; launch it with ``launch_options()``."""
-    handlers = Handlers(backend)
-    with gr.Blocks(
-        title="varpaint",
-        analytics_enabled=False,
-        fill_width=True,
-        delete_cache=(3600, DAY),
-    ) as window:
+    handlers = Handlers(backend, limits)
+    with gr.Blocks(title="varpaint", analytics_enabled=False, fill_width=True) as window:
         page = Page(handlers)
         page.draw()
         page.wire(window)
@@ -442,8 +437,7 @@ def example_pictures() -> list[Path]:
 def _example_thumbs() -> list[tuple[Image.Image, str]]:
     thumbs = []
     for path in example_pictures():
-        with Image.open(path) as picture:
-            thumb = ImageOps.exif_transpose(picture).convert("RGB")
+        thumb = files.opened(path).convert("RGB")
         thumb.thumbnail((224, 168))
         thumbs.append((thumb, path.stem.replace("_", " ")))
     return thumbs

@@ -249,7 +249,8 @@ for _name, (_, _about) in ELSEWHERE.items():
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for name in ("httpx", "httpx2"):  # which tell each request
+        logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("engine.runner").setLevel(logging.ERROR)  # its warnings are notes, too
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
@@ -265,6 +266,8 @@ def main(arguments: list[str] | None = None) -> int:
         message = str(error)
     except _UsageProblem as error:
         message = f"{error.format_message()} See python -m engine --help."
+    except OSError as error:  # such as a full disk, where nobody thought of it
+        message = f"{error.filename or 'a file'}: {(error.strerror or str(error)).lower()}"
     except (KeyboardInterrupt, typer.Abort):
         print("cancelled", file=sys.stderr)
         return INTERRUPTED

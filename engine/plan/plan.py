@@ -14,7 +14,7 @@ import numpy as np
 from engine.arrays import Box, Mask, Window
 from engine.errors import MaskError, RequestError
 from engine.picture.masks import mask_array, nothing_in, read_mask
-from engine.picture.source import NOTES, check_size, upright_size
+from engine.picture.source import LARGE, NOTES, check_size, upright_size
 from engine.plan.card import Card
 from engine.plan.regions import painting_order
 from engine.plan.rules import Finish, Keeping, Sampling, decide
@@ -80,8 +80,8 @@ class Plan:
     picture by ``margins`` (left, top, right, bottom); ``box`` the part of it that is looked at.
 
     ``passes`` come in order. ``shown`` of the candidates, one for each of the ``seeds``, are
-    returned: the best ones where they are ``ranked``, else the first. ``request`` is what a result
-    says it was made from, every choice of chance in it.
+    returned: the best ones where they are ``ranked``, else the first. Each frame takes so many
+    ``scales``. ``request`` is what a result says it was made from, every choice of chance in it.
     """
 
     request: EditRequest
@@ -92,7 +92,37 @@ class Plan:
     seeds: tuple[int, ...]
     shown: int
     ranked: bool
+    scales: int
     notes: tuple[str, ...] = ()
+
+    @property
+    def work(self) -> int:
+        """What there is to draw: frames x variations x scales."""
+        return sum(len(each.windows) * len(each.seeds) for each in self.passes) * self.scales
+
+    @property
+    def memory(self) -> int:
+        """About the bytes that its pictures take: the source in several forms, what is seen of it
+        for each variation before and after a pass, masks, and the results."""
+        (width, height), (left, top, right, bottom) = self.size, self.box
+        seen = (right - left) * (bottom - top) * 3 * (2 * len(self.seeds) + 3)
+        results = min(self.shown * width * height * 4, LARGE) + width * height * 8
+        return width * height * (12 + len(self.passes)) + seen + results
+
+    def require(self, work: int | None, memory: int | None) -> None:
+        """RequestError if more is to be done, or held, than so much; None is any amount."""
+        if work is not None and self.work > work:
+            raise RequestError(
+                f"this is too much at once: {self.work} scales to draw (frames x variations x "
+                f"scales), and {work} is the bound; draw fewer variations, or extend by less at a "
+                "time"
+            )
+        if memory is not None and self.memory > memory:
+            raise RequestError(
+                f"this is too large at once: its pictures take about {self.memory / 1e9:.1f} GB, "
+                f"and {memory / 1e9:.1f} GB is the bound; draw fewer variations, or scale the "
+                "picture down"
+            )
 
     @property
     def drawn(self) -> tuple[Pass, ...]:
@@ -155,6 +185,7 @@ def plan(request: EditRequest, card: Card, *, any_mask: bool = False) -> Plan:
         seeds=seeds,
         shown=options.variations,
         ranked=options.candidates is not None,
+        scales=len(card.scales),
         notes=_told(request),
     )
 
