@@ -257,12 +257,7 @@ class Local:
         from engine.loading import load_in_own_process
 
         if name != self.chosen or self._started:
-            offer = next((each for each in self.offers() if each.name == name), None)
-            if offer is None:
-                names = ", ".join(each.name for each in self.offers())
-                raise ModelNotFoundError(f"unknown model {_short(name)}; known: {names}")
-            if not offer.present:
-                raise ModelNotFoundError(f"model {name!r} is not here yet; run: {GET} {name}")
+            self._require_offered(name)
         try:
             with ThreadPoolExecutor(max_workers=1, thread_name_prefix="once") as once:
                 editor = once.submit(load_in_own_process, name, device=self.device).result()
@@ -271,6 +266,18 @@ class Local:
         if name == self.chosen and not self._started:
             editor.card = replace(editor.card, name=self._own_name(editor.card))
         return editor
+
+    def _require_offered(self, name: str) -> None:
+        """Refuse a model that is not on offer, or a pair of which one is not."""
+        from engine.weights.registry import pair_of
+
+        pair, known = pair_of(name), {each.name: each for each in self.offers()}
+        for part in (name,) if pair is None else pair[:2]:
+            if part not in known:
+                names = ", ".join(known)
+                raise ModelNotFoundError(f"unknown model {_short(part)}; known: {names}")
+            if not known[part].present:
+                raise ModelNotFoundError(f"model {part!r} is not here yet; run: {GET} {part}")
 
     def _own_name(self, card: Card) -> str:
         """A name for the model that the window starts with, which may come from a path whose last
@@ -288,15 +295,17 @@ class Local:
         """Words without the folders of this machine: others may read them."""
         from engine.weights.registry import WEIGHTS
 
-        given = Path(self.chosen).expanduser()
-        for folder in (WEIGHTS, WEIGHTS.parent, given.parent, given.resolve().parent):
+        given = [Path(part).expanduser() for part in self.chosen.split("+")]
+        near = [folder for path in given for folder in (path.parent, path.resolve().parent)]
+        for folder in (WEIGHTS, WEIGHTS.parent, *near):
             if folder.is_absolute() and folder != Path("/"):
                 words = words.replace(f"{folder}/", "")
         return words
 
     def _registered(self) -> list[Offer]:
         """What the registry knows, whether it is here or not."""
-        from engine.weights.registry import OFFICIAL, models
+        from engine.weights.published import OFFICIAL
+        from engine.weights.registry import models
 
         needs = {model.name: model.memory(self._bytes_per_weight()) for model in OFFICIAL}
         with suppress(EngineError):

@@ -306,7 +306,8 @@ class Runs:
             if job.cancelled.is_set():
                 return
             if not scales:  # the model is there, and works
-                scales = self._backend.card(request.model).scales
+                card = self._backend.card(request.model)
+                scales = card.drawing(request.options).scales
             if isinstance(event, Finished):
                 job.news.put(("result", (event.result, scales, tuple(grown))))
                 return

@@ -217,14 +217,17 @@ def models_list(as_json: JsonOpt = False) -> None:
         return
     for info in known:
         here = "here" if info.present else "not here"
-        print(f"{info.name:10} {info.side:4} px  {_size(info.bytes):>9}  {here:8}  {info.about}")
+        print(f"{info.name:11} {info.side:4} px  {_size(info.bytes):>9}  {here:8}  {info.about}")
 
 
 @models_app.command("download")
 def models_download(name: Annotated[str, typer.Argument(help="Such as var-d16.")]) -> None:
     """Fetch a model's files, resuming what was begun, and check them."""
-    from engine.weights.registry import download
+    from engine.weights.registry import download, models
 
+    known = next((info for info in models() if info.name == name), None)
+    if known is not None and known.licence:
+        print(f"licence of {name}: {known.licence}", file=sys.stderr)
     for path in download(name):
         print(path)
 

@@ -162,9 +162,9 @@ class Editor:
         for one in decided.passes:
             bare = canvas.afresh(one.mask)
             for window in one.windows:
-                frames = bare.frames(window, self.side)
+                frames = bare.frames(window, one.side)
                 if not _in_studio(one, frames):
-                    self.runner.study(one, frames[0])
+                    self.runner.at(one.scales).study(one, frames[0])
 
     def _bare(self, decided: Plan, image: Image.Image | None) -> Canvas:
         """The canvas of an edit before anything is painted."""
@@ -177,7 +177,7 @@ class Editor:
         """The fold: each pass in its turn shows the model what it sees, frame by frame, lets it
         draw, and puts the result back."""
         began, turn = time.perf_counter(), 0
-        progress = _Progress(decided, len(self.scales))
+        progress = _Progress(decided)
         tally, notes = Tally(decided.seeds), list(decided.notes)
         for one in decided.passes:
             if one.role == "behind":
@@ -194,7 +194,7 @@ class Editor:
         yield Finished(
             Result(
                 images=images,
-                seeds=tuple(decided.seeds[index] for index in chosen),
+                seeds=tuple(tally.seeds[index] for index in chosen),
                 seconds=time.perf_counter() - began,
                 request=decided.request,
                 scores=tuple(scores[index] for index in chosen),
@@ -214,7 +214,7 @@ class Editor:
         if kept:
             progress.skip(one)
             return bare.pictures[0], notes
-        key = ("backdrop", bare.name, one.windows, one.keeping, one.sampling, one.fast)
+        key = ("backdrop", bare.name, one.windows, one.keeping, one.sampling, one.fast, one.scales)
         shown: RGB | None = self.runner.memory.get(key)
         if shown is None:
             bare, notes = yield from self._pass(one, bare, progress, Tally(one.seeds))
@@ -231,21 +231,22 @@ class Editor:
         """One pass: the canvas with it, and notes on what did not go as asked."""
         notes, in_studio = list[str](), False
         for number, window in enumerate(one.windows, one.first):
-            seen = canvas.frames(window, self.side)
+            seen = canvas.frames(window, one.side)
             if canvas.behind is not None and _in_studio(one, seen):
                 seen, in_studio = [staged(seen[0])], True
                 notes += [STAGED.format(name) for name in one.unheard]
             known = [] if one.role == "new" else seen
-            run = self.runner.run(one, known, number)
+            run = self.runner.at(one.scales).run(one, known, number)
             for scale in run.steps():
-                yield progress.scale_done(scale, _Sketch(self, one, canvas, seen, scale))
-            drawn = run.drawn(scale)
+                yield progress.scale_done(scale, _Sketch(self, run.one, canvas, seen, scale))
+            drawn, one = run.drawn(scale), run.one
+            tally.choose(run.chosen)
             tally.add(drawn, known, guided=one.guided)
             canvas = canvas.painted(one, seen, drawn.pictures)
             notes += [*drawn.notes, *(f"seed {one.seeds[i]}: {NOTHING}" for i in canvas.missing)]
             yield progress.painted(one, seen, drawn.pictures, tally.scores())
         if one.finish.detail == "picture" and not in_studio:
-            canvas = yield from _detailed(one, canvas, len(self.scales))
+            canvas = yield from _detailed(one, canvas, len(one.scales))
         return canvas, notes
 
     def preview(
@@ -261,10 +262,10 @@ class Editor:
         pictures = None
         grey = one.role == "new" or seen[0].studio  # all that is known
         if self.runner.decodes_slowly and not grey:
-            cells = coverage(torch.from_numpy(seen[0].mask), self.scales[-1]) == 0
+            cells = coverage(torch.from_numpy(seen[0].mask), maps.shape[-1]) == 0
             pictures = rough_pictures(maps, [frame.pixels for frame in seen], cells)
         if pictures is None:
-            pictures = self.runner.decode(some)
+            pictures = self.runner.at(one.scales).decode(some)
             pictures += pictures[-1:] * (len(maps) - len(some))  # not to be shown
         shown = canvas.preview(one, seen, for_each(pictures, total), PREVIEW_SIDE, different)
         return shown * (wanted if alike else 1)
@@ -309,8 +310,8 @@ class _Sketch:
 class _Progress:
     """Counts the events of an edit, of which there is one a scale and frame."""
 
-    def __init__(self, decided: Plan, scales: int) -> None:
-        self._scales = scales
+    def __init__(self, decided: Plan) -> None:
+        self._scales = len(decided.passes[0].scales)
         self._frames = sum(len(one.windows) for one in decided.passes)
         self._frame = 0
 

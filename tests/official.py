@@ -10,7 +10,7 @@ from torch import Tensor
 from engine.model.spec import VARSpec, VQVAESpec
 from engine.model.var.transformer import VAR
 from engine.model.var.vqvae import VQVAE
-from engine.weights.architecture import ATTENTION_BIAS
+from engine.weights.var import ATTENTION_BIAS
 
 
 def official_state(spec: VQVAESpec | VARSpec, *, seed: int = 0) -> dict[str, Tensor]:

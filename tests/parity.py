@@ -1,7 +1,8 @@
-"""Numbers of the VAR authors' implementation against ours: ``python tests/parity.py FILE...``
+"""Numbers of the authors' implementations against ours: ``python tests/parity.py FILE...``
 
 One line a quantity; exit 1 if any is beyond tolerance. What is compared is in
-``engine/benchmark/parity.py``, the fixtures' format in ``tests/data/parity/README.md``.
+``engine/benchmark/parity_*.py``, a file a family; the fixtures' format in
+``tests/data/parity/README.md``.
 """
 
 from __future__ import annotations
@@ -14,14 +15,10 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from engine.benchmark.parity import (  # noqa: E402
-    TOLERANCE,
-    Fixture,
-    compare,
-    reproducible_weights,
-)
+from engine.benchmark.fixture import TOLERANCE, reproducible_weights  # noqa: E402
+from engine.benchmark.parity import compare, read  # noqa: E402
 
-__all__ = ["TOLERANCE", "Fixture", "compare", "main", "reproducible_weights"]
+__all__ = ["TOLERANCE", "compare", "main", "read", "reproducible_weights"]
 
 
 def main(paths: list[str]) -> int:
@@ -32,7 +29,7 @@ def main(paths: list[str]) -> int:
     for path in paths:
         print(path)
         with torch.inference_mode():
-            fixture = Fixture.read(Path(path))
+            fixture = read(Path(path))
             for name, difference, tolerance in compare(fixture):
                 wrong = not difference <= tolerance
                 failed += wrong

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
@@ -87,6 +88,17 @@ def test_networks_know_only_specs_and_each_other():
     for path in sources("engine/model"):
         own = {name for name in imports(path) if name.startswith("engine")}
         assert all(name.startswith("engine.model") for name in own), path
+
+
+@pytest.mark.parametrize("part", ["app", "engine/plan", "engine/paint", "engine/editor.py"])
+def test_who_edits_names_no_family(part):
+    """Nor imports one. "VAR" is also what people say when they mean next-scale prediction."""
+    families = {path.parent.name for path in (ROOT / "engine/model").glob("*/__init__.py")}
+    others = "|".join(families - {"var"}) or "flexvar"
+    for path in sources(part):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(rf"\b({others})\b", text, re.IGNORECASE), path
+        assert not re.search(r"""["']var["']|engine\.model\.var\b""", text, re.IGNORECASE), path
 
 
 def run_in_empty_folder(code: str, folder: Path) -> str:

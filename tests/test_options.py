@@ -26,7 +26,7 @@ GIVEN: dict[str, Any] = {
     "seed": 5, "variations": 3, "structure": 2, "context": 64, "guidance": 1.25, "feather": 7,
     "candidates": 4, "speed": "fast", "blend": "none", "detail": "picture", "around": "keep",
     "temperature": 0.5, "temperature_schedule": "falling", "top_k": 3, "top_p": 0.25,
-    "guidance_schedule": "falling",
+    "guidance_schedule": "falling", "square": 512, "steps": 9,
     "soft_scales": 2, "coarse_seeds": (7, 7), "rule": "paper", "fill": "none", "grow": 9,
     "backdrop": True, "studio": False,
 }  # fmt: skip

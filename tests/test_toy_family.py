@@ -89,7 +89,7 @@ def test_the_second_round_draws_again_what_was_in_doubt_and_nothing_else() -> No
             return super().logits(k, inputs, rows, branches)
 
     class Once(Blocks):
-        def rounds(self, k: int) -> int:
+        def rounds(self, k: int, drawn: int) -> int:
             return 1
 
     every = [torch.ones(side * side, dtype=torch.bool) for side in SCALES]

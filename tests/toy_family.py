@@ -43,7 +43,10 @@ class Blocks:
         maps = vectors.transpose(1, 2).unflatten(2, (SCALES[k], SCALES[k]))
         return F.interpolate(maps, size=state.shape[-2:], mode="nearest")
 
-    def rounds(self, k: int) -> int:
+    def as_state(self, features: Tensor) -> Tensor:
+        return features
+
+    def rounds(self, k: int, drawn: int) -> int:
         return 2 if k == 1 else 1
 
     def doubtful(self, k: int, turn: int, chances: Tensor, before: Tensor | None) -> Tensor:

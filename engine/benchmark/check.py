@@ -24,7 +24,7 @@ from PIL import Image
 from engine import DeviceError
 from engine.benchmark.measure import held, peak
 from engine.benchmark.meter import settle
-from engine.benchmark.parity import Fixture, compare
+from engine.benchmark.parity import compare, read
 from engine.editor import Editor
 from engine.loading import load_editor
 from engine.machine.device import choose_device, choose_precision
@@ -110,7 +110,7 @@ def parity(device: torch.device, folder: Path) -> Iterator[Finding]:
         yield Finding("parity", f"left out: {folder} is not here; it comes with the repository")
     for path in files:
         with torch.backends.cudnn.flags(allow_tf32=False):
-            rows = list(compare(Fixture.read(path, device)))
+            rows = list(compare(read(path, device)))
         wrong = [name for name, difference, allowed in rows if not difference <= allowed]
         most = max(difference for _, difference, allowed in rows if allowed)
         said = f"{path.stem}: {len(rows)} quantities, greatest difference {most:.1e}"

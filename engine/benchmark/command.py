@@ -12,7 +12,7 @@ from engine.request.flags import DeviceOpt, JsonOpt, PrecisionOpt
 
 def main(
     models: Annotated[
-        str, typer.Option("--models", help="Of bundled, d16-256, d36-512; commas between.")
+        str, typer.Option("--models", help="Such as bundled, d16-256, d30+d16@8; commas between.")
     ] = "bundled,d16-256",
     quick: Annotated[bool, typer.Option(help="One variation, one mask.")] = False,
     device: DeviceOpt = "auto",

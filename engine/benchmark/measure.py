@@ -28,7 +28,12 @@ from engine.loading import lay_out
 from engine.machine.allocator import keep_freed_memory, keep_weights_apart
 from engine.machine.device import choose_precision
 from engine.machine.tensors import to_tensor
-from engine.model.attention import choose_attention
+from engine.model.attention import Attention, choose_attention
+from engine.model.family import Model
+from engine.model.hmar.pair import HMARPair
+from engine.model.hmar.spec import HMARSpec
+from engine.model.hmar.transformer import HMAR
+from engine.model.relay import Relayed
 from engine.model.spec import VARSpec, VQVAESpec
 from engine.model.var.pair import VARPair
 from engine.model.var.transformer import VAR
@@ -38,17 +43,20 @@ from engine.plan.labels import Labels
 from engine.plan.rules import decide
 from engine.request import EditRequest
 from engine.request.options import EditOptions, Situation, Task
-from engine.weights.architecture import skeleton_var, skeleton_vqvae
 from engine.weights.checkpoint import load_pair
+from engine.weights.hmar import skeleton_hmar
+from engine.weights.places import ModelFiles
 from engine.weights.registry import resolve
 from engine.weights.saving import FLOAT32, FLOAT32_ENDS
+from engine.weights.var import skeleton_var, skeleton_vqvae
 
 PROFILED = 8  # operators that a profile lists
 
 FOLDER = Path(__file__).resolve().parent.parent.parent
 OURS, PLAIN, AUTOCAST = "ours", "plain", "plain_autocast"
 EXACT, FAST, REROLL = "exact", "fast", "reroll"
-MODELS = ("bundled", "d16-256", "d36-512")
+ALONE = ("bundled", "d16-256", "d30-256", "d36-512")  # those that the plain algorithm knows
+MODELS = (*ALONE, "d30+d16@8", "d30+d16@6", "d20+d16@8", "hmar-d16")
 
 
 @dataclass(frozen=True)
@@ -71,8 +79,8 @@ class Case:
     profile: bool = False
 
 
-def networks(case: Case) -> tuple[VQVAE, VAR]:
-    """The bundled model, or random weights of an official shape."""
+def model_of(case: Case) -> Model:
+    """The bundled model, or random weights of a published shape."""
     device = torch.device(case.device)
     dtype = torch.float32
     if case.implementation == OURS:
@@ -82,23 +90,36 @@ def networks(case: Case) -> tuple[VQVAE, VAR]:
     attention = choose_attention(device)
     if case.model == "bundled":
         files = resolve("bundled")
-        loaded = load_pair(
+        assert isinstance(files, ModelFiles)
+        model = load_pair(
             files.vqvae, files.var, device=device, dtype=dtype, attention=attention
-        )
-        vqvae, var = loaded.vqvae, loaded.var
+        ).model
     else:
-        depth = int(case.model[1:].split("-")[0])
-        spec = VARSpec.official(depth)
-        vqvae = _random(skeleton_vqvae(VQVAESpec.official(spec.scales)), device, dtype)
-        var = _random(skeleton_var(spec, attention), device, dtype)
+        model = _random_model(case.model, attention, device, dtype)
     if case.implementation == OURS:
-        lay_out(vqvae, var)
+        lay_out(model)
         if device.type == "cpu":
             keep_freed_memory()
-    return vqvae, var
+    return model
 
 
-Network = TypeVar("Network", VQVAE, VAR)
+def _random_model(
+    shape: str, attention: Attention, device: torch.device, dtype: torch.dtype
+) -> Model:
+    """Of a shape such as "d16-256", "hmar-d16", or "d30+d16@8" for two in turn."""
+    parts, _, switch = shape.removeprefix("hmar-").partition("@")
+    specs = [VARSpec.official(int(part[1:].split("-")[0])) for part in parts.split("+")]
+    vqvae = _random(skeleton_vqvae(VQVAESpec.official(specs[0].scales)), device, dtype)
+    if shape.startswith("hmar-"):
+        spec = HMARSpec.official(specs[0].depth)
+        return HMARPair(vqvae, _random(skeleton_hmar(spec, attention), device, dtype))
+    models = [
+        VARPair(vqvae, _random(skeleton_var(spec, attention), device, dtype)) for spec in specs
+    ]
+    return Relayed(models[0], models[1], int(switch)) if switch else models[0]
+
+
+Network = TypeVar("Network", VQVAE, VAR, HMAR)
 
 
 def _random(net: Network, device: torch.device, dtype: torch.dtype) -> Network:
@@ -113,7 +134,7 @@ def _random(net: Network, device: torch.device, dtype: torch.dtype) -> Network:
         if name.endswith(("norm.weight", "norm1.weight", "norm2.weight", "norm_out.weight")):
             state[name].fill_(1)
         elif name == "lvl_1L":
-            assert isinstance(net, VAR)
+            assert isinstance(net, VAR | HMAR)
             levels = [torch.full((s * s,), k) for k, s in enumerate(net.spec.scales)]
             state[name] = torch.cat(levels).view(1, -1).to(device)
     net.load_state_dict(state, assign=True)
@@ -128,20 +149,22 @@ def measure(case: Case) -> dict[str, Any]:
     """
     device = torch.device(case.device)
     before = held(device)
-    vqvae, var = networks(case)
-    side = vqvae.spec.side
+    model = model_of(case)
+    side, transformers = model.codec.side, transformers_of(model)
     picture = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
     mask = _centred(side, case.mask)
     clock = Clock(device)
     if case.implementation != OURS:
-        best = _fastest(clock, _plain(case, vqvae, var, picture, mask), case.repeats)
+        assert isinstance(model, VARPair)
+        best = _fastest(clock, _plain(case, *model.networks, picture, mask), case.repeats)
         return {"seconds": best["seconds"], "peak_mb": (peak(device) - before) / 1e6}
-    clock.watch_transformer(var)
+    for each in transformers:
+        clock.watch_transformer(each)
+    spec = transformers[-1].spec
     card = Card(
-        name=case.model, side=side, scales=var.spec.scales, foresight=var.spec.foresight,
-        labels=Labels.of_model((), var.spec.num_classes),
+        name=case.model, side=side, scales=spec.scales, foresight=spec.foresight,
+        labels=Labels.of_model((), spec.num_classes),
     )  # fmt: skip
-    model = VARPair(vqvae, var)
     editor = Editor(model, card)
     editor.runner = WatchedRunner(model, clock)
     asked = _ours(case, editor, picture, mask, clock)
@@ -156,9 +179,14 @@ def measure(case: Case) -> dict[str, Any]:
     return {
         **best,
         **more,
-        "precision": str(var.dtype).removeprefix("torch."),
-        "weight_bytes": weight_bytes(var),
+        "precision": str(transformers[-1].dtype).removeprefix("torch."),
+        "weight_bytes": sum(map(weight_bytes, transformers)),
     }
+
+
+def transformers_of(model: Model) -> list[VAR | HMAR]:
+    """The networks that predict."""
+    return [each for each in model.networks if isinstance(each, VAR | HMAR)]
 
 
 Prepared = Callable[[], Callable[[], object]]

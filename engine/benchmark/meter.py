@@ -6,11 +6,13 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from engine.model.hmar.transformer import HMAR
 from engine.model.spec import VARSpec
 from engine.model.var.transformer import VAR
 
@@ -76,9 +78,17 @@ class Clock:
 
         setattr(owner, name, timed)
 
-    def watch_transformer(self, var: VAR) -> None:
+    def watch_transformer(self, var: VAR | HMAR) -> None:
         """Each call of the transformer under the last scale that it runs, such as "scale 16"."""
         spec = var.spec
+        if isinstance(var, HMAR):
+            self.watch(
+                var,
+                "logits",
+                lambda k, *_: f"scale {spec.scales[k]}",
+                lambda k, inputs, _, rows: scale_flop(spec, inputs.shape[0], k, len(rows)),
+            )
+            return
 
         def named(*args: Any, last: int, **kwargs: Any) -> str:
             return f"scale {spec.scales[last]}"
@@ -125,11 +135,19 @@ def run_flop(
     return batch * (whole + block(tokens, asked, seen_last))
 
 
-def weight_bytes(var: VAR) -> int:
+def scale_flop(spec: VARSpec, batch: int, k: int, asked: int) -> float:
+    """The same of one scale that sees itself only, its head included."""
+    alone = replace(spec, scales=(spec.scales[k],))
+    rows = torch.empty(asked, device="meta")
+    head = 2.0 * spec.width * spec.codebook_size * asked
+    return run_flop(alone, batch, first=0, last=0, rows=rows) + batch * head
+
+
+def weight_bytes(var: VAR | HMAR) -> int:
     """Bytes of the matrices that every call of the transformer reads."""
     spec = var.spec
     each = spec.width**2 * (4 + 2 * spec.mlp_ratio)
-    return spec.depth * each * var.head.weight.element_size()
+    return spec.depth * each * var.dtype.itemsize
 
 
 def matmul_peak(device: str, dtype: torch.dtype) -> float:

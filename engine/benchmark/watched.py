@@ -11,7 +11,8 @@ from engine.model.family import Model
 from engine.picture.frame import Frame
 from engine.plan.plan import Pass
 from engine.request import EditRequest
-from engine.runner.networks import Known, Run, Runner
+from engine.runner.known import Known
+from engine.runner.networks import Run, Runner
 
 
 class WatchedRunner(Runner):

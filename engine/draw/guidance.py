@@ -58,7 +58,8 @@ class Guided:
         self.sampling = sampling
         self.scales = scales
         self.unguided = unguided_from(sampling, scales)
-        self._last: tuple[Tensor, ...] = ()  # the logits of both branches
+        self._scale = -1  # that ``_last`` is of
+        self._last: tuple[Tensor, ...] = ()  # the logits of both branches, of its first round
 
     def skip(self, k: int, inputs: Tensor) -> None:
         self.inner.skip(k, inputs)
@@ -68,15 +69,16 @@ class Guided:
         if k >= self.unguided:
             self._last = ()
             return self.inner.logits(k, inputs, rows)
-        self._last = self.inner.logits(k, inputs, rows, branches=2).chunk(2)
-        conditional, unconditional = self._last
+        conditional, unconditional = self.inner.logits(k, inputs, rows, branches=2).chunk(2)
+        if k != self._scale:
+            self._scale, self._last = k, (conditional, unconditional)
         return guide(conditional, unconditional, self.sampling.guidance_at(k, self.scales))
 
     def evidence(self, ids: Tensor) -> Tensor:
-        """What tokens (B, n) drawn from the last logits say for the label, (B,), in nats.
+        """What the tokens (B, n) of the last scale say for the label, (B,), in nats.
 
-        log p(ids | label) - log p(ids | no label) before guidance and filters; 0 where only the
-        branch of the label was run.
+        log p(ids | label) - log p(ids | no label), by the logits of its first round before guidance
+        and filters; 0 where only the branch of the label was run.
         """
         total = torch.zeros(len(ids), device=ids.device)
         for sign, logits in zip((1, -1), self._last, strict=False):

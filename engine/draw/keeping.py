@@ -87,7 +87,8 @@ class ClosedLoop(Keeper):
 
     def finished(self, state: Tensor) -> Tensor:
         drawn = self.regenerate.to(state.device).view(1, 1, *state.shape[-2:])
-        return torch.where(drawn, state, each_for(self.features, len(state)).to(state.dtype))
+        known = self.scheme.as_state(each_for(self.features, len(state)))
+        return torch.where(drawn, state, known.to(state.dtype))
 
     @cached_property
     def _unknown(self) -> list[Tensor]:

@@ -10,18 +10,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import cast
 
 import torch
 from torch import Tensor
 
 from engine.draw.keeping import Keeper, each_for
-from engine.draw.sampling import draw, expect, noise
+from engine.draw.sampling import draw, expect
+from engine.draw.sampling import noise as keyed_noise
 from engine.model.family import Predictor, Refining, Scheme
 from engine.plan.rules import Sampling
 
 Evidence = Callable[[Tensor], Tensor]
 """Drawn ids (B, n) -> log p(ids | label) - log p(ids | no label), (B,)."""
+
+Noise = Callable[..., Tensor]
+"""As `engine.draw.sampling.noise`."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +79,13 @@ def generate(
     frame: int = 0,
     coarse_seeds: tuple[int, ...] = (),
     evidence: Evidence | None = None,
+    noise: Noise = keyed_noise,
 ) -> Iterator[ScaleStep]:
     """Yield one step a scale. ``regenerate`` holds a map (s * s,) for each scale, on the CPU.
 
     ``seeds`` has one seed a variation, B = len(seeds), those of one picture side by side. A scale k
     with a seed of its own, ``coarse_seeds[k]``, is drawn with that by all variations.
-    ``evidence`` is asked after each draw what the tokens say for the label. Closing the iterator
+    ``evidence`` is asked after each scale what its tokens say for the label. Closing the iterator
     stops before the next scale.
     """
     scheme = keeper.scheme
@@ -91,7 +97,8 @@ def generate(
         inputs, chosen = keeper.inputs(k, state), None
         if len(positions):
             seeded = seeds if k >= len(coarse_seeds) else (coarse_seeds[k],) * pictures
-            pen = _Pen(predictor, keeper, k, positions, seeded, frame, sampling)
+            own = partial(noise, seeded, frame=frame)
+            pen = _Pen(predictor, keeper, k, positions, sampling, own)
             chosen = pen.draw(state, inputs, 0)
             rows = len(seeded)
             state, likelihood, spoken = (each_for(t, rows) for t in (state, likelihood, spoken))
@@ -99,10 +106,10 @@ def generate(
             predictor.skip(k, inputs)
         ids = keeper.ids(k, state) if len(positions) < side * side else None
         if chosen is not None:
+            for turn in range(1, scheme.rounds(k, len(positions))):
+                chosen = pen.again(turn, chosen, state, ids)
             if evidence is not None and not pen.soft:
                 spoken = spoken + evidence(chosen.ids)
-            for turn in range(1, scheme.rounds(k)):
-                chosen = pen.again(turn, chosen, state, ids)
             drawn += 0 if pen.soft else len(positions)
             likelihood = likelihood + chosen.chances.sum(1)
         ids, vectors = _together(scheme, ids, chosen)
@@ -133,12 +140,11 @@ class _Pen:
         keeper: Keeper,
         k: int,
         positions: Tensor,
-        seeds: tuple[int, ...],
-        frame: int,
         sampling: Sampling,
+        noise: Noise,
     ) -> None:
         self.predictor, self.keeper, self.k = predictor, keeper, k
-        self.positions, self.seeds, self.frame = positions, seeds, frame
+        self.positions, self.noise = positions, noise
         self.scheme = keeper.scheme
         self.sampling = sampling.at(k, len(self.scheme.scales))
         self.soft = sampling.is_soft(k, len(self.scheme.scales))
@@ -146,7 +152,7 @@ class _Pen:
     def draw(self, state: Tensor, inputs: Tensor, turn: int) -> _Chosen:
         rows = self.positions.to(state.device)
         logits = self.predictor.logits(self.k, inputs, rows)
-        uniform = noise(self.seeds, self.k, self.positions, frame=self.frame, turn=turn)
+        uniform = self.noise(self.k, self.positions, turn=turn)
         hint = self.keeper.hint(self.k, state, rows)
         if hint is not None:
             logits = logits + hint

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engine.model.var.blocks import MLP, Block, SelfAttention
-from engine.model.var.transformer import VAR
+from engine.model.var.labelled import Modulated
 
 
 class PackedLinear(nn.Module):
@@ -87,28 +87,29 @@ def can_pack(dtype: torch.dtype) -> bool:
     return same(packed, plain) and bool((active.float() - expected).abs().max() < 0.05)
 
 
-def pack(var: VAR) -> bool:
+def pack(transformer: Modulated) -> bool:
     """Pack a transformer's matrices in place, one after the other; False if it is not for this.
 
     The network has no official state dict any more: pack what is only to be run.
     """
-    weight = var.head.weight
+    heads = [getattr(transformer, name) for name in transformer.heads]
+    weight = heads[0].weight
     if weight.device.type != "cpu" or not can_pack(weight.dtype):
         return False
     with torch.inference_mode(False), torch.no_grad():
-        for block in var.blocks:
-            assert isinstance(block, Block)
+        for block in [each for each in transformer.modules() if isinstance(each, Block)]:
             _pack_attention(block.attn)
             _pack_mlp(block.ffn)
-        var.head = _packed(var.head)  # type: ignore[assignment]
-        _set_apart(var)
+        for name, head in zip(transformer.heads, heads, strict=True):
+            setattr(transformer, name, _packed(head))
+        _set_apart(transformer)
     return True
 
 
-def _set_apart(var: VAR) -> None:
+def _set_apart(transformer: nn.Module) -> None:
     """Have those layers take row by row that would round by batch; tried once a shape."""
     known: dict[tuple[int, int, str], bool] = {}
-    for layer in var.modules():
+    for layer in transformer.modules():
         if isinstance(layer, PackedLinear):
             shape = (*layer.shape, layer.activation)
             if shape not in known:

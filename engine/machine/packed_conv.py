@@ -11,14 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine.model.var.autoencoder import Level, Upsample
-from engine.model.var.vqvae import VQVAE
+from engine.model.var.autoencoder import Upsample
 
 CHANNELS_LAST = torch.channels_last
 
@@ -151,11 +150,13 @@ def can_pack_convolutions(dtype: torch.dtype) -> bool:
     return torch.allclose(packed.float(), plain.float(), rtol=1e-2, atol=1e-3)
 
 
-def pack_convolutions(vqvae: VQVAE) -> bool:
-    """Pack both towers' convolutions in place, one after the other; False if they are not for this.
+def pack_convolutions(codec: nn.Module) -> bool:
+    """Pack the convolutions of both towers of a codec in place, one after the other; False if they
+    are not for this. The towers are like `VQVAE`'s, whatever their levels are called.
 
     The network has no official state dict any more: pack what is only to be run.
     """
+    vqvae = cast(Any, codec)
     weight = vqvae.decoder.conv_out.weight
     if weight.device.type != "cpu" or not can_pack_convolutions(weight.dtype):
         return False
@@ -174,27 +175,26 @@ def weight_count(module: nn.Module) -> int:
     )
 
 
-def _pack_decoder(vqvae: VQVAE) -> None:
+def _pack_decoder(vqvae: Any) -> None:
     decoder, side = vqvae.decoder, vqvae.spec.scales[-1]
-    decoder.conv_in = PackedConv.of(decoder.conv_in, side)  # type: ignore[assignment]
+    decoder.conv_in = PackedConv.of(decoder.conv_in, side)
     _pack_within(decoder.mid, side)
-    for each in reversed(decoder.up):
-        level = cast(Level, each)
+    for level in decoder.levels:
         _pack_within(level, side)
         if hasattr(level, "upsample"):
-            level.upsample = PackedUpsample(cast(Upsample, level.upsample).conv, side)
+            level.upsample = PackedUpsample(level.upsample.conv, side)
             side *= 2
-    decoder.conv_out = PackedConv.of(decoder.conv_out, side)  # type: ignore[assignment]
+    decoder.conv_out = PackedConv.of(decoder.conv_out, side)
 
 
-def _pack_encoder(vqvae: VQVAE) -> None:
+def _pack_encoder(vqvae: Any) -> None:
     encoder, side = vqvae.encoder, vqvae.spec.side // vqvae.encoder.stem
-    encoder.conv_in = PackedConv.of(encoder.conv_in, side)  # type: ignore[assignment]
-    for level in encoder.down:
+    encoder.conv_in = PackedConv.of(encoder.conv_in, side)
+    for level in encoder.levels:
         _pack_within(level, side)
         side //= 2 if hasattr(level, "downsample") else 1
     _pack_within(encoder.mid, side)
-    encoder.conv_out = PackedConv.of(encoder.conv_out, side)  # type: ignore[assignment]
+    encoder.conv_out = PackedConv.of(encoder.conv_out, side)
 
 
 def _pack_within(module: nn.Module, side: int) -> None:

@@ -78,8 +78,13 @@ class Scheme(Protocol):
         Rows are independent to the bit: each comes out as it would alone.
         """
 
-    def rounds(self, k: int) -> int:
-        """How often scale k is drawn: once, or again in part, see `Refining`."""
+    def as_state(self, features: Tensor) -> Tensor:
+        """The finished state (N, z, S, S) that ``features`` are where they are taken as they are,
+        and not by way of codes."""
+
+    def rounds(self, k: int, drawn: int) -> int:
+        """How often scale k is drawn, ``drawn`` of its positions: once, or again in part, see
+        `Refining`."""
 
 
 class Refining(Scheme, Protocol):
@@ -89,7 +94,8 @@ class Refining(Scheme, Protocol):
         """What is drawn again in round ``turn`` (1, 2, ...) of scale k, (N, n) bool.
 
         ``chances`` (N, n) are the log-probabilities that the ids had when they were drawn, of the n
-        positions that are drawn at this scale; ``before`` is what was doubtful the round before.
+        positions that are drawn at this scale; ``before`` is what was doubtful the round before,
+        None after the first one.
         """
 
     def inputs_again(self, k: int, state: Tensor, vectors: Tensor, hidden: Tensor) -> Tensor:
@@ -161,3 +167,11 @@ class Model(Protocol):
 
     def predictor(self, condition: Any, branches: int) -> Predictor:
         """For the labels of a `condition`: those of the first branch, then of the next."""
+
+
+@runtime_checkable
+class Free(Model, Protocol):
+    """A model that is not bound to one schedule."""
+
+    def at(self, scales: tuple[int, ...]) -> Model:
+        """The same networks, not a copy of them, for another schedule: any that starts at 1."""

@@ -8,6 +8,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Protocol
+
+Scales = tuple[int, ...]
+"""The side of each scale, coarse to fine."""
 
 SCALES_256 = (1, 2, 3, 4, 5, 6, 8, 10, 13, 16)
 SCALES_512 = (1, 2, 3, 4, 6, 9, 13, 18, 24, 32)
@@ -15,10 +19,55 @@ SCALES_DOUBLING = (1, 2, 4, 8, 16)
 HEAD_SIZE = 64
 
 
-def scale_bounds(scales: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+def scale_bounds(scales: Scales) -> tuple[tuple[int, int], ...]:
     """Token range ``[begin, end)`` of each scale in the flattened sequence."""
     ends = list(accumulate(side * side for side in scales))
     return tuple(zip([0, *ends[:-1]], ends, strict=True))
+
+
+class TokenizerSpec(Protocol):
+    """What every family's tokenizer says of itself."""
+
+    @property
+    def scales(self) -> Scales: ...
+
+    @property
+    def codebook_size(self) -> int: ...
+
+    @property
+    def latent_channels(self) -> int: ...
+
+    @property
+    def side(self) -> int:
+        """Side of the square picture in pixels."""
+
+
+class TransformerSpec(Protocol):
+    """What every family's transformer says of itself."""
+
+    @property
+    def scales(self) -> Scales: ...
+
+    @property
+    def codebook_size(self) -> int: ...
+
+    @property
+    def latent_channels(self) -> int: ...
+
+    @property
+    def num_classes(self) -> int: ...
+
+    @property
+    def foresight(self) -> bool:
+        """Whether it was trained to read the known area's own features at every scale."""
+
+    @property
+    def schedules(self) -> tuple[Scales, ...]:
+        """Of a model that is free in it, the schedules that suit it; none for others."""
+
+    @property
+    def practised(self) -> Scales:
+        """Of such a model, the sides that it was trained to draw."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +81,7 @@ class VQVAESpec:
     official checkpoints use none of these.
     """
 
-    scales: tuple[int, ...] = SCALES_256
+    scales: Scales = SCALES_256
     codebook_size: int = 4096
     latent_channels: int = 32
     width: int = 160
@@ -54,7 +103,7 @@ class VQVAESpec:
         return self.stride * self.scales[-1]
 
     @classmethod
-    def official(cls, scales: tuple[int, ...] = SCALES_256) -> VQVAESpec:
+    def official(cls, scales: Scales = SCALES_256) -> VQVAESpec:
         """``vae_ch160v4096z32``; one file serves both picture sizes."""
         return cls(scales=scales)
 
@@ -69,7 +118,7 @@ class VARSpec:
 
     depth: int
     width: int
-    scales: tuple[int, ...] = SCALES_256
+    scales: Scales = SCALES_256
     num_classes: int = 1000
     codebook_size: int = 4096
     latent_channels: int = 32
@@ -81,6 +130,16 @@ class VARSpec:
     @property
     def heads(self) -> int:
         return self.width // HEAD_SIZE
+
+    @property
+    def schedules(self) -> tuple[Scales, ...]:
+        """Bound to its own."""
+        return ()
+
+    @property
+    def practised(self) -> Scales:
+        """All there are."""
+        return ()
 
     @property
     def num_tokens(self) -> int:

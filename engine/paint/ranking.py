@@ -51,9 +51,17 @@ class Tally:
 
     def __init__(self, seeds: Sequence[int]) -> None:
         self.guided = False
+        self.seeds = tuple(seeds)
         self.seams: list[list[float]] = [[] for _ in seeds]
         self.likelihood, self.evidence = np.zeros(len(seeds)), np.zeros(len(seeds))
         self.tokens = 0
+
+    def choose(self, some: Sequence[int]) -> None:
+        """Go on with some of the candidates, by their numbers."""
+        self.seeds = tuple(self.seeds[index] for index in some)
+        self.seams = [self.seams[index] for index in some]
+        self.likelihood = self.likelihood[list(some)]
+        self.evidence = self.evidence[list(some)]
 
     def add(self, drawn: Drawn, seen: Sequence[Frame], *, guided: bool) -> None:
         """A finished frame, and what the model was shown of the picture, if anything."""

@@ -5,6 +5,7 @@ Nothing below this room sees a request: it sees passes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -25,6 +26,9 @@ from engine.request.options import MAX_SEED, EditOptions, Situation, Task
 Role = Literal["fill", "thing", "behind", "new"]
 AROUND = 1 / 8  # of a window's side: what may lend its detail beyond it, on each side ...
 LEAST_AROUND = 96  # ... and in pixels at least
+MANY = 8  # candidates from which the best are told from the others before all are finished
+SURVIVING, SURVIVING_NEW = 3 / 16, 1 / 8  # part of them that is finished; of new pictures
+WORTHWHILE = 1 / 2  # the most of them that may be
 UNHEARD = ("blend", "detail")  # options that say nothing of a thing drawn in a studio
 
 
@@ -37,7 +41,9 @@ class Pass:
     is known. ``mask`` is (H, W) in canvas pixels; ``windows`` are what the model
     looks through, one after the other; ``first`` is the number of the first of them, in whose name
     noise is drawn. ``labels`` has for each of the ``seeds`` the class that it draws for ``label``.
-    All variations are drawn, and ``shown`` of them may be looked at meanwhile. In a ``studio`` a
+    All variations are drawn, in these ``scales`` of squares of ``side`` pixels, and ``shown`` of
+    them may be looked at meanwhile; or all are begun, and the best ``survivors`` by then are
+    finished (`engine.plan.rules.begun`). In a ``studio`` a
     thing may be drawn before a plain ground, and what is ``around`` it is "new", or kept as it was
     ("keep", or "auto" where nothing has to go); options that were given and say nothing then are
     ``unheard``.
@@ -56,6 +62,9 @@ class Pass:
     finish: Finish
     fast: bool
     shown: int
+    side: int
+    scales: tuple[int, ...]
+    survivors: int | None = None
     studio: bool = False
     around: str = "new"
     unheard: tuple[str, ...] = ()
@@ -161,6 +170,7 @@ def plan(request: EditRequest, card: Card, *, any_mask: bool = False) -> Plan:
         request = request.model_copy(update={"mask": everything})
     _check(request, card)
     options = request.options
+    card = card.drawing(options)
     seed, count = options.seed or 0, options.candidates or options.variations
     if count < options.variations:
         raise RequestError(
@@ -172,6 +182,8 @@ def plan(request: EditRequest, card: Card, *, any_mask: bool = False) -> Plan:
     bare = not any_mask and bool(_any([part.mask for part in parts]).all())
     asked = request.regions[0].label if request.regions else request.label
     passes = _passes(request.task, options, asked, card, parts, seeds, bare=bare)
+    if options.candidates is not None:
+        passes = [replace(each, survivors=_survivors(request, passes)) for each in passes]
     if passes[0].role == "thing":
         passes = [_behind(options, card, parts), *passes]
     seeded = options.model_copy(update={"seed": seed})
@@ -188,6 +200,21 @@ def plan(request: EditRequest, card: Card, *, any_mask: bool = False) -> Plan:
         scales=len(card.scales),
         notes=_told(request),
     )
+
+
+def _survivors(request: EditRequest, passes: list[Pass]) -> int | None:
+    """How many candidates are finished of those that are begun; None for all.
+
+    Where the coarse scales tell which ones are the best (docs/measured.md): without a label, and in
+    new pictures. Not where several frames have a say.
+    """
+    options = request.options
+    candidates, tells = options.candidates or 0, request.label is None or request.task == "generate"
+    if not tells or options.rule == "paper" or request.regions or len(passes[0].windows) > 1:
+        return None
+    part = SURVIVING_NEW if request.task == "generate" else SURVIVING
+    few = max(math.ceil(candidates * part), options.variations, 2)
+    return few if candidates >= MANY and few <= candidates * WORTHWHILE else None
 
 
 def _told(request: EditRequest) -> tuple[str, ...]:
@@ -298,6 +325,8 @@ def _passes(
         labelled=label is not None,
         scenery=label is not None and card.labels.is_scenery(label),
         paper=options.rule == "paper",
+        side=card.side,
+        practised=card.practised,
     )
     keeping, sampling, finish, chosen = decide(options, situation)
     backdrop = bool(chosen["backdrop"]) and task == "edit_class"
@@ -323,6 +352,8 @@ def _passes(
                 finish=finish,
                 fast=options.speed == "fast" and task != "outpaint",
                 shown=options.variations,
+                side=card.side,
+                scales=card.scales,
                 studio=bool(backdrop and chosen["studio"] and thing),
                 unheard=unheard,
             )

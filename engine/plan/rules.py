@@ -17,6 +17,8 @@ from engine.request.options import EditOptions, Situation
 # More of it holds the known area better, and gives a thing that a label asks for less room near
 # the mask's edge.
 HALF_KNOWN, HALF_KNOWN_LABELLED = 48.0, 16.0
+BEGUN = 0.25  # part of the tokens that is drawn before candidates are given up
+RAMP = 9  # scales over which guidance rises by the rule "ramp"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +70,10 @@ class Keeping:
 class Sampling:
     """How a token is drawn. ``top_k`` 0 and ``top_p`` 1 switch a filter off.
 
-    ``schedule`` is how guidance goes over the scales: linear, constant or falling; with
+    ``schedule`` is how guidance goes over the scales: linear, constant, falling or ramp; with
     ``cooling`` the temperature falls over them. The last ``soft_scales`` scales take the expected
-    code vector.
+    code vector. Of the scales in ``sure`` the likeliest token is taken, and from scale
+    ``full_from`` on a ramp has reached its end (`sampling_over`).
     """
 
     guidance: float = 0.0
@@ -80,15 +83,21 @@ class Sampling:
     temperature: float = 1.0
     cooling: bool = False
     soft_scales: int = 0
+    sure: tuple[int, ...] = ()
+    full_from: int | None = None
 
     def guidance_at(self, k: int, scales: int) -> float:
         """Guidance at scale k: constant, growing from 0 at the first scale, or falling to 0.
 
         "linear" is g k / (K - 1) (Tian et al., released code). "falling" is g (1 - k / (K - 1)):
-        the label decides what there is, not its grain.
+        the label decides what there is, not its grain. "ramp" rises as over ten scales, and goes on
+        rising where there are more (Jiao et al., released code).
         """
         if self.schedule == "constant":
             return self.guidance
+        if self.schedule == "ramp":
+            full = self.full_from is not None and k >= self.full_from
+            return self.guidance if full else self.guidance * k / max(min(scales - 1, RAMP), 1)
         way = k / max(scales - 1, 1)
         return self.guidance * (1 - way if self.schedule == "falling" else way)
 
@@ -96,7 +105,10 @@ class Sampling:
         """How scale k is drawn: with cooling at temperature 1 + (T - 1) (k / (K - 1))^2.
 
         Coarse scales, which say what there is, are drawn freely and fine ones with care.
+        At a scale that is ``sure`` there is nothing to draw.
         """
+        if k in self.sure:
+            return replace(self, top_k=1, sure=(), cooling=False)
         if not self.cooling:
             return self
         way = (k / max(scales - 1, 1)) ** 2
@@ -105,6 +117,32 @@ class Sampling:
     def is_soft(self, k: int, scales: int) -> bool:
         """Whether scale k takes the expected code vector instead of a drawn one."""
         return k >= scales - self.soft_scales
+
+
+def sampling_over(
+    sampling: Sampling, scales: tuple[int, ...], practised: tuple[int, ...]
+) -> Sampling:
+    """The same for a schedule of a model that has ``practised`` drawing some sides only.
+
+    At others, and above the largest, a draw would be a guess: the likeliest token is taken there,
+    and from the first larger one on guidance is full (Jiao et al., released code).
+    """
+    if not practised:
+        return sampling
+    larger = [k for k, side in enumerate(scales) if side > max(practised)]
+    sure = tuple(k for k, side in enumerate(scales) if side not in practised)
+    return replace(sampling, sure=sure, full_from=larger[0] if larger else None)
+
+
+def begun(scales: tuple[int, ...]) -> int:
+    """The scale after which the best of many candidates are told from the others: the last one up
+    to which there is at most a quarter of all tokens, so that what is given up has cost little."""
+    total, so_far, found = sum(side * side for side in scales), 0, 0
+    for k, side in enumerate(scales):
+        so_far += side * side
+        if so_far <= BEGUN * total:
+            found = k
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,5 +194,6 @@ def decide(
         cooling=chosen["temperature_schedule"] == "falling",
         soft_scales=chosen["soft_scales"],
     )
+    sampling = sampling_over(sampling, situation.scales, situation.practised)
     finish = Finish(blend=chosen["blend"], detail=chosen["detail"], feather=chosen["feather"])
     return keeping, sampling, finish, chosen

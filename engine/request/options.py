@@ -40,7 +40,8 @@ class Situation:
 
     ``recommended`` is the sampling that a model's own file recommends, ``foresight`` whether it
     was trained for that, ``labelled`` whether a label was asked for, ``scenery`` whether it is
-    known to be no thing.
+    known to be no thing. ``side`` is that of the model's square in pixels, ``practised`` the sides
+    of scales that it was trained to draw, if not all.
     """
 
     task: Task
@@ -50,6 +51,8 @@ class Situation:
     labelled: bool = False
     scenery: bool = False
     paper: bool = False
+    side: int = 256
+    practised: tuple[int, ...] = ()
 
     @property
     def unlabelled(self) -> bool:
@@ -192,15 +195,18 @@ class EditOptions(Schema):
 
     ``seed`` draws a fresh one if None; variation i uses ``seed + i``, so any variation can be made
     again alone. ``candidates`` draws so many and returns the best ``variations`` of them by score,
-    best first. ``coarse_seeds`` has one seed for each of the first scales: all variations draw
-    those scales with it and the others with their own, so (7, 7, 7) is "the idea of seed 7, other
-    details". ``speed`` "fast" is approximate: the picture is run through the transformer once and
-    an edit computes its own positions and a margin only.
+    best first; of eight or more, without a label or in new pictures, all are begun and the few that
+    are best by then are finished. ``coarse_seeds`` has one seed for each of the first scales: all
+    variations draw those scales with it and the others with their own, so (7, 7, 7) is "the idea of
+    seed 7, other details". ``speed`` "fast" is approximate: the picture is run through the
+    transformer once and an edit computes its own positions and a margin only.
 
     ``context`` is what the model sees around the mask. ``guidance`` is the classifier-free guidance
     at the last scale, ``top_k`` 0 and ``top_p`` 1 switch the filter off, ``temperature`` below 1
     draws likelier tokens; with ``temperature_schedule`` "falling" it goes from 1 at the first scale
-    to that at the last. ``rule`` "paper" is the editing rule of the VAR authors' demo.
+    to that at the last. ``square`` and ``steps`` are for models that are free in them: the side in
+    pixels of the square that the model sees, and in how many scales it is drawn. ``rule`` "paper"
+    is the editing rule of the VAR authors' demo.
 
     ``structure`` keeps the first so many scales of the surroundings; ``fill`` is what the hole is
     filled with before encoding; ``grow`` is the width, in pixels of the model's square, of a rim
@@ -290,10 +296,20 @@ class EditOptions(Schema):
               _sampled("top_p", 0.95)),
     ] = None  # fmt: skip
     guidance_schedule: Annotated[
-        Literal["linear", "constant", "falling"] | None,
+        Literal["linear", "constant", "falling", "ramp"] | None,
         Lever("draws", "Guidance over scales",
               "How the pull of the class changes from coarse to fine.", _guidance_schedule,
               ablation=("linear", "constant", "falling")),
+    ] = None  # fmt: skip
+    square: Annotated[
+        int | None, Field(ge=16, le=4096),
+        Lever("draws", "Square", "Side of the square it sees, if the model lets one choose.",
+              lambda at: at.side, choices=("256", "512")),
+    ] = None  # fmt: skip
+    steps: Annotated[
+        int | None, Field(ge=2, le=16),
+        Lever("draws", "Steps", "How many scales it draws in, if the model lets one choose.",
+              lambda at: len(at.scales), choices=("6", "8", "9", "10", "13", "15")),
     ] = None  # fmt: skip
     soft_scales: Annotated[
         int | None, Field(ge=0, le=16),

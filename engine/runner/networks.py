@@ -6,18 +6,20 @@ Where memory runs out it goes on with fewer variations at once.
 
 from __future__ import annotations
 
+import copy
 import logging
-from collections.abc import Hashable, Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Hashable, Iterator
+from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from engine.arrays import Floats, Mask, bounding_box, fingerprint
-from engine.draw.guidance import Guided, Label, branches, guided
-from engine.draw.keeping import ClosedLoop, Keeper, Replay, each_for, tokens
+from engine.arrays import Floats, fingerprint
+from engine.draw.guidance import Guided, branches, guided
+from engine.draw.keeping import Keeper, tokens
 from engine.draw.loop import ScaleStep, generate, together
 from engine.draw.maps import finest_keep, paper_maps, regenerate_maps
 from engine.errors import DeviceError
@@ -29,30 +31,20 @@ from engine.machine.device import in_precision, out_of_memory
 from engine.machine.memory import Memory
 from engine.machine.packed_conv import weight_count
 from engine.machine.tensors import to_floats, to_tensor
-from engine.model.family import Labels, Model, Predictor
-from engine.paint.ranking import Drawn
+from engine.model.family import Free, Labels, Model, Predictor
+from engine.paint.ranking import Drawn, best_first
 from engine.picture.frame import Frame
 from engine.plan.plan import Pass
-from engine.plan.rules import Keeping
+from engine.plan.rules import Keeping, begun
 from engine.runner.chain import Chain, Loan
+from engine.runner.known import Known, bounds, distinct, for_each, keeper_of
 
 REMEMBERED = 256_000_000  # bytes of encoded pictures and begun runs, for edits that come after
 PICTURES = 2.5  # or room for so many pictures' runs under a label, if that is more
+NOT_FAST = "speed: this model has no fast mode; it was drawn exactly"
 SLOW_DECODER = 30e6  # weights of a decoder that a CPU takes long for
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Known:
-    """What is known of a frame: features (P, z, S, S), a name of them, and how the fast mode, if
-    it serves here, gets round the rest."""
-
-    name: bytes
-    features: Tensor
-    original: Original | None = None
-    before: Floats | None = None  # the picture that ``original`` is of
-    positions: tuple[Tensor, ...] | None = None  # what the fast mode computes of each scale
 
 
 class Runner:
@@ -62,6 +54,16 @@ class Runner:
         self.model = model
         self.fast = fast_mode(model)
         self.memory = Memory(max(REMEMBERED, int(PICTURES * model.picture_bytes)))
+
+    def at(self, scales: tuple[int, ...]) -> Runner:
+        """The same, with the same memory, for the schedule of an edit, if the model is free."""
+        if scales == self.scales:
+            return self
+        assert isinstance(self.model, Free), "only who is free in it has other schedules"
+        other = copy.copy(self)
+        other.model = self.model.at(scales)
+        other.fast = fast_mode(other.model)
+        return other
 
     @property
     def device(self) -> torch.device:
@@ -190,28 +192,9 @@ class Runner:
         """The token maps of features (P, z, S, S), and the feature map that they make."""
         return tokens(self.model.scheme, features)
 
-    @torch.inference_mode()
-    def keeper(
-        self, keeping: Keeping, features: Tensor, frame: Frame, maps: list[Tensor], rows: int
-    ) -> Keeper:
-        """What is known of pictures with ``features`` (P, z, S, S), as ``rows`` of them, by the
-        ``frame`` that one or each of them is."""
-        scheme = self.model.scheme
-        if keeping.paper:
-            return Replay(scheme, self.tokens(each_for(features, rows))[0])
-        foresight = None
-        if keeping.foresight:  # it was trained on what a picture's own tokens make of it
-            own = [self.tokens(one[None])[1] for one in features]
-            foresight = each_for(torch.cat(own), rows)
-        hole = frame.grown(keeping.rim(frame.hole)).hole
-        return ClosedLoop(
-            scheme,
-            each_for(features, rows),
-            regenerate=maps[-1],
-            hole=torch.from_numpy(hole.astype(np.float32)),
-            strength=keeping.half_known,
-            foresight=foresight,
-        )
+    def keeper(self, keeping: Keeping, *known: Any) -> Keeper:
+        """`keeper_of` what is ``known`` of a frame."""
+        return keeper_of(self.model.scheme, keeping, *known)
 
     @torch.inference_mode()
     def decode(self, feature_map: Tensor, count: int | None = None) -> list[Floats]:
@@ -234,12 +217,38 @@ class Run:
         self.notes: list[str] = []
         self.known: Known | None = None
         self.let_go = False  # memory was short: nothing is remembered of this run
+        self.chosen = tuple(range(len(one.seeds)))  # the variations that go on to the end
 
     def steps(self) -> Iterator[ScaleStep]:
-        """The next-scale loop, a step a scale; all variations at once, or as many as fit."""
+        """The next-scale loop, a step a scale. Where only the best survive they are told after the
+        coarse scales, and ``chosen``; they begin anew, which costs little and changes nothing."""
+        last, few, given = len(self.runner.scales) - 1, self.one.survivors, 0
+        if self.one.fast and self.runner.fast is None:
+            self._note(NOT_FAST)
+        if few is not None and (until := begun(self.runner.scales)) < last:
+            for step in self._drawn(until, 0):
+                yield step
+            given = until + 1
+            if step.drawn:
+                self._choose(step, few)
+        yield from self._drawn(last, given)
+
+    def _choose(self, step: ScaleStep, few: int) -> None:
+        one = self.one
+        worth = (step.evidence if one.guided else step.log_likelihood).tolist()
+        self.chosen = tuple(sorted(best_first(worth)[:few]))
+        self.one = replace(
+            one,
+            seeds=tuple(one.seeds[i] for i in self.chosen),
+            labels=tuple(one.labels[i] for i in self.chosen),
+        )
+
+    def _drawn(self, until: int, given: int) -> Iterator[ScaleStep]:
+        """The steps up to scale ``until``, but the first ``given``; all variations at once, or as
+        many as fit."""
         one, frames, runner = self.one, self.frames, self.runner
         maps = runner.maps(one.keeping, frames)
-        seeds, at_once, given = one.seeds, len(one.seeds), 0
+        seeds, at_once = one.seeds, len(one.seeds)
         done: list[ScaleStep] = []  # the last steps of the variations that are finished
         while True:
             first = sum(len(step.log_likelihood) for step in done)
@@ -247,11 +256,13 @@ class Run:
             try:
                 if frames and self.known is None:
                     self.known = runner.known(one, frames, maps)
-                for step in self._some(maps, seeds[some], some):
-                    last = step.index + 1 == len(runner.scales)
-                    if not last and step.index >= given and some.stop >= len(seeds):
-                        given = step.index + 1
-                        yield step
+                with closing(self._some(maps, seeds[some], some)) as steps:
+                    for step in steps:
+                        if step.index == until:
+                            break
+                        if step.index >= given and some.stop >= len(seeds):
+                            given = step.index + 1
+                            yield step
                 done.append(step)
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
@@ -262,7 +273,9 @@ class Run:
                 yield together(done)
                 return
 
-    def _some(self, maps: list[Tensor], seeds: tuple[int, ...], some: slice) -> Iterator[ScaleStep]:
+    def _some(
+        self, maps: list[Tensor], seeds: tuple[int, ...], some: slice
+    ) -> Generator[ScaleStep, None, None]:
         """The loop for some of the variations."""
         runner, one, known = self.runner, self.one, self.known
         label, rows = distinct(one.labels[some]), 1
@@ -381,19 +394,3 @@ class Run:
         if text not in self.notes:
             self.notes.append(text)
             log.warning(text)
-
-
-def distinct(labels: tuple[int | None, ...]) -> Label:
-    """The one label of all variations, or all of them where they differ."""
-    return labels[0] if len(set(labels)) == 1 else labels
-
-
-def for_each(pictures: list[Floats], count: int) -> list[Floats]:
-    """N pictures as those of ``count`` variations, count / N side by side to each."""
-    return [picture for picture in pictures for _ in range(count // len(pictures))]
-
-
-def bounds(mask: Mask) -> Box:
-    """(top, left, bottom, right) around what is True; all 0 if nothing is."""
-    left, top, right, bottom = bounding_box(mask) or (0, 0, 0, 0)
-    return top, left, bottom, right

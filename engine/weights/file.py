@@ -1,8 +1,9 @@
 """Opens a weights file of any kind it may be: safetensors, or a torch pickle of tensors.
 
-What a file is, is decided by its content, never by its ending. Nothing but tensors is ever
-unpickled. A file that cannot be read is one ``CheckpointError`` line naming it, what was expected
-and what was found. Knows nothing of networks but the names under which a trainer nests them.
+What a file is, is decided by its content, never by its ending. Nothing but tensors, and the
+settings that trainers put beside them (`argparse.Namespace`), is ever unpickled. A file that cannot
+be read is one ``CheckpointError`` line naming it, what was expected and what was found. Knows
+nothing of networks but the names under which a trainer nests them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import os
 import pickle
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +24,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
+from torch.serialization import safe_globals
 
 from engine.errors import CheckpointError
 
@@ -59,8 +62,8 @@ class WeightsFile:
 
 
 @contextmanager
-def open_weights(path: StrPath, nested: str) -> Iterator[WeightsFile]:
-    """The state dict in a file; where a trainer nested several, the one called ``nested``."""
+def open_weights(path: StrPath, nested: Sequence[str]) -> Iterator[WeightsFile]:
+    """The state dict in a file; where a trainer nested several, the first called as ``nested``."""
     path = Path(path)
     try:
         with path.open("rb") as file:
@@ -121,10 +124,10 @@ def _safetensors(path: Path) -> Iterator[WeightsFile]:
         yield WeightsFile(path, shapes, opened.get_tensor, True, opened.metadata() or {})
 
 
-def _pickled(path: Path, nested: str, *, mapped: bool) -> WeightsFile:
+def _pickled(path: Path, nested: Sequence[str], *, mapped: bool) -> WeightsFile:
     try:
-        with warnings.catch_warnings():  # remarks on old pickles
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(), safe_globals([Namespace]):
+            warnings.simplefilter("ignore")  # remarks on old pickles
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError:
         raise CheckpointError(
@@ -139,19 +142,19 @@ def _pickled(path: Path, nested: str, *, mapped: bool) -> WeightsFile:
     state = _state_dict(content, nested)
     if state is None:
         raise CheckpointError(
-            f"{path}: expected a state dict of tensors, flat or under 'trainer' as {nested!r}, "
+            f"{path}: expected a state dict of tensors, flat or under 'trainer' as {nested[0]!r}, "
             f"found {_describe(content)}"
         )
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
     return WeightsFile(path, shapes, state.__getitem__, mapped)
 
 
-def _state_dict(content: Any, nested: str) -> dict[str, Tensor] | None:
+def _state_dict(content: Any, nested: Sequence[str]) -> dict[str, Tensor] | None:
     """The flat dict of tensors in what a ``.pth`` holds, or None."""
     if isinstance(content, Mapping):
         trainer = content.get("trainer", content)
         if isinstance(trainer, Mapping):
-            content = trainer.get(nested, trainer)
+            content = next((trainer[key] for key in nested if key in trainer), trainer)
     if not isinstance(content, Mapping) or not content:
         return None
     state = dict(content)

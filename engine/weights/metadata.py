@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from engine.errors import CheckpointError
-from engine.model.spec import VARSpec, VQVAESpec
+from engine.model.spec import Scales, TokenizerSpec, TransformerSpec
 from engine.plan.card import is_sampling
 
-Spec = VQVAESpec | VARSpec
+Spec = TokenizerSpec | TransformerSpec
 
 FORMAT = "varpaint"
 VERSION = 1
@@ -48,7 +48,7 @@ def parsed(source: Described, key: str, kind: Callable[[Any], bool]) -> Any:
     return value
 
 
-def declared_scales(source: Described) -> tuple[int, ...] | None:
+def declared_scales(source: Described) -> Scales | None:
     spec = parsed(source, "spec", lambda value: isinstance(value, dict))
     if spec is None:
         return None
@@ -68,8 +68,9 @@ def require_declared(source: Described, spec: Spec) -> None:
     declared = parsed(source, "spec", lambda value: isinstance(value, dict))
     if declared is None:
         return
-    usual = {each.name: each.default for each in fields(spec)}  # files older than a field
-    for key, found in json.loads(json.dumps(asdict(spec))).items():
+    own: Any = spec  # a dataclass
+    usual = {each.name: each.default for each in fields(own)}  # files older than a field
+    for key, found in json.loads(json.dumps(asdict(own))).items():
         if declared.get(key, usual[key]) != found:
             raise LayoutError(
                 f"expected {key} {declared.get(key)!r:.60} as its metadata says, found {found!r}"
@@ -81,7 +82,7 @@ def sampling_of(source: Described) -> dict[str, Any]:
     return dict(parsed(source, "defaults", is_sampling) or {})
 
 
-def labels_of(source: Described, spec: VARSpec) -> tuple[str, ...]:
+def labels_of(source: Described, spec: TransformerSpec) -> tuple[str, ...]:
     names = parsed(
         source,
         "labels",

@@ -29,7 +29,9 @@ VAR_FILE = "var.safetensors"
 # rounded codebook or feature picks other tokens, and what is small and added up in float32 anyway,
 # where rounding would save nothing.
 EXACT = ("quantize.", "quant_conv.", "encoder.linear.")
-FLOAT32 = (*EXACT, "pos_start", "pos_1LC", "lvl_embed.", "word_embed.", "known_embed")
+FLOAT32 = (
+    *EXACT, "pos_start", "pos_1LC", "lvl_embed.", "word_embed", "known_embed", "mask_embed."
+)  # fmt: skip
 FLOAT32_ENDS = ("scale_mul_1H11", "ada_gss")
 
 

@@ -18,7 +18,7 @@ from app.api import Endpoints
 from app.backend import KEPT, Local, facts
 from app.handlers import Handlers
 from engine.errors import EngineError, ModelNotFoundError
-from engine.events import Finished, ScaleDone
+from engine.events import Finished, ScaleDone, result_of
 from engine.request import EditRequest
 from engine.weights import registry
 from tests.app.layers import layer
@@ -141,6 +141,20 @@ def test_a_path_cannot_be_asked_for_and_evicts_nothing(
         with pytest.raises(ModelNotFoundError):
             list(backend.steps(request))
     assert [name for name, _ in loads] == ["one"] and backend.ready()
+
+
+def test_a_pair_can_be_asked_for_of_models_on_offer_only(weights: Path) -> None:
+    backend = Local("one", "cpu")
+    backend.card()
+    for name in ("one+/etc@2", f"{weights / 'one'}+two@2", "one+../two@2", "one+var-d16@2"):
+        with pytest.raises(ModelNotFoundError) as told:
+            backend.card(name)
+        assert "known: " in str(told.value) or "not here yet" in str(told.value)
+    assert "one+two@2" not in [offer.name for offer in backend.offers()]
+    assert backend.card("one+two@2").name == "one+two@2"
+    assert "one+two@2" in [offer.name for offer in backend.offers() if offer.present]
+    request = GENERATE.model_copy(update={"model": "one+two@2"})
+    assert result_of(list(backend.steps(request))).request.model == "one+two@2"
 
 
 def test_a_model_that_is_not_here_is_told_without_a_folder(weights: Path) -> None:

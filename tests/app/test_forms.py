@@ -22,7 +22,7 @@ FULL = EditOptions(
     temperature=1.5, temperature_schedule="falling", context=64, feather=0, blend="none",
     structure=2, soft_scales=0, candidates=5, coarse_seeds=(3, 3, 9),
     speed="fast", rule="paper", fill="none", grow=0,
-    backdrop=True, studio=True, detail="model", around="keep",
+    backdrop=True, studio=True, detail="model", around="keep", square=512, steps=9,
 )  # fmt: skip
 
 

@@ -13,18 +13,20 @@ import torch
 from engine.benchmark import measure as measuring
 from engine.benchmark import meter, table
 from engine.benchmark.measure import EXACT, FAST, REROLL, Case, measure
-from engine.benchmark.meter import Clock, run_flop
+from engine.benchmark.meter import Clock, run_flop, scale_flop
 from engine.benchmark.plain import plain_edit
+from engine.model.hmar.spec import HMARSpec
 from engine.model.spec import VARSpec
-from tests.parity import TOLERANCE, Fixture
-from tests.test_parity import FIXTURES
+from engine.weights.published import BY_NAME
+from tests.parity import TOLERANCE, read
+from tests.test_parity import VAR_FIXTURES
 
 
-@pytest.mark.parametrize("path", FIXTURES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", VAR_FIXTURES, ids=lambda path: path.stem)
 @pytest.mark.parametrize("task", ["inpaint", "outpaint"])
 def test_the_plain_implementation_gives_the_authors_picture(path: object, task: str) -> None:
     with torch.inference_mode():
-        fixture = Fixture.read(path)
+        fixture = read(path)
     picture = plain_edit(
         fixture.vqvae,
         fixture.var,
@@ -44,7 +46,7 @@ def test_the_plain_implementation_gives_the_authors_picture(path: object, task: 
 
 def test_under_autocast_the_plain_implementation_gives_nearly_the_same() -> None:
     with torch.inference_mode():
-        fixture = Fixture.read(FIXTURES[0])
+        fixture = read(VAR_FIXTURES[0])
     pictures = [
         plain_edit(
             fixture.vqvae, fixture.var, fixture.expected["image"],
@@ -175,3 +177,42 @@ def test_autocast_is_left_out_where_a_processor_emulates_bfloat16(
     table.bench(["bundled"], device="cpu", precision="float32", quick=True, as_json=False)
     assert ("plain_autocast" in run) is has_bfloat16
     assert ("autocast is left out" in capsys.readouterr().out) is not has_bfloat16
+
+
+def test_two_models_in_turn_are_timed_without_the_plain_algorithm(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run: list[tuple[str, str]] = []
+
+    def stand_in(case: Case) -> dict[str, object]:
+        run.append((case.implementation, case.mode))
+        return {"skipped": "a test"}
+
+    monkeypatch.setattr(table, "in_own_process", stand_in)
+    monkeypatch.setattr(table, "matmul_peak", lambda *_: 1e12)
+    monkeypatch.setattr(table, "read_rate", lambda *_: 1e10)
+    table.bench(["d30+d16@8"], device="cpu", precision="float32", quick=True, as_json=False)
+    assert set(run) == {("ours", "exact"), ("ours", "reroll")}
+
+
+def test_what_each_of_two_models_costs_is_counted() -> None:
+    """The coarse scales of the first one, and all of them in one run of the second."""
+    large, small = VARSpec.official(30), VARSpec.official(16)
+
+    def cost(spec: VARSpec, first: int, last: int) -> float:
+        """One run over some scales, and the logits of the last."""
+        head = 2 * spec.width * spec.codebook_size * spec.scales[last] ** 2
+        return run_flop(spec, 1, first=first, last=last) + head
+
+    whole = sum(cost(large, k, k) for k in range(10))
+    for switch in (6, 7, 8, 9):
+        pair = sum(cost(large, k, k) for k in range(switch)) + cost(small, 0, switch)
+        pair += sum(cost(small, k, k) for k in range(switch + 1, 10))
+        assert f"in {pair / whole:.0%} of d30's operations" in BY_NAME[f"code-{switch}"].about
+
+
+def test_a_scale_alone_costs_no_attention_to_those_before() -> None:
+    spec = HMARSpec.official(16)
+    head = 2 * spec.width * spec.codebook_size * 256
+    assert scale_flop(spec, 1, 9, 256) - head < run_flop(spec, 1, first=9, last=9)
+    assert scale_flop(spec, 2, 9, 256) == 2 * scale_flop(spec, 1, 9, 256)

@@ -15,6 +15,7 @@ from engine.editor import Editor
 from engine.events import Result
 from engine.loading import lay_out
 from engine.machine.device import in_precision
+from engine.model.var.pair import VARPair
 from tests.machine.test_memory import MASK, same
 from tests.pictures import noisy_rgb
 from tests.tiny import tiny_editor, tiny_var, tiny_vqvae
@@ -52,7 +53,7 @@ def test_weights_come_back_when_what_was_done_fails() -> None:
 def test_weights_that_are_laid_out_for_the_processor_come_back_too() -> None:
     """`lay_out` takes them out of the state dict, so what they compute is compared."""
     vqvae, var = tiny_vqvae(), tiny_var()
-    lay_out(vqvae, var)
+    lay_out(VARPair(vqvae, var))
     features = torch.randn(1, 8, 4, 4, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         before = vqvae.decode(features)

@@ -276,7 +276,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one_and_its_model_opens(
 
     loaded = load_pair(out / "model/vqvae.safetensors", out / "model/var.safetensors")
     assert loaded.labels == ("blue", "green", "red")
-    assert loaded.var.spec == resumed.spec
+    assert loaded.model.var.spec == resumed.spec
     assert list((out / "samples").glob("samples-*.png"))
 
     wider = replace(OPTIONS, width=128)

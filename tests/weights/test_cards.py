@@ -74,7 +74,7 @@ def small_official(folder: Path, scales: tuple[int, ...]) -> ModelFiles:
 def test_the_card_of_official_files_in_a_folder(scales: tuple[int, ...], tmp_path: Path) -> None:
     """One VQVAE serves all schedules: which, the transformer says."""
     files = small_official(tmp_path / "theirs", scales)
-    read, loaded = read_card(files), load_editor(files.name, device="cpu").card
+    read, loaded = read_card(resolve(files.name)), load_editor(files.name, device="cpu").card
     assert read == loaded
     assert read.side == 16 * scales[-1] and read.scales == scales and len(read.labels) == 1000
 

@@ -23,11 +23,18 @@ from engine.model.var.transformer import VAR
 from engine.model.var.vqvae import VQVAE
 from engine.plan.rules import decide
 from engine.request.options import EditOptions, Situation
-from engine.weights.architecture import ATTENTION_BIAS, HITS, LEVELS, skeleton_var, skeleton_vqvae
-from engine.weights.architecture import state_shapes as shapes_of
 from engine.weights.checkpoint import inspect, load_pair, load_var, load_vqvae
 from engine.weights.metadata import DRAWS_FILE
 from engine.weights.saving import EXACT, VAR_FILE, VQVAE_FILE, save_model
+from engine.weights.var import (
+    ATTENTION_BIAS,
+    HITS,
+    LEVELS,
+    VAR_LAYOUT,
+    VQVAE_LAYOUT,
+    skeleton_var,
+    skeleton_vqvae,
+)
 from tests.official import official_state, random_official
 
 ROOT = Path(__file__).parent.parent.parent
@@ -94,6 +101,10 @@ def refused(path: Path, kind: str = "VAR") -> str:
     return line
 
 
+def shapes_of(spec: VQVAESpec | VARSpec) -> dict[str, tuple[int, ...]]:
+    return (VQVAE_LAYOUT if isinstance(spec, VQVAESpec) else VAR_LAYOUT).state_shapes(spec)
+
+
 # The official checkpoints
 
 
@@ -117,11 +128,9 @@ def test_official_spec_gives_exactly_the_official_names_shapes_and_parameters(na
 
 @pytest.mark.parametrize("name", OFFICIAL)
 def test_spec_is_inferred_from_official_names_and_shapes(name, monkeypatch):
-    from engine.weights import architecture
-
     shapes = {key: tuple(shape) for key, (shape, _) in OFFICIAL[name]["state"].items()}
-    infer = architecture.infer_vqvae if name.startswith("vae") else architecture.infer_var
-    assert infer(shapes) == spec_of(name)
+    layout = VQVAE_LAYOUT if name.startswith("vae") else VAR_LAYOUT
+    assert layout.infer(shapes, None) == spec_of(name)
 
 
 def test_official_vqvae_serves_both_picture_sizes(tmp_path):
@@ -143,12 +152,12 @@ def same(network: torch.nn.Module, state: dict[str, torch.Tensor]) -> bool:
 
 def test_flat_pth_of_the_authors_loads_to_the_same_weights(plain):
     loaded = load_pair(*plain)
-    assert loaded.vqvae.spec == PLAIN_VQVAE
-    assert loaded.var.spec == PLAIN_VAR
+    assert loaded.model.vqvae.spec == PLAIN_VQVAE
+    assert loaded.model.var.spec == PLAIN_VAR
     assert (loaded.labels, loaded.about) == ((), "")
-    assert same(loaded.vqvae, official_state(PLAIN_VQVAE))
-    assert same(loaded.var, official_state(PLAIN_VAR))
-    for network in (loaded.vqvae, loaded.var):
+    assert same(loaded.model.vqvae, official_state(PLAIN_VQVAE))
+    assert same(loaded.model.var, official_state(PLAIN_VAR))
+    for network in (loaded.model.vqvae, loaded.model.var):
         assert not network.training
         assert not any(each.requires_grad or each.is_meta for each in network.parameters())
         assert not any(each.is_meta for each in network.buffers())
@@ -164,11 +173,11 @@ def test_a_loaded_network_computes_what_the_saved_one_did(plain):
     picture = torch.rand(1, 3, 32, 32) * 2 - 1
     with torch.no_grad():
         maps, f_hat = vqvae.quantize.encode(vqvae.features(picture))
-        assert all(map(torch.equal, loaded.vqvae.encode(picture), maps))
-        assert torch.equal(loaded.vqvae.decode(f_hat), vqvae.decode(f_hat))
+        assert all(map(torch.equal, loaded.model.vqvae.encode(picture), maps))
+        assert torch.equal(loaded.model.vqvae.decode(f_hat), vqvae.decode(f_hat))
         inputs, _ = vqvae.quantize.teacher_inputs(maps)
         label = torch.tensor([2])
-        assert torch.equal(loaded.var(inputs, label), var(inputs, label))
+        assert torch.equal(loaded.model.var(inputs, label), var(inputs, label))
 
 
 def test_loaded_weights_outlive_their_file(tmp_path):
@@ -188,8 +197,8 @@ def test_trainers_nested_checkpoint_loads_both_networks_from_one_file(tmp_path):
     }
     torch.save({"epoch": 3, "iter": 0, "trainer": trainer, "args": {"depth": 2}}, path)
     loaded = load_pair(path, path)
-    assert same(loaded.vqvae, trainer["vae_local"])
-    assert same(loaded.var, trainer["var_wo_ddp"])
+    assert same(loaded.model.vqvae, trainer["vae_local"])
+    assert same(loaded.model.var, trainer["var_wo_ddp"])
 
 
 def test_official_names_in_safetensors_and_old_pickles_load_too(tmp_path):
@@ -247,8 +256,9 @@ def test_an_unknown_schedule_is_read_from_the_levels(tmp_path):
 
 def test_matrices_take_the_precision_and_what_is_exact_stays_float32(plain):
     loaded = load_pair(*plain, dtype=torch.bfloat16)
-    assert loaded.var.dtype == torch.bfloat16
-    full = {name for name, each in loaded.var.named_parameters() if each.dtype == torch.float32}
+    assert loaded.model.var.dtype == torch.bfloat16
+    named = loaded.model.var.named_parameters()
+    full = {name for name, each in named if each.dtype == torch.float32}
     assert full == {
         "pos_start",
         "pos_1LC",
@@ -257,10 +267,10 @@ def test_matrices_take_the_precision_and_what_is_exact_stays_float32(plain):
         "word_embed.bias",
         *(f"blocks.{i}.attn.scale_mul_1H11" for i in range(2)),
     }
-    for name, tensor in loaded.vqvae.state_dict().items():
+    for name, tensor in loaded.model.vqvae.state_dict().items():
         exact = torch.float32 if name.startswith(EXACT) else torch.bfloat16
         assert tensor.dtype == exact, name
-    vqvae = load_pair(*plain, dtype=torch.bfloat16, vqvae_dtype=torch.float32).vqvae
+    vqvae = load_pair(*plain, dtype=torch.bfloat16, vqvae_dtype=torch.float32).model.vqvae
     assert vqvae.encoder.conv_in.weight.dtype == torch.float32
 
 
@@ -270,16 +280,16 @@ def test_networks_run_in_half_precision_and_stay_close_to_float32(own, dtype):
     half = load_pair(own / VQVAE_FILE, own / VAR_FILE, dtype=dtype)
     picture = torch.rand(1, 3, 56, 56) * 2 - 1
     with torch.no_grad():
-        maps = exact.vqvae.encode(picture)
-        inputs, f_hat = exact.vqvae.quantize.teacher_inputs(maps)
-        again, f_hat_half = half.vqvae.quantize.teacher_inputs(maps)
+        maps = exact.model.vqvae.encode(picture)
+        inputs, f_hat = exact.model.vqvae.quantize.teacher_inputs(maps)
+        again, f_hat_half = half.model.vqvae.quantize.teacher_inputs(maps)
         assert torch.equal(inputs, again)
         assert torch.equal(f_hat, f_hat_half)
         label = torch.tensor([1])
-        difference = half.var(inputs, label) - exact.var(inputs, label)
+        difference = half.model.var(inputs, label) - exact.model.var(inputs, label)
         assert difference.abs().max() < 0.1
-        decoded = half.vqvae.decode(f_hat.to(dtype)).float()
-        assert (decoded - exact.vqvae.decode(f_hat)).abs().max() < 0.1
+        decoded = half.model.vqvae.decode(f_hat.to(dtype)).float()
+        assert (decoded - exact.model.vqvae.decode(f_hat)).abs().max() < 0.1
 
 
 # Our own format
@@ -287,20 +297,20 @@ def test_networks_run_in_half_precision_and_stay_close_to_float32(own, dtype):
 
 def test_own_format_round_trips_specs_labels_text_and_weights(own):
     loaded = load_pair(own / VQVAE_FILE, own / VAR_FILE)
-    assert loaded.vqvae.spec == OWN_VQVAE
-    assert loaded.var.spec == OWN_VAR
+    assert loaded.model.vqvae.spec == OWN_VQVAE
+    assert loaded.model.var.spec == OWN_VAR
     assert loaded.labels == tuple(LABELS)
     assert loaded.about == "Ours, MIT"
     torch.manual_seed(1)
     vqvae, var = VQVAE(OWN_VQVAE), VAR(OWN_VAR)
-    assert torch.equal(loaded.vqvae.quantize.embedding.weight, vqvae.quantize.embedding.weight)
-    assert same(loaded.var, {k: v if v.dtype == torch.int64 else v.half()
+    assert torch.equal(loaded.model.scheme.codebook, vqvae.quantize.codebook)
+    assert same(loaded.model.var, {k: v if v.dtype == torch.int64 else v.half()
                              for k, v in var.state_dict().items()})
 
 
 def test_saving_what_was_loaded_gives_the_same_bytes(own, tmp_path):
     loaded = load_pair(own / VQVAE_FILE, own / VAR_FILE)
-    save_model(tmp_path, loaded.vqvae, loaded.var, labels=LABELS, about="Ours, MIT")
+    save_model(tmp_path, loaded.model.vqvae, loaded.model.var, labels=LABELS, about="Ours, MIT")
     for name in (VQVAE_FILE, VAR_FILE):
         first, second = (load_file(folder / name) for folder in (own, tmp_path))
         assert first.keys() == second.keys()
@@ -622,7 +632,7 @@ torch.set_num_threads(1)
 before, start = peak(), time.perf_counter()
 loaded = load_pair(sys.argv[1], sys.argv[2], dtype=getattr(torch, sys.argv[3]))
 seconds = time.perf_counter() - start
-weights = sum(t.nbytes for n in (loaded.vqvae, loaded.var) for t in n.state_dict().values())
+weights = sum(t.nbytes for n in loaded.model.networks for t in n.state_dict().values())
 print(json.dumps({"peak": peak() - before, "weights": weights, "seconds": seconds}))
 """
 

@@ -21,9 +21,8 @@ from engine.model.var.transformer import VAR
 from engine.model.var.vqvae import VQVAE
 from engine.weights.checkpoint import load_pair
 from engine.weights.download import fetch, recorded
+from engine.weights.published import OFFICIAL
 from engine.weights.registry import (
-    OFFICIAL,
-    REPOSITORY,
     download,
     free_memory,
     models,
@@ -34,8 +33,11 @@ from engine.weights.saving import save_model
 from tests.hub import COMMIT, Hub, serve
 from tests.official import official_state
 
+REPOSITORY = "FoundationVision/var"
 VQVAE_PTH = "vae_ch160v4096z32.pth"
 NAMES = [f"var-d{depth}" for depth in (16, 20, 24, 30, 36)]
+FLEX = [f"flexvar-d{depth}" for depth in (16, 20, 24)]
+MORE = [f"hmar-d{depth}" for depth in (16, 20, 24, 30)] + [f"code-{n}" for n in (6, 7, 8, 9)]
 GB = 10**9
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -84,19 +86,21 @@ def one_line(error: pytest.ExceptionInfo[Exception]) -> str:
 
 
 def test_the_registry_knows_the_official_checkpoints_and_their_exact_size():
-    from engine.weights.architecture import skeleton_var
-
     for model in OFFICIAL:
-        spec = VARSpec.official(model.depth)
+        spec, codec = model.spec, model.tokenizer_spec
+        own = model.family.layout
         assert model.tokens == spec.num_tokens
         assert model.side == 16 * spec.scales[-1]
-        count = sum(each.numel() for each in skeleton_var(spec).parameters())
-        assert model.parameters == count
+        for layout, each, count in (
+            (own.transformer, spec, model.parameters),
+            (own.tokenizer, codec, model.tokenizer.parameters),
+        ):
+            assert sum(w.numel() for w in layout.skeleton(each).parameters()) == count
 
 
 def test_known_models_are_listed_with_what_they_take(weights):
     listed = {info.name: info for info in models(weights)}
-    assert list(listed) == ["bundled", *NAMES]
+    assert list(listed) == ["bundled", *NAMES, *FLEX, *MORE]
     assert not any(listed[name].present for name in NAMES)
     assert listed["var-d16"].bytes == pytest.approx(1.24 * GB + 0.436 * GB, rel=0.01)
     assert listed["var-d36"].side == 512
@@ -251,7 +255,7 @@ def test_a_trainers_checkpoint_is_a_model_in_one_file(tmp_path):
     nested = {"var_wo_ddp": official_state(var), "vae_local": official_state(vqvae)}
     torch.save({"trainer": nested}, path)
     files = resolve(str(path), tmp_path)
-    assert load_pair(files.vqvae, files.var).var.spec == var
+    assert load_pair(files.vqvae, files.var).model.var.spec == var
 
 
 # How files get here

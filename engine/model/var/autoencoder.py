@@ -156,6 +156,11 @@ class Encoder(nn.Module):
         self.norm_out = group_norm(widths[-1])
         self.conv_out = nn.Conv2d(widths[-1], spec.latent_channels, 3, padding=1)
 
+    @property
+    def levels(self) -> list[nn.Module]:
+        """Those of the tower, as they are run."""
+        return list(self.down)
+
     def forward(self, x: Tensor) -> Tensor:
         parts = [self.tower(x.to(self.conv_in.weight.dtype))] if self.has_tower else []
         if self.linear is not None:
@@ -165,7 +170,7 @@ class Encoder(nn.Module):
     def tower(self, x: Tensor) -> Tensor:
         """The convolutional part."""
         h = self.conv_in(F.pixel_unshuffle(x, self.stem) if self.stem > 1 else x)
-        for level in self.down:
+        for level in self.levels:
             h = level(h)
         return cast(Tensor, self.conv_out(silu(self.norm_out(self.mid(h)))))
 
@@ -200,9 +205,14 @@ class Decoder(nn.Module):
             else None
         )
 
+    @property
+    def levels(self) -> list[nn.Module]:
+        """Those of the tower, as they are run."""
+        return list(reversed(self.up))
+
     def forward(self, z: Tensor) -> Tensor:
         h = self.mid(self.conv_in(z))
-        for level in reversed(self.up):
+        for level in self.levels:
             h = level(h)
         h = self.conv_out(silu(self.norm_out(h)))
         if self.stem > 1:

@@ -90,7 +90,11 @@ class Quantizer(nn.Module):
         pairs = zip(feature_map.contiguous().split(1), maps.split(1), strict=True)
         return torch.cat([self.add(k, before, new) for before, new in pairs])
 
-    def rounds(self, k: int) -> int:
+    def as_state(self, features: Tensor) -> Tensor:
+        """They are what the maps add up to, but for the quantizer's error."""
+        return features
+
+    def rounds(self, k: int, drawn: int) -> int:
         """Every scale is drawn once."""
         return 1
 

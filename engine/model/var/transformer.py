@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Protocol, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from engine.model.attention import Attention, sdpa
 from engine.model.spec import HEAD_SIZE, VARSpec
 from engine.model.var.blocks import Block, Modulation, modulated_norm
+from engine.model.var.labelled import AdaLNBeforeHead, Modulated
 
 
 @dataclass(frozen=True)
@@ -52,16 +53,6 @@ class Condition:
         rest = (self.start, self.head_scale, self.head_shift)
         start, scale, shift = map(change, rest)
         return Condition(start, blocks, scale, shift)
-
-
-class Shelf(Protocol):
-    """Where weights that are read once a label may lie instead of in memory."""
-
-    def hold(self, parameter: nn.Parameter) -> bool:
-        """Take a parameter's values in; False, and it stays as it is, where that cannot be."""
-
-    def let_go(self) -> None:
-        """What was read is not needed for now."""
 
 
 class KVCache:
@@ -134,15 +125,7 @@ class KVCache:
         return self.store.nbytes
 
 
-class AdaLNBeforeHead(nn.Module):
-    """The last modulated norm's projection."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.ada_lin = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * width))
-
-
-class VAR(nn.Module):
+class VAR(Modulated):
     """Logits over the codebook for every position of every scale, given the coarser scales."""
 
     lvl_1L: Tensor
@@ -150,18 +133,14 @@ class VAR(nn.Module):
     def __init__(self, spec: VARSpec, attention: Attention = sdpa) -> None:
         super().__init__()
         self.spec = spec
-        width, tokens = spec.width, spec.num_tokens
+        width = spec.width
         std = (1 / width / 3) ** 0.5  # the authors' initial spread of embeddings
         self.word_embed = nn.Linear(spec.latent_channels, width)
         if spec.foresight:
             self.known_embed = nn.Parameter(torch.zeros(1, 1, width))
         self.class_emb = nn.Embedding(spec.num_classes + 1, width)
         self.pos_start = nn.Parameter(torch.empty(1, 1, width))
-        self.pos_1LC = nn.Parameter(torch.empty(1, tokens, width))
-        self.lvl_embed = nn.Embedding(len(spec.scales), width)
-        for embedding in (
-            self.class_emb.weight, self.pos_start, self.pos_1LC, self.lvl_embed.weight
-        ):
+        for embedding in (self.class_emb.weight, self.pos_start, *self.make_places()):
             nn.init.trunc_normal_(embedding, std=std)
         self.shared_ada_lin = (
             nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width)) if spec.shared_adaln else None
@@ -169,11 +148,21 @@ class VAR(nn.Module):
         self.blocks = nn.ModuleList(Block(spec, attention) for _ in range(spec.depth))
         self.head_nm = AdaLNBeforeHead(width)
         self.head = nn.Linear(width, spec.codebook_size)
-        level = torch.cat(
-            [torch.full((side * side,), k) for k, side in enumerate(spec.scales)]
-        )
-        self.register_buffer("lvl_1L", level.view(1, tokens))
-        self.shelf: Shelf | None = None
+
+    def make_places(self) -> list[Tensor]:
+        """The parameters that tell one position from another, to be initialised."""
+        spec = self.spec
+        self.pos_1LC = nn.Parameter(torch.empty(1, spec.num_tokens, spec.width))
+        self.lvl_embed = nn.Embedding(len(spec.scales), spec.width)
+        level = [torch.full((side * side,), k) for k, side in enumerate(spec.scales)]
+        self.register_buffer("lvl_1L", torch.cat(level).view(1, -1))
+        return [self.pos_1LC, self.lvl_embed.weight]
+
+    def place(self, first: int, last: int) -> Tensor:
+        """What is added to the positions of scales first..last: (1, n, C) float32."""
+        begin, end = self.spec.bounds[first][0], self.spec.bounds[last][1]
+        level = self.lvl_embed(self.lvl_1L[:, begin:end])
+        return cast(Tensor, (level + self.pos_1LC[:, begin:end]).float())
 
     @property
     def dtype(self) -> torch.dtype:
@@ -185,54 +174,17 @@ class VAR(nn.Module):
         home = self.class_emb.weight.device  # the CPU, where the modulation was moved out
         label = self.class_emb(labels.to(home))  # (B, C)
         shared = None if self.shared_ada_lin is None else self.shared_ada_lin(label)
-        blocks = tuple(self._modulation(cast(Block, b), label, shared) for b in self.blocks)
-        scale, shift = self.head_nm.ada_lin(label).float().unflatten(1, (1, 2, -1)).unbind(2)
+        blocks = self.modulations(self.blocks, label, shared)
         start = (label[:, None] + self.pos_start.to(home)).float()
-        if self.shelf is not None:
-            self.shelf.let_go()
-        return Condition(start, blocks, scale, shift).to(self.pos_start.device)
-
-    def _modulation(self, block: Block, label: Tensor, shared: Tensor | None) -> Modulation:
-        modulation = block.modulation(label, shared)
-        if self.shelf is not None:  # block by block, so that no two are in memory at once
-            self.shelf.let_go()
-        return modulation
-
-    def shelve_modulation(self, shelf: Shelf, least: int = 0) -> bool:
-        """Put what only `condition` reads on a shelf, if it is on the CPU and of ``least`` bytes.
-
-        Memory holds it while a label is looked up, and block by block.
-        """
-        names = ("ada_lin.1.weight", "class_emb.weight")
-        held = [weight for name, weight in self.named_parameters() if name.endswith(names)]
-        size = sum(weight.nbytes for weight in held)
-        if size < least or held[0].device.type != "cpu":
-            return False
-        self.shelf = shelf
-        return all(shelf.hold(weight) for weight in held)
-
-    def move_modulation(self, device: torch.device) -> None:
-        """Hold what only `condition` reads, a third of a block's weights, on another device.
-
-        For devices with little memory: a label's condition is computed there, once, and sent over.
-        """
-        self.class_emb.to(device)
-        self.head_nm.to(device)
-        if self.shared_ada_lin is not None:
-            self.shared_ada_lin.to(device)
-        for block in self.blocks:
-            assert isinstance(block, Block)
-            if self.shared_ada_lin is None:
-                block.ada_lin.to(device)
-            else:
-                block.ada_gss.data = block.ada_gss.data.to(device)
+        condition = Condition(start, blocks, *self.head_nm(label))
+        self.let_go()
+        return condition.to(self.pos_start.device)
 
     def embed(self, inputs: Tensor | None, condition: Condition, first: int, last: int) -> Tensor:
         """Input rows of scales first..last: (B, n, C) from (B, n or n - 1, z or z + 1).
 
         The last of z + 1 channels is 1 where a position is known, with `VARSpec.foresight`.
         """
-        begin, end = self.spec.bounds[first][0], self.spec.bounds[last][1]
         parts = [condition.start] if first == 0 else []
         if inputs is not None:
             vectors = inputs[..., : self.spec.latent_channels]
@@ -240,9 +192,7 @@ class VAR(nn.Module):
             if inputs.shape[-1] > vectors.shape[-1]:
                 words = words + inputs[..., -1:].float() * self.known_embed.float()
             parts.append(words)
-        level = self.lvl_embed(self.lvl_1L[:, begin:end])
-        place = (level + self.pos_1LC[:, begin:end]).float()
-        return torch.cat(parts, dim=1) + cast(Tensor, place)
+        return torch.cat(parts, dim=1) + self.place(first, last)
 
     def run(
         self,

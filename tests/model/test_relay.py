@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from engine import EditOptions, EditRequest
 from engine.draw.guidance import guided
 from engine.draw.keeping import Keeper
 from engine.draw.loop import generate
-from engine.draw.relay import Relay
+from engine.editor import Editor
 from engine.model.family import Predictor
+from engine.model.relay import Relay, Relayed
+from engine.model.var.pair import VARPair
 from engine.model.var.predictor import CachedVAR
+from engine.plan.card import Card
+from engine.plan.labels import Labels
 from engine.plan.rules import Sampling
-from tests.tiny import SCALES, tiny_var, tiny_vqvae
+from tests.pictures import noisy_rgb
+from tests.tiny import LABELS, SCALES, tiny_var, tiny_vqvae
 
 ALL = [torch.ones(side * side, dtype=torch.bool) for side in SCALES]
 QUANTIZER = tiny_vqvae().quantize
@@ -75,3 +84,59 @@ def teacher_forced(
         where = torch.arange(SCALES[k] ** 2)
         rows.append(draw(own + strength * (own - none), noise((seed,), k, where), Sampling())[0])
     return torch.cat(rows)
+
+
+def pair_editor(switch: int) -> Editor:
+    vqvae = tiny_vqvae()
+    model = Relayed(VARPair(vqvae, LARGE), VARPair(vqvae, SMALL), switch)
+    card = Card(name="pair", side=32, scales=SCALES, labels=Labels(LABELS, None))
+    return Editor(model, card)
+
+
+@pytest.mark.parametrize("switch", [1, 2])
+@pytest.mark.parametrize("coarse", [1, 2])
+@pytest.mark.parametrize("variations", [1, 3])
+def test_rolling_again_gives_what_a_fresh_run_does_and_computes_less(
+    switch: int, coarse: int, variations: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = Counter()
+    for var in (LARGE, SMALL):
+        inner = var.run
+
+        def run(*args: Any, inner: Any = inner, **kwargs: Any) -> Tensor:
+            calls[id(inner)] += 1
+            return inner(*args, **kwargs)
+
+        monkeypatch.setattr(var, "run", run)
+
+    def again(editor: Editor) -> list[np.ndarray]:
+        options = EditOptions(seed=50, coarse_seeds=(7,) * coarse, variations=variations)
+        return [np.asarray(each) for each in editor.generate("boat", options).images]
+
+    fresh = again(pair_editor(switch))
+    whole = calls.total()
+    rolled = pair_editor(switch)
+    rolled.generate("boat", EditOptions(seed=7))
+    calls.clear()
+    assert all(map(np.array_equal, again(rolled), fresh))
+    assert calls.total() < whole
+
+
+@pytest.mark.parametrize("task", ["inpaint", "edit_class"])
+def test_a_pair_edits_and_says_what_it_has_not(task: str) -> None:
+    mask = np.zeros((48, 48), bool)
+    mask[10:30, 12:40] = True
+    label = "boat" if task == "edit_class" else None
+    request = EditRequest(
+        task=task, image=noisy_rgb(48, 48), mask=mask, label=label,
+        options=EditOptions(seed=1, variations=3, speed="fast"),
+    )  # fmt: skip
+    result = pair_editor(2).run(request)
+    assert any("no fast mode" in note for note in result.notes)
+    alone = request.model_copy(update={"options": EditOptions(seed=3)})
+    assert np.array_equal(
+        np.asarray(result.images[2]), np.asarray(pair_editor(2).run(alone).images[0])
+    )
+    steps = pair_editor(2).steps(request)
+    next(steps)
+    steps.close()
