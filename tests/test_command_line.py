@@ -300,3 +300,18 @@ def test_a_soft_mask_and_a_format_that_loses_something_are_noted(
     assert run(folder, line) == 0
     notes = json.loads(capsys.readouterr().out)["notes"]
     assert "cut at half" in notes[0] and "shown over white" in notes[1]
+
+
+@pytest.mark.parametrize(("name", "said"), [("hmar-d16", "non-commercial"), ("var-d16", "MIT")])
+def test_a_licence_is_told_before_a_download(
+    name: str, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from engine.weights import registry
+
+    def download(asked: str) -> list[Path]:
+        assert said in capsys.readouterr().err, "too late"
+        return [Path(asked)]
+
+    monkeypatch.setattr(registry, "download", download)
+    assert main(["models", "download", name]) == 0
+    assert capsys.readouterr().out == f"{name}\n"
