@@ -321,3 +321,18 @@ def test_what_is_interrupted_says_so_and_does_not_end_as_if_it_were_done(
     _, words = work.communicate()
     assert work.returncode == 130 and words.endswith("cancelled\n")
     assert "Traceback" not in words and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("name", "said"), [("hmar-d16", "non-commercial"), ("var-d16", "MIT")])
+def test_a_licence_is_told_before_a_download(
+    name: str, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from engine.weights import registry
+
+    def download(asked: str) -> list[Path]:
+        assert said in capsys.readouterr().err, "too late"
+        return [Path(asked)]
+
+    monkeypatch.setattr(registry, "download", download)
+    assert main(["models", "download", name]) == 0
+    assert capsys.readouterr().out == f"{name}\n"
