@@ -5,10 +5,10 @@ pictures transparent without an error), opaque sRGB (the browser has no say in c
 is painted is read back, never the background or the composite: the original stays on the server.
 The page sends it as a data URL, once for each event that needs it (``varpaint.mask`` in
 memory.js); the editor's own value, which Gradio asks for at every change of the page, three
-pictures each time, stays empty (script.js). What is painted is the layer's alpha.
+pictures each time, stays empty (editor.js). What is painted is the layer's alpha.
 
 An editor that is given a new value loads its picture and its layers up to twice, and what is
-painted in between is lost. So a new picture is put on by ``gr.render`` (layout.py) with a new
+painted in between is lost. So a new picture is put on by ``gr.render`` (wiring.py) with a new
 version number; the page's script lets each load once, after the editor took on the picture's
 size, and marks the version as ready.
 """
@@ -33,7 +33,7 @@ from engine.errors import MaskError
 
 PROXY_SIDE = 2048
 LOSSLESS = 1 << 19  # pixels up to which a picture is shown as it is
-MASK_COLOUR = (255, 45, 120)  # as the brush in layout.py and the overlays in style.css
+MASK_COLOUR = (255, 45, 120)  # as the brush in wiring.py and the overlays in frame.css
 MASK_OPACITY = 0.55
 PNG_URL = "data:image/png;base64"
 MAX_SENT = 16 << 20  # characters of what a page sends as painted

@@ -12,20 +12,20 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from app import canvas, classes, files, forms, markup, original, project, screens
+from app import classes, files, forms, markup, project, screens
 from app.backend import Backend, Offer
 from app.classes import Named
-from app.forms import NEED_LABEL, read_painted
-from app.outbox import new_folder
+from app.forms import NEED_LABEL
+from app.masks import Masks
 from app.runs import Runs
+from app.saving import Saving
 from app.screens import Screen, hint
-from app.session import Moment, Session, Variation
+from app.session import Session
 from app.store import Store
 from app.vault import Vault
-from engine.errors import EngineError, ImageError, MaskError, RequestError
+from engine.errors import EngineError, ImageError
 from engine.request import SIDES
 
-FORMATS = {"PNG": ".png", "JPEG": ".jpg", "WebP": ".webp"}
 ASPECTS = {"1:1": 1 / 1, "4:3": 4 / 3, "3:2": 3 / 2, "16:9": 16 / 9, "9:16": 9 / 16}
 
 
@@ -37,12 +37,14 @@ class Handlers:
         self.vault = Vault()
         self.store = Store()
         self.runs = Runs(backend, self.store)
+        self.masks = Masks()
+        self.saving = Saving(self.store)
 
     # ---- the window opens -------------------------------------------------------------------
 
     def opened(self, recalled: Any = None) -> Iterator[Screen]:
         """A new page: what it recalls of an earlier one comes back (see varpaint.recall in
-        assets/script.js). Offer the models and, as soon as one is loaded, its classes."""
+        assets/memory.js). Offer the models and, as soon as one is loaded, its classes."""
         recalled = recalled if isinstance(recalled, dict) else {}
         fields = forms.kept_fields(recalled.get("fields"))
         task, label, model = (fields.pop(name, None) for name in ("task", "label", "model"))
@@ -213,99 +215,6 @@ class Handlers:
             "status": markup.status(_with_notes(f"The project is open, {steps}.", notes), "done"),
         }
 
-    def save_project(
-        self,
-        painted: str,
-        session: Session,
-        task: str,
-        label: str | None,
-        model: str | None,
-        **fields: Any,
-    ) -> Iterator[Screen]:
-        """History, masks, requests and results in one file, to go on with another day."""
-        with self.store.turn(session) as newest:
-            session = forms.remembered(painted, newest)
-            self.store.put(session)
-        fields |= {"task": task, "label": label, "model": model}
-        yield {"status": markup.status("Writing the project …", "busy")}
-        path = new_folder() / f"{session.name}{project.SUFFIX}"
-        project.save(path, session, fields)
-        detail = f"{path.stat().st_size / 1e6:.1f} MB"
-        yield {"file": str(path), "status": markup.status("The project is saved.", "done", detail)}
-
-    # ---- the mask ---------------------------------------------------------------------------
-
-    def change_mask(self, how: str, painted: str, session: Session) -> Iterator[Screen]:
-        """Clear, invert, grow or shrink what is painted."""
-        size = canvas.proxy_size(session.picture.size)
-        try:
-            session = forms.remembered(painted, session)
-        except MaskError:
-            if how != "clear":  # which helps where the canvas went wrong
-                raise
-        after = canvas.changed(session.picture.mask, size, how)
-        yield self._mask_screen(session.remasked(after), f"Mask: {how}.")
-
-    def last_mask(self, painted: str, session: Session) -> Iterator[Screen]:
-        """Paint the mask of the last run again."""
-        outcome = session.outcome
-        moment = session.picture
-        if outcome is None or outcome.base is None:
-            raise MaskError("there is no earlier mask; paint one and press Run")
-        mask = outcome.base.mask
-        size = canvas.proxy_size(moment.size)
-        if mask is None:
-            raise MaskError("the last run had no mask")
-        if mask.size != size:
-            raise MaskError("the last mask is of another size than this picture")
-        session = forms.remembered(painted, session)
-        yield self._mask_screen(session.remasked(mask), "The last mask is back.")
-
-    def import_mask(self, file: str | None, painted: str, session: Session) -> Iterator[Screen]:
-        """A mask from a file."""
-        moment = session.picture
-        if file is None:
-            raise MaskError("no file arrived; use a black and white picture")
-        size = canvas.proxy_size(moment.image.size)
-        mask = canvas.imported(file, moment.image.size, size)
-        session = forms.remembered(painted, session)
-        screen = self._mask_screen(session.remasked(mask), "Mask taken from the file.")
-        yield {**screen, "import-mask": None}
-
-    def export_mask(self, painted: str, session: Session) -> Iterator[Screen]:
-        """The mask as a black and white PNG of the picture's own size."""
-        mask = read_painted(painted, session, required=True)
-        assert mask is not None
-        full = canvas.full_size(mask, session.picture.image.size)
-        path = new_folder() / f"{session.name}-mask.png"
-        full.save(path, "PNG")
-        yield {"file": str(path), "status": markup.status("The mask is saved.", "done")}
-
-    def _mask_screen(self, session: Session, text: str) -> Screen:
-        return {**screens.of_session(session), "status": markup.status(text)}
-
-    # ---- regions ----------------------------------------------------------------------------
-
-    def add_region(
-        self, painted: str, label: str | None, session: Session
-    ) -> Iterator[Screen]:
-        """What is painted becomes a region of the chosen class; the next one can be painted."""
-        if not label:
-            raise RequestError("choose a class first: it says what the region becomes")
-        mask = read_painted(painted, session, required=True)
-        assert mask is not None
-        session = session.marked(mask, label)
-        count = len(session.picture.regions)
-        text = f"Region {count}: {label}. Paint the next one, or press Run."
-        yield self._mask_screen(session, text)
-
-    def remove_region(
-        self, index: int, painted: str, session: Session
-    ) -> Iterator[Screen]:
-        """Let go of a region; what is painted stays."""
-        session = forms.remembered(painted, session)
-        yield self._mask_screen(session.unmarked(index), "The region is gone.")
-
     # ---- results ----------------------------------------------------------------------------
 
     def choose(self, index: int, session: Session) -> Iterator[Screen]:
@@ -355,23 +264,6 @@ class Handlers:
         """Keep the last seed, to change something else about the same picture."""
         yield {"seed": str(session.result.seed)}
 
-    def download(self, form: str, session: Session) -> Iterator[Screen]:
-        """The chosen variation, or else the picture, at full resolution; PNG holds the request."""
-        if form not in FORMATS:
-            raise RequestError(f"unknown format {form!r}; known: {', '.join(FORMATS)}")
-        yield {"status": markup.status("Writing the file …", "busy")}
-        chosen = _to_save(session)
-        request = chosen.request
-        seed = f"-{request.task}-{request.options.seed}" if request is not None else ""
-        suffix, image = FORMATS[form], chosen.image
-        path = new_folder() / f"{session.name}{seed}{suffix}"
-        from engine.picture.files import write_picture
-
-        notes = write_picture(path, image, request.to_json() if request else None)
-        megabytes = path.stat().st_size / 1e6
-        detail = "; ".join([f"{image.width} × {image.height}, {megabytes:.1f} MB", *notes])
-        yield {"file": str(path), "status": markup.status("Saved.", "done", detail)}
-
     def aspect(self, ratio: str, session: Session) -> Iterator[Screen]:
         """Margins that give the picture this aspect, the same on both sides."""
         width, height = session.picture.image.size
@@ -399,17 +291,6 @@ def aspect_margins(width: int, height: int, ratio: float) -> tuple[int, int, int
 def _with_notes(text: str, notes: Sequence[str]) -> str:
     """A word about what was opened, and about what of it is not known any more."""
     return " ".join([text, *(f"{note[:1].upper()}{note[1:]}." for note in notes)])
-
-
-def _to_save(session: Session) -> Moment | Variation:
-    """The chosen variation, or the picture where that is it already or there is none."""
-    outcome, current = session.outcome, session.current
-    base = original.before_strokes(session)
-    if outcome is not None and (base is None or base.held is not outcome.held):
-        return outcome
-    if current is None:
-        raise ImageError("there is no picture yet; open one or generate one")
-    return current
 
 
 def _open(file: str) -> tuple[Image.Image, bytes]:

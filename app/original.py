@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.session import Moment, Session
+from app.moments import Moment
+from app.session import Session
 from engine.errors import ImageError, MaskError
 from engine.request import EditRequest
 

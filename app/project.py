@@ -18,7 +18,8 @@ from typing import Any
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from app.session import MAX_REGIONS, Marked, Moment, Run, Session, Variation, stem
+from app.moments import Marked, Moment, Run, Variation
+from app.session import MAX_REGIONS, Session, stem
 from app.vault import Held, HeldBytes
 from engine.errors import EngineError
 from engine.request import EditRequest, reread

@@ -24,8 +24,9 @@ from app import forms, markup, screens
 from app.backend import Backend
 from app.clock import Clock
 from app.live import Live
+from app.moments import Moment
 from app.screens import Screen
-from app.session import Moment, Session
+from app.session import Session
 from app.store import Store
 from engine.errors import EngineError, RequestError
 from engine.events import Event, Finished, ScaleDone

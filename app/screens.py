@@ -17,7 +17,8 @@ from PIL import Image
 from app import canvas, clock, markup
 from app.clock import Clock
 from app.live import Live
-from app.session import Marked, Session, Variation
+from app.moments import Marked, Variation
+from app.session import Session
 from app.vault import Held
 
 Screen = dict[str, Any]

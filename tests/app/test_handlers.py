@@ -81,7 +81,7 @@ def test_the_window_makes_the_same_bytes_as_python(
     handlers: Handlers, photo: str, painted: str
 ) -> None:
     session = run(handlers, opened(handlers, photo), painted, seed="3")[-1]["session"]
-    saved = last(handlers.download("PNG", session))["file"]
+    saved = last(handlers.saving.picture("PNG", session))["file"]
     mask = np.zeros((40, 60), bool)
     mask[10:30, 20:40] = True
     from engine.request.options import EditOptions
@@ -207,7 +207,7 @@ def test_use_undo_redo_and_jump(handlers: Handlers, photo: str, painted: str) ->
 def test_the_last_mask_comes_back(handlers: Handlers, photo: str, painted: str) -> None:
     session = run(handlers, opened(handlers, photo), painted)[-1]["session"]
     session = last(handlers.use("inpaint", "", session))["session"]
-    back = last(handlers.last_mask("", session))["session"]
+    back = last(handlers.masks.last("", session))["session"]
     assert back.current.mask.getbbox() == (20, 10, 40, 30)
 
 
@@ -215,9 +215,9 @@ def test_a_mask_goes_out_and_comes_back_in(
     handlers: Handlers, photo: str, painted: str
 ) -> None:
     session = opened(handlers, photo)
-    file = last(handlers.export_mask(painted, session))["file"]
+    file = last(handlers.masks.export(painted, session))["file"]
     assert open_image(file).size == (60, 40)
-    back = last(handlers.import_mask(file, "", session))["session"]
+    back = last(handlers.masks.take(file, "", session))["session"]
     assert back.current.mask.getbbox() == (20, 10, 40, 30)
 
 
@@ -226,7 +226,7 @@ def test_downloads_are_full_size_in_every_format(
     handlers: Handlers, photo: str, painted: str, form: str, suffix: str
 ) -> None:
     session = run(handlers, opened(handlers, photo), painted, seed="5")[-1]["session"]
-    path = Path(last(handlers.download(form, session))["file"])
+    path = Path(last(handlers.saving.picture(form, session))["file"])
     assert path.name == f"photo-inpaint-5{suffix}"
     assert open_image(path).size == (60, 40)
 
@@ -236,7 +236,7 @@ def test_changing_the_picture_moves_the_download_with_it(
 ) -> None:
     session = run(handlers, opened(handlers, photo), painted, seed="5")[-1]["session"]
     session = last(handlers.use("inpaint", "", session))["session"]
-    used = last(handlers.download("PNG", session))["file"]
+    used = last(handlers.saving.picture("PNG", session))["file"]
     assert '"seed":5' in (read_request(open_image(used)) or "")
 
 
@@ -248,7 +248,7 @@ def test_files_that_are_no_pictures_are_told_by_name(handlers: Handlers, tmp_pat
     noisy_rgb(60, 40).save(tmp_path / "photo.png")
     session = opened(handlers, str(tmp_path / "photo.png"))
     with pytest.raises(ImageError, match=r"^notes\.txt"):
-        list(handlers.import_mask(str(path), "", session))
+        list(handlers.masks.take(str(path), "", session))
 
 
 def test_tasks_show_what_they_need(handlers: Handlers) -> None:

@@ -18,10 +18,11 @@ from PIL import Image
 from app import project, screens
 from app import runs as runs_module
 from app.handlers import Handlers
-from app.layout import FIELDS
+from app.moments import Marked, Run, Variation
 from app.runs import Job, Runs
 from app.screens import Screen, caption, note, rank, tinted
-from app.session import Marked, Run, Session, Variation
+from app.session import Session
+from app.wiring import FIELDS
 from engine.errors import ImageError, MaskError, RequestError
 from engine.picture.files import open_image, read_request
 from engine.plan.labels import Labels
@@ -265,7 +266,8 @@ def test_a_kept_variation_is_marked_and_downloaded_without_being_used(
     assert captions[:2] == ["#1 · seed 7", "★ #2 · seed 8"]
     assert screen["keep"]["value"] == "Kept"
     session = run(handlers, screen["session"], layer(RIGHT), seed="20")
-    path = last(handlers.download("PNG", last(handlers.choose(1, session))["session"]))["file"]
+    chosen = last(handlers.choose(1, session))["session"]
+    path = last(handlers.saving.picture("PNG", chosen))["file"]
     assert '"seed":8' in (read_request(open_image(path)) or "")
     assert len(session.moments) == 1
 
@@ -308,11 +310,11 @@ def test_regions_are_painted_one_after_the_other_and_edited_together(
     handlers: Handlers, photo: str, tmp_path: Path
 ) -> None:
     session = begin(handlers, photo)
-    screen = last(handlers.add_region(layer(LEFT), "bird", session))
+    screen = last(handlers.masks.add_region(layer(LEFT), "bird", session))
     assert "bird" in screen["regions"] and screen["session"].picture.mask is None
     session = run(handlers, screen["session"], layer(RIGHT), "edit_class", "boat",
                   seed="7")  # fmt: skip
-    saved = last(handlers.download("PNG", session))["file"]
+    saved = last(handlers.saving.picture("PNG", session))["file"]
     regions = (Region(mask=mask(LEFT), label="bird"), Region(mask=mask(RIGHT), label="boat"))
     request = EditRequest(task="edit_class", image=open_image(photo), regions=regions,
                           options=EditOptions(seed=7))  # fmt: skip
@@ -324,11 +326,11 @@ def test_a_region_needs_a_class_and_some_paint_and_can_be_taken_away(
 ) -> None:
     session = begin(handlers, photo)
     with pytest.raises(RequestError, match="choose a class"):
-        last(handlers.add_region(layer(LEFT), "", session))
+        last(handlers.masks.add_region(layer(LEFT), "", session))
     with pytest.raises(MaskError, match="mask is empty"):
-        last(handlers.add_region(layer(), "bird", session))
-    session = last(handlers.add_region(layer(LEFT), "bird", session))["session"]
-    screen = last(handlers.remove_region(0, layer(RIGHT), session))
+        last(handlers.masks.add_region(layer(), "bird", session))
+    session = last(handlers.masks.add_region(layer(LEFT), "bird", session))["session"]
+    screen = last(handlers.masks.remove_region(0, layer(RIGHT), session))
     assert screen["regions"] == "" and screen["session"].picture.regions == ()
     assert screen["session"].picture.mask.getbbox() == RIGHT
 
@@ -352,7 +354,7 @@ def test_a_saved_project_opens_in_the_same_window_and_in_another(
 ) -> None:
     session = run(handlers, begin(handlers, photo), layer(LEFT), seed="7")
     session = remembered(handlers, handlers.use("inpaint", "", session))[-1]["session"]
-    screens = handlers.save_project(
+    screens = handlers.saving.project(
         layer(RIGHT), session, "outpaint", "bird", None, **{"extend-left": "9"}
     )
     file = last(screens)["file"]
@@ -374,7 +376,7 @@ def test_opening_a_picture_that_varpaint_saved_restores_its_settings(
              "detail": "picture", "studio": "no", "fill": "push_pull"}  # fmt: skip
     session = run(handlers, begin(handlers, photo), layer(LEFT), "edit_class", "bird",
                   **given)  # fmt: skip
-    file = last(handlers.download("PNG", session))["file"]
+    file = last(handlers.saving.picture("PNG", session))["file"]
     screen = last(handlers.open_picture(file, "", "inpaint", begin(handlers)))
     assert screen["task"] == "edit_class" and screen["label"]["value"] == "bird"
     assert (screen["seed"], screen["variations"]) == ("7", 1)
@@ -428,7 +430,7 @@ def test_a_picture_and_a_project_leave_the_classes_of_the_chosen_model(
     other.card = card
     handlers.backend.add(other)
     session = run(handlers, begin(handlers, photo), layer(LEFT), "edit_class", "boat")
-    png = last(handlers.download("PNG", session))["file"]
+    png = last(handlers.saving.picture("PNG", session))["file"]
     whole = str(tmp_path / "whole.varpaint")
     project.save(Path(whole), session, {"task": "edit_class", "label": "boat"})
     for file in (png, whole):
@@ -493,7 +495,7 @@ def test_alpha_exif_and_icc_go_into_every_format_that_can_hold_them(
     image.save(tmp_path / "photo.png", exif=exif, icc_profile=profile)
     session = begin(handlers, str(tmp_path / "photo.png"))
     session = run(handlers, session, layer(RIGHT), seed="7")
-    saved = open_image(last(handlers.download(form, session))["file"])
+    saved = open_image(last(handlers.saving.picture(form, session))["file"])
     assert saved.mode == kept
     assert saved.getexif().get(0x010E) == "a description"
     if (mode, form) != ("RGBA", "JPEG"):  # that one is converted to sRGB

@@ -1,0 +1,72 @@
+"""Pictures and projects that leave the window as files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from app import forms, markup, original
+from app import project as projects
+from app.moments import Moment, Variation
+from app.outbox import new_folder
+from app.screens import Screen
+from app.session import Session
+from app.store import Store
+from engine.errors import ImageError, RequestError
+
+FORMATS = {"PNG": ".png", "JPEG": ".jpg", "WebP": ".webp"}
+
+
+class Saving:
+    """The callbacks of Download and Save project."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def picture(self, form: str, session: Session) -> Iterator[Screen]:
+        """The chosen variation, or else the picture, at full resolution; PNG holds the request."""
+        if form not in FORMATS:
+            raise RequestError(f"unknown format {form!r}; known: {', '.join(FORMATS)}")
+        yield {"status": markup.status("Writing the file …", "busy")}
+        chosen = to_save(session)
+        request = chosen.request
+        seed = f"-{request.task}-{request.options.seed}" if request is not None else ""
+        suffix, image = FORMATS[form], chosen.image
+        path = new_folder() / f"{session.name}{seed}{suffix}"
+        from engine.picture.files import write_picture
+
+        notes = write_picture(path, image, request.to_json() if request else None)
+        megabytes = path.stat().st_size / 1e6
+        detail = "; ".join([f"{image.width} × {image.height}, {megabytes:.1f} MB", *notes])
+        yield {"file": str(path), "status": markup.status("Saved.", "done", detail)}
+
+    def project(
+        self,
+        painted: str,
+        session: Session,
+        task: str,
+        label: str | None,
+        model: str | None,
+        **fields: Any,
+    ) -> Iterator[Screen]:
+        """History, masks, requests and results in one file, to go on with another day."""
+        with self._store.turn(session) as newest:
+            session = forms.remembered(painted, newest)
+            self._store.put(session)
+        fields |= {"task": task, "label": label, "model": model}
+        yield {"status": markup.status("Writing the project …", "busy")}
+        path = new_folder() / f"{session.name}{projects.SUFFIX}"
+        projects.save(path, session, fields)
+        detail = f"{path.stat().st_size / 1e6:.1f} MB"
+        yield {"file": str(path), "status": markup.status("The project is saved.", "done", detail)}
+
+
+def to_save(session: Session) -> Moment | Variation:
+    """The chosen variation, or the picture where that is it already or there is none."""
+    outcome, current = session.outcome, session.current
+    base = original.before_strokes(session)
+    if outcome is not None and (base is None or base.held is not outcome.held):
+        return outcome
+    if current is None:
+        raise ImageError("there is no picture yet; open one or generate one")
+    return current
