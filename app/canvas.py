@@ -107,6 +107,26 @@ def packed(shown: Image.Image) -> Image.Image | str:
     return save_bytes_to_cache(jpeg.getvalue(), "canvas.jpg", get_upload_folder())
 
 
+FILE_ROUTE = "gradio_api/file="
+
+
+def url(shown: Image.Image) -> str:
+    """A picture as a file that the page may ask for; the address is relative to the page's."""
+    stream = io.BytesIO()
+    if shown.width * shown.height <= LOSSLESS:
+        shown.save(stream, "PNG", compress_level=1)
+        name = "shown.png"
+    else:
+        shown.convert("RGB").save(stream, "JPEG", quality=92, subsampling=0)
+        name = "shown.jpg"
+    return FILE_ROUTE + save_bytes_to_cache(stream.getvalue(), name, get_upload_folder())
+
+
+def file_of(url: str) -> str:
+    """The file behind what `url` gave."""
+    return url.removeprefix(FILE_ROUTE)
+
+
 def painted(mask: Image.Image) -> Image.Image:
     """A mask (mode L) as a layer in the brush's colour."""
     layer = Image.new("RGBA", mask.size, (*MASK_COLOUR, 0))

@@ -49,7 +49,8 @@ class Handlers:
         fields = forms.kept_fields(recalled.get("fields"))
         task, label, model = (fields.pop(name, None) for name in ("task", "label", "model"))
         task = task or "inpaint"
-        session = self.store.begun(str(recalled.get("key") or ""), Session(vault=self.vault))
+        key = str(recalled.get("key") or "")
+        session = self.store.begun(key, Session(vault=self.vault))
         session = forms.recalled_mask(session, recalled.get("mask"), recalled.get("version"))
         screen: Screen = {"session": session, "key": markup.key(session.key), "task": task,
                           **fields, **self._task_screen(task)}  # fmt: skip
@@ -63,14 +64,22 @@ class Handlers:
             screen = {}
         # else in one go: the new task asks for its classes at once, and must find the one chosen
         card = self.backend.card(model)
-        if screen or self.store.latest(session) is session:  # else it says more than this
+        goes_on = self.runs.goes_on(key)
+        if goes_on:
+            screen["status"] = markup.status("Your run goes on …", "busy")
+        elif screen or self.store.latest(session) is session:  # else it says more than this
             screen["status"] = markup.status(hint(session, task))
         yield {
             **screen,
             **self._model_screen(card.name),
             "label": self._label_update(task, label, card.labels),
         }
-        yield from self.runs.resume(str(recalled.get("key") or ""), session)
+        taken = False
+        for news in self.runs.resume(key, session):
+            taken = taken or bool(news)
+            yield news
+        if goes_on and not taken:  # another window shows it
+            yield {"status": markup.status(hint(session, task))}
 
     def model_changed(self, model: str | None, task: str, label: str | None) -> Iterator[Screen]:
         """Load another model; its classes replace the old one's."""
@@ -102,8 +111,8 @@ class Handlers:
         about = card.about or (offer.about if offer else "")
         note = markup.model_note(offer.title if offer else name, about, detail, offers)
         count = len(card.scales)
-        keeps = [(f"from scale {k + 1}", k) for k in range(1, count)]
-        more = gr.update(choices=keeps, value=max(1, min(count - 1, round(count / 3))))
+        keeps = _how_alike(count)
+        more = gr.update(choices=keeps, value=keeps[(len(keeps) - 1) // 2][1])
         return {
             "model": gr.update(choices=choices, value=name),
             "model-note": note,
@@ -155,6 +164,7 @@ class Handlers:
             yield from self._open_project(path, session, model)
             return
         image, data = _open(file)
+        self.runs.drop(session)
         session = forms.remembered(painted, session).opened(image, path.name, data)
         width, height = image.size
         fields, text = self._settings_of(image, model)
@@ -164,6 +174,7 @@ class Handlers:
         yield {
             **screens.of_session(session),
             **screens.of_result(session),
+            **screens.idle(),
             **fields,
             "task": task,
             "open": None,
@@ -194,6 +205,7 @@ class Handlers:
     ) -> Iterator[Screen]:
         yield {"status": markup.status("Opening the project …", "busy")}
         loaded, fields, notes = project.load(path, session)
+        self.runs.drop(session)
         fields = forms.kept_fields(fields)
         fields.pop("model", None)
         task = fields.pop("task", "inpaint")
@@ -207,6 +219,7 @@ class Handlers:
         yield {
             **screens.of_session(loaded),
             **screens.of_result(loaded),
+            **screens.idle(),
             **fields,
             **screen,
             **self._task_screen(task),
@@ -278,6 +291,16 @@ class Handlers:
             "extend-bottom": str(bottom or ""),
             "status": markup.status(text),
         }
+
+
+def _how_alike(count: int) -> list[tuple[str, int]]:
+    """What "more like this" may keep of a model's scales, in words: (text, scales kept)."""
+    parts = {"Other shapes, same idea": 1 / 5, "Same shapes, other parts": 2 / 5,
+             "Same parts, other details": 7 / 10}  # fmt: skip
+    words: dict[int, str] = {}
+    for text, part in parts.items():
+        words.setdefault(max(1, min(count - 1, round(part * count))), text)
+    return [(text, kept) for kept, text in words.items()]
 
 
 def aspect_margins(width: int, height: int, ratio: float) -> tuple[int, int, int, int]:

@@ -13,6 +13,7 @@ from app.advanced import draw_advanced
 from app.api import add_endpoints
 from app.backend import Backend
 from app.examples import PICTURES, example_thumbs
+from app.fields import FIELDS
 from app.handlers import ASPECTS, Handlers
 from app.lean import skip_for_free
 from app.project import SUFFIX
@@ -26,9 +27,13 @@ from engine.request import SIDES
 from engine.request.options import MAX_VARIATIONS
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
-SCRIPTS = ("page", "editor", "shapes", "opening", "lists", "keys", "overlay", "tools", "memory")
+SCRIPTS = (
+    "page", "editor", "shapes", "opening", "lists", "keys", "overlay", "seen", "zoom", "undo",
+    "tools", "touch", "memory",
+)  # fmt: skip
 STYLES = ("frame", "form", "stage", "rail", "outcome", "dialogs", "small")  # both in this order
 DAY = 86400
+AROUND = FIELDS["around"]  # beside the class, not among the advanced
 THREADS = 256  # more than all that may wait there, of the window and of the endpoints
 
 
@@ -63,11 +68,20 @@ class Page:
         parts["recall"] = gr.JSON(visible=False)
         parts["version"] = gr.State(0)
         parts["ticket"] = gr.State("")
+        parts["looking"] = gr.Textbox("", visible=False)  # whether a variation lies over the canvas
         parts["mask"] = gr.Textbox(visible=False)  # what is painted; see Wiring.on
         with gr.Row(elem_id="head"):
             gr.HTML(markup.head(), elem_id="brand")
             parts["model-note"] = gr.HTML("", elem_id="model-note")
             self._add("model", gr.Dropdown, [], show_label=False, container=False, min_width=220)
+            with gr.Row(elem_id="files"):
+                self._add("format", gr.Dropdown, list(FORMATS), value=next(iter(FORMATS)),
+                          show_label=False, label="File format", container=False, min_width=80,
+                          filterable=False)  # fmt: skip
+                self._add("download", gr.Button, "Download", size="sm", interactive=False,
+                          min_width=0)  # fmt: skip
+                self._add("save-project", gr.Button, "Save project", size="sm", min_width=0,
+                          interactive=False)  # fmt: skip
             self._add("theme", gr.Button, "Light or dark", size="sm", min_width=0)
             self._add("help", gr.Button, "Hotkeys  ?", size="sm", min_width=0)
         with gr.Row(elem_id="columns", equal_height=False):
@@ -91,6 +105,8 @@ class Page:
         self._add("task", gr.Radio, choices, value="inpaint", show_label=False, container=False)
         self._add("label", gr.Dropdown, [], label="Class (optional)")
         with gr.Column(elem_id="region-box", visible=False) as self.parts["region-box"]:
+            self._add("around", gr.Radio, AROUND.options, value=AROUND.options[0][1],
+                      label=AROUND.lever.title, info=AROUND.lever.help)  # fmt: skip
             self._add("region-add", gr.Button, "Add as a region", size="sm")
             self._add("regions", gr.HTML, "", js_on_load=markup.REGION_CLICKS)
         with gr.Group(elem_id="sides", visible=False) as self.parts["sides"]:
@@ -140,15 +156,18 @@ class Page:
         parts = self.parts
         parts["shape"] = gr.HTML("", elem_id="shape-box", visible="hidden")
         parts["sight"] = gr.HTML("", elem_id="sight-box", visible="hidden")
+        parts["seen"] = gr.HTML("", elem_id="seen-box", visible="hidden")
         self.easel = gr.Column(elem_id="easel")
+        self._add("history", gr.Gallery, visible=False, format="png", label="History",
+                  allow_preview=False, columns=8, rows=1, height="auto", object_fit="cover",
+                  interactive=False, buttons=[], show_label=False, container=False)  # fmt: skip
         self._add("examples", gr.Gallery, example_thumbs(), format="png", show_label=False,
                   allow_preview=False, columns=6, height="auto", object_fit="cover",
                   interactive=False, buttons=[], container=False)  # fmt: skip
 
     def _draw_outcome(self) -> None:
-        self._add("compare", gr.ImageSlider, visible=False, format="png", show_label=False,
-                  interactive=False, buttons=["fullscreen"], container=False)  # fmt: skip
         self._add("preview", gr.HTML, markup.empty())
+        self._add("compare", gr.HTML, "", visible=False)
         self._add("results", gr.Gallery, visible=False, format="png", show_label=False,
                   allow_preview=False, columns=6, height="auto", object_fit="cover",
                   interactive=False, buttons=[], container=False)  # fmt: skip
@@ -161,17 +180,6 @@ class Page:
         with gr.Row(elem_id="take"):
             self._add("use-result", gr.Button, "Use this", variant="primary", size="sm",
                       interactive=False, scale=2, min_width=80)  # fmt: skip
-            self._add("format", gr.Dropdown, list(FORMATS), value="PNG", show_label=False,
-                      container=False, min_width=80, scale=1, filterable=False)  # fmt: skip
-            self._add("download", gr.Button, "Download", size="sm", interactive=False, scale=1,
-                      min_width=80)  # fmt: skip
-        with gr.Row(elem_id="past"):
-            gr.HTML("<span>History</span>")
-            self._add("save-project", gr.Button, "Save project", size="sm", min_width=0,
-                      interactive=False)  # fmt: skip
-        self._add("history", gr.Gallery, visible=False, format="png", label="History",
-                  allow_preview=False, columns=8, rows=1, height="auto", object_fit="cover",
-                  interactive=False, buttons=[], show_label=False, container=False)  # fmt: skip
 
 
 def launch_options() -> dict[str, Any]:

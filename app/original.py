@@ -59,14 +59,6 @@ def _extended(moment: Moment, request: EditRequest) -> tuple[int, int]:
     return moment.size[0] + left + right, moment.size[1] + top + bottom
 
 
-def before_strokes(session: Session) -> Moment | None:
-    """The picture that the original was painted back into; the current one if it was not."""
-    at = session.at
-    while at > 0 and session.moments[at].caption == CAPTION:
-        at -= 1
-    return session.moments[at] if at >= 0 else None
-
-
 def stroke(
     points: Sequence[tuple[float, float]], radius: float, size: tuple[int, int]
 ) -> NDArray[np.bool_]:

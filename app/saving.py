@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from app import forms, markup, original
+from app import forms, markup
 from app import project as projects
 from app.moments import Moment, Variation
 from app.outbox import new_folder
@@ -23,12 +23,14 @@ class Saving:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def picture(self, form: str, session: Session) -> Iterator[Screen]:
-        """The chosen variation, or else the picture, at full resolution; PNG holds the request."""
+    def picture(self, form: str, session: Session, seen: str = "") -> Iterator[Screen]:
+        """What the canvas shows, at full resolution: the picture, or the variation that the page
+        has laid over it (``seen`` "1", "0" if it has not, empty where that is not known). PNG holds
+        the request."""
         if form not in FORMATS:
             raise RequestError(f"unknown format {form!r}; known: {', '.join(FORMATS)}")
         yield {"status": markup.status("Writing the file …", "busy")}
-        chosen = to_save(session)
+        chosen = to_save(session, session.looking if seen == "" else seen == "1")
         request = chosen.request
         seed = f"-{request.task}-{request.options.seed}" if request is not None else ""
         suffix, image = FORMATS[form], chosen.image
@@ -61,11 +63,11 @@ class Saving:
         yield {"file": str(path), "status": markup.status("The project is saved.", "done", detail)}
 
 
-def to_save(session: Session) -> Moment | Variation:
-    """The chosen variation, or the picture where that is it already or there is none."""
+def to_save(session: Session, looking: bool) -> Moment | Variation:
+    """The picture on the canvas; the chosen variation where that is looked at, or is all there
+    is."""
     outcome, current = session.outcome, session.current
-    base = original.before_strokes(session)
-    if outcome is not None and (base is None or base.held is not outcome.held):
+    if outcome is not None and (looking or current is None):
         return outcome
     if current is None:
         raise ImageError("there is no picture yet; open one or generate one")

@@ -7,6 +7,7 @@ opened twice is two sessions from then on. Pictures lie in the ``Vault``, so a h
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from PIL import Image
@@ -30,8 +31,9 @@ class Session:
 
     ``version`` counts how often the canvas had to change; it changes with every new picture on
     the canvas and with nothing else. ``kept`` are variations that stay when the next run replaces
-    the others; ``chosen`` is the number of one of them all, -1 for none. ``stroking`` are the
-    versions before and after the last strokes that painted the original back, one right after the
+    the others; ``chosen`` is the number of one of them all, -1 for none; ``looking``, whether it
+    lies over the canvas and is what Download saves. ``stroking`` are the versions before and after
+    the last strokes that painted the original back, one right after the
     other. ``key`` is the secret by which the window's page finds it again.
     """
 
@@ -41,6 +43,7 @@ class Session:
     results: tuple[Variation, ...] = ()
     kept: tuple[Variation, ...] = ()
     chosen: int = 0
+    looking: bool = False
     version: int = 0
     stroking: tuple[int, int] = (-1, -1)
     key: str = ""
@@ -137,7 +140,7 @@ class Session:
 
     def remounted(self) -> Session:
         """The same, but to be put on the canvas anew, with the mask that is remembered."""
-        return replace(self, version=self.version + 1)
+        return replace(self, version=self.version + 1, looking=False)
 
     # ---- regions ----------------------------------------------------------------------------
 
@@ -172,8 +175,8 @@ class Session:
         grown: tuple[str, ...] = (),
         base: Moment | None = None,
     ) -> Session:
-        """With the variations of a run on ``base`` (the current picture if None); the first is
-        chosen."""
+        """With the variations of a run on ``base`` (the current picture if None), the best first
+        where they have scores; the first is chosen."""
         base = base or self.current
         extension = (0, 0, 0, 0)
         if result.request.task == "outpaint" and base is not None:
@@ -182,21 +185,21 @@ class Session:
         count, all_scores = len(result.images), tuple(result.scores)
         notes = tuple(result.notes)
         run = Run(base, result.seconds, count, extension, scales, grown, all_scores, notes)
-        scores = result.scores or [None] * len(result.images)
+        scores: Sequence[float | None] = result.scores or [None] * count
+        order = sorted(range(count), key=lambda at: -(scores[at] or 0.0))
         variations = tuple(
-            Variation(self.vault.hold(image), int(seed), result.request_of(index), run, score)
-            for index, (image, seed, score) in enumerate(
-                zip(result.images, result.seeds, scores, strict=True)
-            )
-        )
-        return replace(self, results=variations, chosen=0)
+            Variation(self.vault.hold(result.images[at]), int(result.seeds[at]),
+                      result.request_of(at), run, scores[at])
+            for at in order
+        )  # fmt: skip
+        return replace(self, results=variations, chosen=0, looking=True)
 
     def chose(self, index: int) -> Session:
         """With another variation chosen."""
         shown = self.shown
         if not 0 <= index < len(shown):
             raise RequestError(f"no variation {index + 1}; there are {len(shown)}")
-        return replace(self, chosen=index)
+        return replace(self, chosen=index, looking=True)
 
     def toggled(self) -> Session:
         """Keep the chosen variation beyond the next run, or no longer."""
@@ -255,14 +258,16 @@ class Session:
         """At any point of the history."""
         if not 0 <= index < len(self.moments):
             raise RequestError(f"no step {index + 1} in a history of {len(self.moments)}")
-        return replace(self, at=index, version=self.version + 1)
+        return replace(self, at=index, version=self.version + 1, looking=False)
 
     def _push(self, base: int, moment: Moment) -> Session:
         """Put a moment after ``base``; forget what came later."""
         moments = [*self.moments[: base + 1], moment]
         if base >= 0:
             moments[base] = replace(moments[base], later=())
-        return replace(self, moments=tuple(moments), at=base + 1, version=self.version + 1)
+        return replace(
+            self, moments=tuple(moments), at=base + 1, version=self.version + 1, looking=False
+        )
 
 
 def stem(name: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 import gradio as gr
 
-from app import canvas, screens
+from app import canvas, views
 from app.examples import example_pictures
 from app.forms import MARGINS, OPTIONS
 from app.handlers import ASPECTS, Handlers
@@ -33,7 +33,7 @@ SHOWN = (  # what handlers change; every event updates all of them, mostly by no
     "session", "key", "version", "ticket", "facts", "file", "status", "run", "cancel", "task",
     "label", "model", "model-note", "sides", "region-box", "regions", *MARGINS, *OPTIONS,
     "last-seed", "open", "import-mask", "undo", "redo", "shape", "sight", "preview", "compare",
-    "results", "result-note", "result-row", "keep", "more", "more-scales", "use-result",
+    "results", "seen", "result-note", "result-row", "keep", "more", "more-scales", "use-result",
     "download", "save-project", "history",
 )  # fmt: skip
 
@@ -58,7 +58,7 @@ class Wiring:
             None,
             js=f"(...values) => varpaint.keep({names}, values)",
         )
-        self.on(parts["model"].input, do.model_changed, ["model", "task", "label"])
+        self.on(parts["model"].select, do.model_changed, ["model", "task", "label"])
         self.on(
             parts["task"].change, do.task_changed,
             ["task", "label", "label-how", "model", "session"], alone=False,
@@ -100,7 +100,8 @@ class Wiring:
         self.pick(parts["results"].select, do.choose, ["session"])
         self.pick(parts["history"].select, do.jump, ["mask", "session"])
         saved = self.on(
-            parts["download"].click, do.saving.picture, ["format", "session"], alone=False
+            parts["download"].click, do.saving.picture, ["format", "session", "looking"],
+            alone=False, js="(...values) => [...values.slice(0, -1), varpaint.looking()]",
         )
         saved.success(None, parts["file"], None, js="varpaint.save")
         self.on(parts["keep"].click, do.keep, ["session"])
@@ -148,7 +149,7 @@ class Wiring:
         value, brush, classes = None, 18, ["blank"]
         if moment is not None:
             brush = canvas.brush_radius(moment.size)
-            shown = screens.tinted(canvas.proxy(moment.image), moment.regions)
+            shown = views.tinted(canvas.proxy(moment.image), moment.regions)
             value = canvas.editor_value(shown, moment.mask)
             classes = [f"size-{shown.width}x{shown.height}", "filled"]
             classes += ["masked"] if value["layers"] else []

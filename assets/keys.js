@@ -5,7 +5,6 @@
   const { $, stop, typing } = varpaint;
 
   // ---- keys ---------------------------------------------------------------------------------
-  const tool = (label) => $(`#canvas button[aria-label="${label}"]`);
   const press = (selector) => {
     const button = $(selector);
     if (button && !button.disabled) button.click();
@@ -26,6 +25,18 @@
     button?.blur();
   }), true);
 
+  /* A key by what it writes; where that is no Latin letter, sign or digit, as with a Russian layout,
+     by its place on the keyboard. */
+  const PLACES = { BracketLeft: "[", BracketRight: "]", Slash: "/", Minus: "-", Equal: "=" };
+  function keyOf(event) {
+    const written = event.key.toLowerCase();
+    if (written.length > 1 || /[\x20-\x7e]/.test(written)) return written;
+    const [, name] = /^(?:Key|Digit)(.)$/.exec(event.code) ?? [];
+    return name?.toLowerCase() ?? PLACES[event.code] ?? written;
+  }
+  /* AltGr writes signs, such as [ on a German keyboard; some systems say that Ctrl and Alt are down. */
+  const writes = (event) => event.getModifierState?.("AltGraph") || (event.ctrlKey && event.altKey && event.key.length === 1);
+
   const plain = {
     b: () => varpaint.choose("brush"),
     e: () => varpaint.choose("eraser"),
@@ -44,22 +55,24 @@
     u: () => press("#use-result"),
     0: () => varpaint.fitPicture(),
     " ": () => pan(true),
-    c: () => $("#compare")?.classList.add("before"),
+    c: () => varpaint.holdBefore(true),
     "?": () => varpaint.help(),
   };
+  const MOVED = "input[type=range], input[type=radio], [role=slider], [role=toolbar], dialog"; // by arrow keys
 
   window.addEventListener("keyup", (event) => {
-    if (event.key.toLowerCase() === "c") $("#compare")?.classList.remove("before");
+    if (keyOf(event) === "c") varpaint.holdBefore(false);
     if (event.key === " ") pan(false);
   }, true);
   window.addEventListener("blur", () => { // a key that is let go elsewhere says nothing
-    $("#compare")?.classList.remove("before");
+    varpaint.holdBefore(false);
     pan(false);
   });
   window.addEventListener("keydown", (event) => {
     if ($("dialog[open]")) return;
-    const control = event.ctrlKey || event.metaKey;
-    const key = event.key.toLowerCase();
+    const sign = writes(event);
+    const control = (event.ctrlKey || event.metaKey) && !sign, alt = event.altKey && !sign;
+    const key = keyOf(event);
     if (control && key === "enter") {
       stop(event);
       event.target.blur?.();
@@ -68,26 +81,23 @@
       if (!varpaint.dropGesture()) press("#cancel");
     } else if (typing(event.target)) {
       return;
-    } else if (control && key === "z") {
+    } else if (control && (key === "z" || key === "y")) {
       stop(event);
-      const stroke = tool(event.shiftKey ? "Redo" : "Undo");
-      if (stroke && !stroke.disabled) stroke.click();
-      else press(event.shiftKey ? "#redo" : "#undo");
-    } else if (control && key === "y") {
-      stop(event);
-      press("#redo");
+      varpaint.step(key === "y" || event.shiftKey ? "redo" : "undo");
     } else if (control && key === "s") {
       stop(event);
       press("#download");
-    } else if (!control && !event.altKey && /^[1-9]$/.test(key)) {
+    } else if (!control && !alt && /^[1-9]$/.test(key)) {
       document.querySelectorAll("#results .thumbnail-item")[Number(key) - 1]?.click();
-    } else if (!control && !event.altKey && key === "enter" && !event.target.closest?.("button, a, [role=option]")) {
+    } else if (!control && !alt && (key === "arrowleft" || key === "arrowright") && !event.target.closest?.(MOVED)) {
+      if (varpaint.flip(key === "arrowleft" ? -1 : 1)) stop(event);
+    } else if (!control && !alt && key === "enter" && !event.target.closest?.("button, a, [role=option]")) {
       press("#run");
     } else if (key === " " && event.target.closest?.("button, a, [role=button], input:not([type=range]):not([type=radio])")) {
       return;
-    } else if (!control && !event.altKey && plain[event.key === "?" ? "?" : key]) {
+    } else if (!control && !alt && plain[key]) {
       stop(event);
-      plain[event.key === "?" ? "?" : key]();
+      plain[key]();
     }
   }, true);
 })();

@@ -1,9 +1,45 @@
-/* Lists that can be searched. */
+/* Lists to choose from: they open when they are pressed, close when something else is, and can be
+   searched. Gradio's own (6.31) open at any key, also at the Tab that leaves them. */
 (() => {
   "use strict";
   const varpaint = window.varpaint;
   const { stop } = varpaint;
+  const isList = (node) => Boolean(node?.matches?.("input[role=combobox]"));
+  const isOpen = (field) => field.getAttribute("aria-expanded") === "true";
 
+  // ---- open and closed ----------------------------------------------------------------------
+  const OPENS = 600; // milliseconds after a press in which the focus is the press's
+  let pressed = null, at = -OPENS;
+
+  function close(field) {
+    field.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
+  }
+  window.addEventListener("pointerdown", (event) => {
+    pressed = isList(event.target) ? event.target : null;
+    at = performance.now();
+    const here = document.activeElement;
+    if (isList(event.target) && event.target === here && !isOpen(here)) { // closed, but it has the focus
+      here.blur();
+    } else if (isList(here) && isOpen(here) && event.target.closest?.("#easel")) {
+      stop(event); // the press closes the list and paints nothing
+      here.blur();
+    }
+  }, true);
+  window.addEventListener("focusin", (event) => {
+    if (!isList(event.target)) return;
+    const byPress = pressed === event.target && performance.now() - at < OPENS;
+    if (!byPress) setTimeout(() => close(event.target)); // Tab goes past it
+  }, true);
+  window.addEventListener("keydown", (event) => {
+    if (!event.isTrusted || !isList(event.target)) return;
+    const opens = event.key.length === 1 || ["ArrowDown", "ArrowUp", "Home", "End", "Enter", "Backspace", "Delete"].includes(event.key);
+    const field = event.target;
+    if (event.key === "Escape" || (opens && !event.ctrlKey && !event.metaKey)) return;
+    event.stopImmediatePropagation(); // Tab, Shift and their like are no search
+    if (event.key === "Tab" && isOpen(field)) close(field);
+  }, true);
+
+  // ---- the search -----------------------------------------------------------------------------
   /* A list that can be searched: a click into it selects what is chosen, so that typing replaces it
      and does not look for "Choose a class …bird". */
   const TYPING = 3000; // milliseconds after a key; the list takes the focus and gives it back

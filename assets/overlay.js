@@ -98,7 +98,7 @@
   const shown = () => !document.body.classList.contains("no-frames");
   function frames() {
     const sight = $("#sight");
-    if (!shown() || !sight || generating() || sight.dataset.version !== $("#facts")?.dataset.version) return [];
+    if (!shown() || !sight || generating() || varpaint.looking() === "1" || sight.dataset.version !== $("#facts")?.dataset.version) return [];
     return JSON.parse(sight.dataset.frames || "[]");
   }
   const draws = () => "draws" in ($("#sight")?.dataset ?? {}); // in them, and need not look

@@ -76,6 +76,9 @@
   function look() {
     varpaint.tickEditor();
     varpaint.draw();
+    varpaint.tickSeen();
+    varpaint.tickZoom();
+    varpaint.tickUndo();
     varpaint.tickTools();
     if (ticks++ % 60 === 0) title();
     if (wanted && document.body.classList.contains("dark") !== (wanted === "dark")) {

@@ -133,5 +133,5 @@
     return any ? canvas.toDataURL("image/png") : "";
   }
 
-  varpaint.shapes = { pale, painted, sheet, smallMask, stamp };
+  varpaint.shapes = { pale, painted, sheet, smallMask, stamp, unmasked };
 })();

@@ -20,18 +20,26 @@
     show();
   };
 
+  /* What the hand does now: the chosen tool, unless it pans or there is nothing to mask. */
+  const MASKS = new Set(["brush", "eraser", "rectangle", "lasso", "object"]);
+  const maskless = () => varpaint.shapes.unmasked();
+  varpaint.hand = () => (varpaint.panning || (maskless() && MASKS.has(state.name)) ? "pan" : state.name);
+  varpaint.pans = () => varpaint.hand() === "pan";
+  varpaint.paints = () => !varpaint.pans();
+  varpaint.gesturing = () => OURS.has(varpaint.hand());
+
   /* The editor's own tool under ours: panning hides its brush. Its buttons are not pressed, for it
      takes the one for panning away while the picture fits. */
   varpaint.applyTool = () => {
     if (!$("#canvas.filled")) return; // a blank one shows how to open a picture
-    const name = (!varpaint.panning && EDITORS[state.name]) || "pan";
+    const name = EDITORS[varpaint.hand()] || "pan";
     if (window.editor && window.editor.current_tool !== name) window.editor.set_tool(name);
   };
 
   function show() {
     const easel = $("#easel"), settings = $("#settings");
     if (!easel || !settings) return;
-    easel.dataset.tool = state.name;
+    easel.dataset.tool = varpaint.hand();
     let tool = null;
     document.querySelectorAll("#rail [data-tool]").forEach((button) => {
       const on = button.dataset.tool === state.name;
@@ -49,6 +57,7 @@
   document.addEventListener("click", (event) => {
     const button = event.target.closest?.("#rail button, #settings button");
     if (!button) return;
+    if (button.disabled) return;
     if (button.dataset.tool) varpaint.choose(button.dataset.tool);
     else if (button.id === "show-frames") varpaint.toggleFrames();
     else if (button.dataset.take !== undefined) {
@@ -99,13 +108,13 @@
   }
 
   window.addEventListener("pointerdown", (event) => {
-    if (!OURS.has(state.name) || varpaint.panning || event.button !== 0 || event.target !== target()) return;
+    if (!varpaint.gesturing() || event.button !== 0 || event.target !== target()) return;
     event.preventDefault();
     event.stopImmediatePropagation();
     document.activeElement?.blur?.();
     if (gesture || $("#easel").classList.contains("settling")) return;
     gesture = {
-      tool: state.name, pointer: event.pointerId, points: [placeOf(event)],
+      tool: varpaint.hand(), pointer: event.pointerId, points: [placeOf(event)],
       take: event.altKey || (state.take && !event.shiftKey), from: [event.clientX, event.clientY], moved: false,
     };
     try { event.target.setPointerCapture(event.pointerId); } catch { /* a synthetic pointer */ }
@@ -113,7 +122,7 @@
   }, true);
   window.addEventListener("pointermove", (event) => {
     if (!gesture || event.pointerId !== gesture.pointer) {
-      if (state.name === "original" && !varpaint.panning) hover(event);
+      if (varpaint.hand() === "original") hover(event);
       return;
     }
     event.stopImmediatePropagation();
@@ -281,7 +290,29 @@
     show();
   };
 
+  /* A task that has no mask has no tools for it. */
+  const MASKING = ["mask-clear", "mask-invert", "mask-grow", "mask-shrink", "mask-last", "import-mask", "export-mask"];
+  let without = null;
+  function allow() {
+    const none = maskless();
+    for (const tool of MASKS) {
+      const button = $(`#rail [data-tool=${tool}]`);
+      if (button && button.disabled !== none) button.disabled = none;
+    }
+    const blank = none || !$("#canvas.filled");
+    for (const id of MASKING) {
+      const button = $(`#${id}`);
+      if (button && button.disabled !== blank) button.disabled = blank;
+    }
+    if (without === none) return;
+    without = none;
+    varpaint.dropGesture();
+    varpaint.applyTool();
+    show();
+  }
+
   varpaint.tickTools = () => {
+    allow();
     answer();
     pale();
     tellMask();

@@ -97,10 +97,10 @@ def test_a_variation_with_the_original_painted_back_is_what_is_saved() -> None:
     session = Session().opened(noise("RGB", (40, 30), 1), "a.png")
     result = FakeResult([noise("RGB", (40, 30), seed) for seed in (2, 3)])
     session = session.ran(result)
-    assert to_save(session) is session.results[0]
+    assert to_save(session, session.looking) is session.results[0]
     session = session.used().edited(noise("RGB", (40, 30), 4), original.CAPTION)
-    assert to_save(session) is session.current
-    assert to_save(session.chose(1)) is session.results[1], "another one can still be saved"
+    assert to_save(session, session.looking) is session.current
+    assert to_save(session.chose(1), True) is session.results[1], "another one can still be saved"
 
 
 def test_without_an_edit_there_is_nothing_to_paint_back() -> None:
