@@ -134,6 +134,14 @@ def painted(mask: Image.Image) -> Image.Image:
     return layer
 
 
+def as_layer(mask: Image.Image | None, size: tuple[int, int]) -> str:
+    """A mask (mode L) as a PNG inside the page, its alpha is the mask; clear where it is None."""
+    alpha = mask if mask is not None else Image.new("L", size)
+    stream = io.BytesIO()
+    Image.merge("LA", (Image.new("L", alpha.size, 255), alpha)).save(stream, "PNG")
+    return f"{PNG_URL}," + base64.b64encode(stream.getvalue()).decode()
+
+
 def read_mask(painted: str, size: tuple[int, int]) -> Image.Image | None:
     """What is painted, as a mask (mode L, 0 or 255) of the proxy's ``size``; None for nothing.
 
@@ -206,6 +214,18 @@ def changed(mask: Image.Image | None, size: tuple[int, int], how: str) -> Image.
     return to_picture(after) if after.any() else None
 
 
+GREY = 0.3  # part of a mask's pixels that may be neither black nor white
+
+
+def _is_photograph(image: Image.Image) -> bool:
+    """Whether a file that should be a mask has shades all over; soft edges are few of its pixels.
+    What is painted where the rest is clear counts by its alpha."""
+    if "A" in image.getbands() and image.getchannel("A").getextrema()[0] < 255:
+        return False
+    shades = np.asarray(image.convert("L"))
+    return float(((shades > 32) & (shades < 224)).mean()) > GREY
+
+
 def imported(path: str | Path, size: tuple[int, int], shown: tuple[int, int]) -> Image.Image:
     """A mask from a file, for a picture of ``size`` shown on the canvas at ``shown``.
 
@@ -220,6 +240,10 @@ def imported(path: str | Path, size: tuple[int, int], shown: tuple[int, int]) ->
             "use a mask of the picture's size"
         )
     mask = mask_array(image)
+    if _is_photograph(image):
+        raise MaskError(
+            "this looks like a photograph, not like a mask; use a black and white picture"
+        )
     if not mask.any():
         raise MaskError("the mask file selects nothing; white is what will be regenerated")
     picture = to_picture(mask)

@@ -29,7 +29,7 @@ from engine.request.options import MAX_VARIATIONS
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 SCRIPTS = (
     "page", "editor", "shapes", "opening", "lists", "keys", "overlay", "seen", "zoom", "undo",
-    "tools", "touch", "memory",
+    "tools", "touch", "run", "memory",
 )  # fmt: skip
 STYLES = ("frame", "form", "stage", "rail", "outcome", "dialogs", "small")  # both in this order
 DAY = 86400
@@ -73,7 +73,8 @@ class Page:
         with gr.Row(elem_id="head"):
             gr.HTML(markup.head(), elem_id="brand")
             parts["model-note"] = gr.HTML("", elem_id="model-note")
-            self._add("model", gr.Dropdown, [], show_label=False, container=False, min_width=220)
+            self._add("model", gr.Dropdown, [], label="Model", show_label=False,
+                      container=False, min_width=180)  # fmt: skip
             with gr.Row(elem_id="files"):
                 self._add("format", gr.Dropdown, list(FORMATS), value=next(iter(FORMATS)),
                           show_label=False, label="File format", container=False, min_width=80,
@@ -143,13 +144,13 @@ class Page:
             self._add("redo", gr.Button, "Redo", size="sm", min_width=0, interactive=False)
             gr.HTML("<span></span>", elem_classes="gap")
             self._add("mask-clear", gr.Button, "Clear mask", size="sm", min_width=0)
-            self._add("mask-invert", gr.Button, "Invert", size="sm", min_width=0)
-            self._add("mask-grow", gr.Button, "Grow", size="sm", min_width=0)
-            self._add("mask-shrink", gr.Button, "Shrink", size="sm", min_width=0)
-            self._add("mask-last", gr.Button, "Last mask", size="sm", min_width=0)
-            self._add("import-mask", gr.UploadButton, "Import", size="sm", min_width=0,
+            self._add("mask-invert", gr.Button, "Invert the mask", size="sm", min_width=0)
+            self._add("mask-grow", gr.Button, "Grow the mask", size="sm", min_width=0)
+            self._add("mask-shrink", gr.Button, "Shrink the mask", size="sm", min_width=0)
+            self._add("mask-last", gr.Button, "The last run's mask", size="sm", min_width=0)
+            self._add("import-mask", gr.UploadButton, "Import mask", size="sm", min_width=0,
                       file_types=list(PICTURES), type="filepath")  # fmt: skip
-            self._add("export-mask", gr.Button, "Export", size="sm", min_width=0)
+            self._add("export-mask", gr.Button, "Export mask", size="sm", min_width=0)
         gr.HTML(rail(), elem_id="hand")
         for name in ("pick", "stroke-back", "painted", "ahead", "label-how"):  # from the scripts
             self._add(name, gr.Textbox, "", visible="hidden", show_label=False, max_lines=1)
@@ -175,8 +176,8 @@ class Page:
         with gr.Row(elem_id="result-row", visible=False) as self.parts["result-row"]:
             self._add("keep", gr.Button, "Keep", size="sm", min_width=60)
             self._add("more", gr.Button, "More like this", size="sm", min_width=110)
-            self._add("more-scales", gr.Dropdown, [], show_label=False, container=False,
-                      min_width=120, filterable=False)  # fmt: skip
+            self._add("more-scales", gr.Dropdown, [], label="How alike", show_label=False,
+                      container=False, min_width=120, filterable=False)  # fmt: skip
         with gr.Row(elem_id="take"):
             self._add("use-result", gr.Button, "Use this", variant="primary", size="sm",
                       interactive=False, scale=2, min_width=80)  # fmt: skip

@@ -76,12 +76,16 @@ HOTKEYS: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
 )  # fmt: skip
 
 
-def status(text: str, tone: Tone = "idle", detail: str = "", part: float | None = None) -> str:
-    """The status line: one sentence, a number or two at its end, and how much is done (0 to 1)."""
+def status(
+    text: str, tone: Tone = "idle", detail: str = "", part: float | None = None, field: str = ""
+) -> str:
+    """The status line: one sentence, a number or two at its end, how much is done (0 to 1), and the
+    element of the form that it is about."""
     end = f'<span class="detail">{escape(detail)}</span>' if detail else ""
     bar = f'<u class="bar"><u style="width:{100 * part:.1f}%"></u></u>' if part is not None else ""
     return (
-        f'<div class="line {tone}"><i></i><span>{escape(text)}</span>{end}{bar}</div>'
+        f'<div class="line {tone}" data-field="{escape(field)}"><i></i>'
+        f"<span>{escape(text)}</span>{end}{bar}</div>"
     )
 
 
@@ -171,11 +175,14 @@ def facts(width: int, height: int, version: int, *, undo: bool, redo: bool) -> s
     )
 
 
-def shape(number: int, version: int, url: str, *, take: bool) -> str:
-    """A shape that the page's script puts on the mask, or takes off it; not shown."""
+def shape(
+    number: str, version: int, url: str, *, take: bool = False, whole: bool = False
+) -> str:
+    """A shape that the page's script puts on the mask, or takes off it, or that takes the place of
+    the ``whole`` mask; not shown. ``number`` is another for each."""
     return (
-        f'<span id="shape" data-id="{number}" data-version="{version}" '
-        f'data-take="{int(take)}" data-url="{escape(url)}"></span>'
+        f'<span id="shape" data-id="{escape(number)}" data-version="{version}" '
+        f'data-take="{int(take)}" data-whole="{int(whole)}" data-url="{escape(url)}"></span>'
     )
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
+
+from PIL import Image
 
 from app import canvas, forms, markup, screens
 from app.forms import read_painted
@@ -11,45 +14,49 @@ from app.screens import Screen
 from app.session import Session
 from engine.errors import MaskError, RequestError
 
+CHANGED = {
+    "clear": "The mask is clear. Paint over what should change.",
+    "invert": "Inverted: what was not marked is.",
+    "grow": "The mask has grown.",
+    "shrink": "The mask has shrunk.",
+}
+
 
 class Masks:
     """The callbacks of the mask's buttons. What is painted comes from the page (forms.py)."""
 
     def change(self, how: str, painted: str, session: Session) -> Iterator[Screen]:
-        """Clear, invert, grow or shrink what is painted."""
+        """Clear, invert, grow or shrink what is painted; a step that the editor's undo knows."""
         size = canvas.proxy_size(session.picture.size)
         try:
-            session = forms.remembered(painted, session)
+            mask = read_painted(painted, session, required=False)
         except MaskError:
-            if how != "clear":  # which helps where the canvas went wrong
+            if how != "clear":
                 raise
-        after = canvas.changed(session.picture.mask, size, how)
-        yield _shown(session.remasked(after), f"Mask: {how}.")
+            yield _shown(session.remasked(None), CHANGED[how])  # mends a canvas that went wrong
+            return
+        yield _instead(canvas.changed(mask, size, how), session, CHANGED[how])
 
     def last(self, painted: str, session: Session) -> Iterator[Screen]:
         """Paint the mask of the last run again."""
         outcome = session.outcome
-        moment = session.picture
+        size = canvas.proxy_size(session.picture.size)
         if outcome is None or outcome.base is None:
             raise MaskError("there is no earlier mask; paint one and press Run")
         mask = outcome.base.mask
-        size = canvas.proxy_size(moment.size)
         if mask is None:
             raise MaskError("the last run had no mask")
         if mask.size != size:
             raise MaskError("the last mask is of another size than this picture")
-        session = forms.remembered(painted, session)
-        yield _shown(session.remasked(mask), "The last mask is back.")
+        yield _instead(mask, session, "The last mask is back.")
 
     def take(self, file: str | None, painted: str, session: Session) -> Iterator[Screen]:
         """A mask from a file."""
-        moment = session.picture
+        size = session.picture.size
         if file is None:
             raise MaskError("no file arrived; use a black and white picture")
-        size = canvas.proxy_size(moment.image.size)
-        mask = canvas.imported(file, moment.image.size, size)
-        session = forms.remembered(painted, session)
-        screen = _shown(session.remasked(mask), "Mask taken from the file.")
+        mask = canvas.imported(file, size, canvas.proxy_size(size))
+        screen = _instead(mask, session, "Mask taken from the file. Press Run, or add to it.")
         yield {**screen, "import-mask": None}
 
     def export(self, painted: str, session: Session) -> Iterator[Screen]:
@@ -86,3 +93,10 @@ class Masks:
 
 def _shown(session: Session, text: str) -> Screen:
     return {**screens.of_session(session), "status": markup.status(text)}
+
+
+def _instead(mask: Image.Image | None, session: Session, text: str) -> Screen:
+    """Another mask in the place of what is painted."""
+    layer = canvas.as_layer(mask, canvas.proxy_size(session.picture.size))
+    shape = markup.shape(secrets.token_hex(6), session.version, layer, whole=True)
+    return {"shape": shape, "status": markup.status(text)}

@@ -14,7 +14,14 @@ from app.session import Session
 from app.store import Store
 from engine.errors import ImageError, RequestError
 
-FORMATS = {"PNG": ".png", "JPEG": ".jpg", "WebP": ".webp"}
+LOSSLESS = 0  # the quality that stands for it
+FORMATS: dict[str, tuple[str, int | None]] = {  # suffix, quality; None for as good as the source
+    "PNG": (".png", None),
+    "JPEG (best)": (".jpg", None),
+    "JPEG (small)": (".jpg", 82),
+    "WebP (lossless)": (".webp", LOSSLESS),
+    "WebP (small)": (".webp", 82),
+}
 
 
 class Saving:
@@ -33,11 +40,22 @@ class Saving:
         chosen = to_save(session, session.looking if seen == "" else seen == "1")
         request = chosen.request
         seed = f"-{request.task}-{request.options.seed}" if request is not None else ""
-        suffix, image = FORMATS[form], chosen.image
+        suffix, quality = FORMATS[form]
+        image = chosen.image
         path = new_folder() / f"{session.name}{seed}{suffix}"
         from engine.picture.files import write_picture
+        from engine.picture.opening import CODING
 
-        notes = write_picture(path, image, request.to_json() if request else None)
+        said = dict(image.info)
+        if suffix == ".jpg" and quality is None:  # all of the colours: the edit may have new ones
+            said[CODING] = {**said.get(CODING, {}), "subsampling": 0}
+        elif quality == LOSSLESS:
+            said[CODING], quality = {"lossless": True}, None
+        saved = image.copy()
+        saved.info = said
+        notes = write_picture(
+            path, saved, request.to_json() if request else None, quality=quality
+        )
         megabytes = path.stat().st_size / 1e6
         detail = "; ".join([f"{image.width} × {image.height}, {megabytes:.1f} MB", *notes])
         yield {"file": str(path), "status": markup.status("Saved.", "done", detail)}

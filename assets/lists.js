@@ -39,6 +39,10 @@
     if (event.key === "Tab" && isOpen(field)) close(field);
   }, true);
 
+  /* Whether a class is chosen: the list's first entry is none. */
+  const NONE = ["", "Choose a class …", "No class: follow the surroundings"]; // as in app/classes.py
+  varpaint.labelled = () => !NONE.includes(document.querySelector("#label input")?.value ?? "");
+
   // ---- the search -----------------------------------------------------------------------------
   /* A list that can be searched: a click into it selects what is chosen, so that typing replaces it
      and does not look for "Choose a class …bird". */

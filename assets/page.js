@@ -63,6 +63,25 @@
       if (button && !button.title) button.title = button.textContent.trim();
     }
   }
+  /* The field that an error is about. */
+  function mark() {
+    const name = $("#status .line.error")?.dataset.field || "";
+    const now = name ? $(`#${name}`) : null;
+    const before = $(".wrong");
+    if (now === before) return;
+    before?.classList.remove("wrong");
+    now?.classList.add("wrong");
+    now?.scrollIntoView({ block: "nearest" });
+  }
+  /* The history shows where one is. */
+  let stood = null;
+  function follow() {
+    const here = $("#history .thumbnail-item.selected");
+    if (here === stood) return;
+    stood = here;
+    const strip = here?.closest(".grid-container");
+    if (strip) strip.scrollLeft = here.closest(".gallery-item").offsetLeft - strip.clientWidth / 2;
+  }
   let ticks = 0;
 
   function tick() {
@@ -79,7 +98,10 @@
     varpaint.tickSeen();
     varpaint.tickZoom();
     varpaint.tickUndo();
+    varpaint.tickRun();
     varpaint.tickTools();
+    mark();
+    follow();
     if (ticks++ % 60 === 0) title();
     if (wanted && document.body.classList.contains("dark") !== (wanted === "dark")) {
       document.body.classList.toggle("dark", wanted === "dark");

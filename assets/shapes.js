@@ -19,10 +19,11 @@
 
   /* One shape put on the layer, or taken off it: what the editor's undo calls a command. */
   class Stamp {
-    constructor(shape, take) {
+    constructor(shape, take, whole) {
       this.name = "Draw";
       this.shape = shape; // a canvas of the picture's size
       this.take = take;
+      this.whole = whole; // in the place of all that is painted
       this.before = null;
     }
 
@@ -43,6 +44,12 @@
       sprite.texture.source.scaleMode = "nearest";
       sprite.width = texture.width;
       sprite.height = texture.height;
+      if (this.whole) {
+        sprite.alpha = OPACITY;
+        renderer.render({ container: this._alone(sprite), target: texture, clear: true });
+        sprite.texture.destroy(true);
+        return;
+      }
       sprite.blendMode = "erase"; // first, or what overlaps would get twice the colour
       renderer.render({ container: this._alone(sprite), target: texture, clear: false });
       if (!this.take) {
@@ -67,10 +74,10 @@
     }
   }
 
-  async function stamp(shape, take) {
+  async function stamp(shape, take, whole = false) {
     const editor = window.editor;
     if (!painted()) return;
-    await editor.command_manager.execute(new Stamp(shape, take), editor.context);
+    await editor.command_manager.execute(new Stamp(shape, take, whole), editor.context);
     editor.tools?.get("brush")?.notify("change"); // the editor's own value is stale from now on
     editor.wake_render_loop?.();
   }

@@ -107,6 +107,10 @@
     return [(event.clientX - home.left - box.left) / box.unit, (event.clientY - home.top - box.top) / box.unit];
   }
 
+  /* Whether the hand that is on the canvas paints: for what happens when it lets go. */
+  let stroking = false;
+  varpaint.stroking = () => stroking;
+  window.addEventListener("pointerdown", (event) => { stroking = event.target === target() && varpaint.paints(); }, true);
   window.addEventListener("pointerdown", (event) => {
     if (!varpaint.gesturing() || event.button !== 0 || event.target !== target()) return;
     event.preventDefault();
@@ -202,6 +206,11 @@
 
   /* Its answer: the shape of what was picked. */
   let answered = "";
+  varpaint.awaited = () => { // a shape that is not on the mask yet
+    const shape = $("#shape");
+    return Boolean(shape) && shape.dataset.version === $("#facts")?.dataset.version
+      && shape.dataset.id !== $("#easel").dataset.stamped;
+  };
   async function answer() {
     const shape = $("#shape");
     if (!shape || shape.dataset.id === answered) return;
@@ -215,7 +224,8 @@
     pen.drawImage(image, 0, 0, canvas.width, canvas.height);
     pen.globalCompositeOperation = "source-in";
     pen.fillRect(0, 0, canvas.width, canvas.height);
-    stamp(canvas, shape.dataset.take === "1");
+    await stamp(canvas, shape.dataset.take === "1", shape.dataset.whole === "1");
+    $("#easel").dataset.stamped = shape.dataset.id;
   }
 
   // ---- the draft: what the hand is drawing now --------------------------------------------------
@@ -260,11 +270,15 @@
   }
 
   const CALM = 250; // milliseconds after the last change
-  let changed = 0;
+  let changed = 0, any = false;
+  /* Whether anything is painted; what was not looked at yet, may be. */
+  varpaint.anyPainted = (surely = false) => (changed && !surely ? true : any);
   function tellMask() {
     if (!changed || performance.now() - changed < CALM || $("#easel").classList.contains("settling")) return;
     changed = 0;
-    put("painted", $("#canvas.filled") ? `${$("#facts")?.dataset.version} ${smallMask()}` : "");
+    const small = $("#canvas.filled") ? smallMask() : "";
+    any = Boolean(small);
+    put("painted", $("#canvas.filled") ? `${$("#facts")?.dataset.version} ${small}` : "");
     varpaint.ahead($("#speed input")?.value === "Fast");
   }
 
@@ -310,6 +324,12 @@
     varpaint.applyTool();
     show();
   }
+
+  /* Of nothing painted, the inverse is all of the picture: rarely what is meant. */
+  window.addEventListener("click", (event) => {
+    if (!event.target.closest?.("#mask-invert") || !$("#canvas.filled") || smallMask()) return;
+    if (!window.confirm("Nothing is painted, so this marks all of the picture. Mark it all?")) varpaint.stop(event);
+  }, true);
 
   varpaint.tickTools = () => {
     allow();

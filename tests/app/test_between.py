@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from app import canvas
 from app.handlers import Handlers
 from app.wiring import FORM, SHOWN, Wiring
 from tests.app.layers import layer
@@ -105,7 +106,7 @@ def test_a_run_on_a_canvas_that_is_about_to_change_takes_what_will_be_on_it(
     handlers: Handlers, photo: str
 ) -> None:
     session = begin(handlers, photo)
-    inverted = last(handlers.masks.change("invert", layer(LEFT), session))["session"]
+    inverted = session.remasked(canvas.changed(None, (60, 40), "invert"))
     handlers.store.put(inverted)
     ticket = last(handlers.runs.prepare("", inverted))["ticket"]
     painted = f"{session.version} {layer(LEFT)}"

@@ -526,8 +526,9 @@ def test_every_option_of_the_schema_is_in_the_form() -> None:
 
 @pytest.mark.parametrize(
     ("mode", "form", "kept"),
-    [("RGBA", "PNG", "RGBA"), ("RGBA", "WebP", "RGBA"), ("RGB", "PNG", "RGB"),
-     ("RGB", "JPEG", "RGB"), ("RGB", "WebP", "RGB"), ("RGBA", "JPEG", "RGB")],
+    [("RGBA", "PNG", "RGBA"), ("RGBA", "WebP (small)", "RGBA"), ("RGB", "PNG", "RGB"),
+     ("RGB", "JPEG (best)", "RGB"), ("RGB", "WebP (lossless)", "RGB"),
+     ("RGBA", "JPEG (small)", "RGB")],
 )  # fmt: skip
 def test_alpha_exif_and_icc_go_into_every_format_that_can_hold_them(
     handlers: Handlers, tmp_path: Path, mode: str, form: str, kept: str
@@ -544,7 +545,7 @@ def test_alpha_exif_and_icc_go_into_every_format_that_can_hold_them(
     saved = open_image(last(handlers.saving.picture(form, session))["file"])
     assert saved.mode == kept
     assert saved.getexif().get(0x010E) == "a description"
-    if (mode, form) != ("RGBA", "JPEG"):  # that one is converted to sRGB
+    if (mode, form) != ("RGBA", "JPEG (small)"):  # that one is converted to sRGB
         assert saved.info["icc_profile"] == profile
     if kept == "RGBA":
         before, after = (np.asarray(one.getchannel("A")) for one in (image, saved))

@@ -94,7 +94,7 @@ def test_rectangle_and_lasso_add_and_take_away(window: Window, photo: Path) -> N
 
     window.page.click("#settings [data-take='1']")  # as Alt, for who has no keyboard
     window.stroke((0.05, 0.05), (0.95, 0.05), (0.95, 0.95), (0.05, 0.95))
-    window.run("mask is empty")
+    window.wait_for_reason("Paint over something")
 
 
 def test_a_shape_leaves_nothing_behind_on_a_screen_with_more_pixels(
