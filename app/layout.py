@@ -28,8 +28,8 @@ from engine.request.options import MAX_VARIATIONS
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 SCRIPTS = (
-    "page", "editor", "shapes", "opening", "lists", "keys", "overlay", "seen", "zoom", "undo",
-    "tools", "touch", "run", "memory",
+    "page", "editor", "shapes", "opening", "lists", "keys", "overlay", "edges", "seen", "zoom",
+    "undo", "tools", "touch", "run", "memory",
 )  # fmt: skip
 STYLES = ("frame", "form", "stage", "rail", "outcome", "dialogs", "small")  # both in this order
 DAY = 86400
@@ -140,6 +140,7 @@ class Page:
         with gr.Row(elem_id="tools"):
             self._add("open", gr.UploadButton, "Open", size="sm", min_width=0,
                       file_types=[*PICTURES, SUFFIX], type="filepath")  # fmt: skip
+            self._add("show-examples", gr.Button, "Examples", size="sm", min_width=0)
             self._add("undo", gr.Button, "Undo", size="sm", min_width=0, interactive=False)
             self._add("redo", gr.Button, "Redo", size="sm", min_width=0, interactive=False)
             gr.HTML("<span></span>", elem_classes="gap")

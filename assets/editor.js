@@ -8,7 +8,7 @@
   // ---- when the canvas can be painted on ----------------------------------------------------
   /* Given a new value, the editor loads the picture and its layers up to twice, and what is painted
      in between is lost. So until a version of the canvas is ready, each is loaded once. */
-  const loads = { pictures: 0, layers: 0, under: 0, last: 0, once: new Map() };
+  const loads = { pictures: 0, layers: 0, under: 0, last: 0, once: new Map(), given: {}, mended: 0 };
   const counted = { add_image_from_url: "pictures", add_layers_from_url: "layers" };
   /* A layer that comes before the editor took on the picture's size is put in the wrong place; and
      one of a blank canvas that the editor left in its container keeps it from taking that on. */
@@ -44,11 +44,13 @@
     set(editor) {
       editor_ = editor;
       loads.once.clear();
+      loads.given = {};
       if (editor) editor.get_blobs = nothing;
       for (const [name, count] of Object.entries(counted)) {
         const load = editor?.[name]?.bind(editor);
         if (!load) continue;
         editor[name] = (what) => {
+          loads.given[count] = what;
           [what].flat().forEach((url) => given.add(url));
           const key = name + JSON.stringify(what);
           loads.last = performance.now();
@@ -68,6 +70,31 @@
     },
   });
 
+  /* Whether the editor took on the picture's size. Where the page is busy, as with a run that goes on
+     over a refresh, its blank canvas may come after the picture; then both are given to it again. */
+  const AGAIN = 700; // milliseconds between two tries
+  function sized(editor, canvas) {
+    const [, width, height] = canvas.className.match(/size-(\d+)x(\d+)/) ?? [];
+    if (!width || (editor.width === Number(width) && editor.height === Number(height))) return true;
+    if (performance.now() - loads.mended > AGAIN && loads.given.pictures) {
+      const { pictures, layers } = loads.given;
+      loads.mended = performance.now();
+      loads.once.clear();
+      Promise.resolve(editor.add_image_from_url(pictures)).then(() => layers?.length && editor.add_layers_from_url(layers));
+    }
+    return false;
+  }
+
+  /* The drawing fills its place: the editor may miss that this has grown. */
+  function fill() {
+    const place = $("#canvas.filled .pixi-target"), editor = window.editor, screen = editor?.app?.screen;
+    if (!place?.clientWidth || !screen || $("#easel").classList.contains("settling")) return;
+    if (Math.abs(place.clientWidth - screen.width) < 2 && Math.abs(place.clientHeight - screen.height) < 2) return;
+    editor.resize_canvas(place.clientWidth, place.clientHeight);
+    varpaint.fitPicture();
+    varpaint.refit();
+  }
+
   const SETTLED = 120; // milliseconds without another load
   function ready() {
     const canvas = $("#canvas");
@@ -84,7 +111,7 @@
     if (!late && canvas.classList.contains("filled")) {
       if (!loads.pictures || loads.under || performance.now() - loads.last < SETTLED) return;
       if (canvas.classList.contains("masked") && !loads.layers) return;
-      if (editor.current_tool !== "draw") return;
+      if (editor.current_tool !== "draw" || !sized(editor, canvas)) return;
       editor.command_manager?.reset(); // or its undo takes the picture away
     }
     loads.pictures = loads.layers = 0;
@@ -145,6 +172,7 @@
   varpaint.tickEditor = () => {
     ease();
     ready();
+    fill();
     paintGround();
   };
 })();

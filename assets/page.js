@@ -28,6 +28,10 @@
     wanted = document.body.classList.contains("dark") ? "light" : "dark";
     try { localStorage.setItem("varpaint-theme", wanted); } catch { /* private window */ }
   };
+  document.addEventListener("click", (event) => { // the examples, over a picture too
+    const on = Boolean(event.target.closest?.("#show-examples")) && !document.body.classList.contains("examples");
+    document.body.classList.toggle("examples", on);
+  });
   varpaint.help = () => $("#hotkeys")?.showModal();
 
   // ---- a class is for the tasks that need one ------------------------------------------------
@@ -55,7 +59,7 @@
 
   // ---- often: overlays, and whether the canvas can be painted on ------------------------
   const names = ["undo", "redo", "mask-clear", "mask-invert", "mask-grow", "mask-shrink", "mask-last", "import-mask",
-    "export-mask", "theme", "help"];
+    "export-mask", "theme", "help", "show-examples"];
   function title() {
     $("#status")?.setAttribute("role", "status"); // what comes and goes in it is read out
     for (const id of names) {
@@ -96,6 +100,7 @@
     varpaint.tickEditor();
     varpaint.draw();
     varpaint.tickSeen();
+    varpaint.tickEdges();
     varpaint.tickZoom();
     varpaint.tickUndo();
     varpaint.tickRun();

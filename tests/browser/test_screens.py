@@ -223,3 +223,39 @@ def test_two_fingers_zoom_and_move_and_one_paints(
         mask = window.mask()
         assert mask.any() and np.flatnonzero(mask.any(axis=0)).size > SIZE[0] / 20
         window.expect_no_errors()
+
+
+def test_the_edge_of_an_extension_is_dragged_on_the_canvas(window: Window, photo: Path) -> None:
+    window.open_picture(photo)
+    window.task("Outpaint")
+    page = window.page
+    page.wait_for_selector("#edges [data-side=right]")
+    window.wait_for_rest()
+    (left, top), (right, bottom) = window.place(0, 0), window.place(1, 1)
+    unit, middle = (right - left) / SIZE[0], (top + bottom) / 2
+    page.mouse.move(right, middle)
+    page.mouse.down()
+    page.mouse.move(right + 30, middle, steps=4)
+    page.mouse.up()
+    amount = int(page.locator("#extend-right input, #extend-right textarea").input_value())
+    assert amount == pytest.approx(30 / unit, abs=2)
+    window.wait_for_text("#over .size", f"{SIZE[0] + amount} × {SIZE[1]}")
+    page.click("#aspect-1-1")
+    page.wait_for_selector("#aspect-1-1[aria-pressed=true]")
+    assert page.get_attribute("#aspect-16-9", "aria-pressed") == "false"
+
+
+def test_a_class_edit_leaves_what_is_around_it_if_asked(window: Window, photo: Path) -> None:
+    window.open_picture(photo)
+    assert not window.page.locator("#around").is_visible()
+    window.task("Edit class")
+    window.choose_label("bird")
+    window.page.locator("#around label", has_text="As it was").click()
+    window.stroke((0.4, 0.4), (0.6, 0.6))
+    window.run()
+    from engine.picture.files import read_request
+
+    request = read_request(open_image(window.download())) or ""
+    assert '"around":"keep"' in request
+    window.page.reload()
+    window.page.wait_for_selector("#around label.selected:has-text('As it was')")
