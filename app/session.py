@@ -73,8 +73,19 @@ class Session:
 
     @property
     def shown(self) -> tuple[Variation, ...]:
-        """The last run's variations, and after them those kept from earlier ones."""
-        return (*self.results, *(v for v in self.kept if v not in self.results))
+        """The last run's variations, and after them those kept from earlier ones of the picture
+        that is worked on."""
+        kept = (v for v in self.kept if v not in self.results and self._of_this_scene(v))
+        return (*self.results, *kept)
+
+    def _of_this_scene(self, variation: Variation) -> bool:
+        """Whether it was made from nothing, or from the picture that was opened last up to here or
+        what became of that."""
+        opened = [at for at, moment in enumerate(self.moments) if moment.source is not None]
+        begun = max((at for at in opened if at <= self.at), default=0)
+        ended = min((at for at in opened if at > self.at), default=len(self.moments))
+        base = variation.base
+        return base is None or any(base.held is m.held for m in self.moments[begun:ended])
 
     @property
     def outcome(self) -> Variation | None:

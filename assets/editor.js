@@ -87,7 +87,8 @@
 
   /* The drawing fills its place: the editor may miss that this has grown. */
   function fill() {
-    const place = $("#canvas.filled .pixi-target"), editor = window.editor, screen = editor?.app?.screen;
+    const place = $("#canvas.filled .pixi-target"), editor = window.editor;
+    const screen = editor?.app?.renderer?.screen; // none where it was destroyed
     if (!place?.clientWidth || !screen || $("#easel").classList.contains("settling")) return;
     if (Math.abs(place.clientWidth - screen.width) < 2 && Math.abs(place.clientHeight - screen.height) < 2) return;
     editor.resize_canvas(place.clientWidth, place.clientHeight);
@@ -165,6 +166,7 @@
     const editor = window.editor, app = editor?.app;
     if (editor === eased || !app?.renderer || !editor.outline_graphics) return;
     eased = editor;
+    editor.outline_container.visible = false; // a hairline around the picture
     editor.outline_graphics.filters = []; // a blurred shadow, drawn anew in every frame
     if (drawnBySoftware()) app.ticker.maxFPS = FEW;
   }

@@ -12,6 +12,7 @@
   function open(file, button = "#open") {
     const input = inputOf(button);
     if (!input) return;
+    if (button === "#open") begins();
     const bag = new DataTransfer();
     bag.items.add(file);
     input.files = bag.files;
@@ -23,6 +24,28 @@
     return here?.querySelector("input[type=file]") || here?.previousElementSibling?.closest("input[type=file]")
       || here?.parentElement?.querySelector(":scope > input[type=file]");
   }
+
+  /* From the choice of a file until its picture is there, which for a large one is a while. */
+  const LATE = 60000; // milliseconds after which nothing comes any more
+  let since = null;
+  function begins() {
+    since = { version: $("#facts")?.dataset.version, status: $("#status")?.innerHTML, at: performance.now() };
+    $("#easel")?.classList.add("opening");
+  }
+  varpaint.tickOpening = () => {
+    if (!since) return;
+    const there = $("#facts")?.dataset.version !== since.version;
+    const refused = $("#status .line.error") && $("#status").innerHTML !== since.status;
+    if (!there && !refused && performance.now() - since.at < LATE) return;
+    since = null;
+    $("#easel")?.classList.remove("opening");
+  };
+  window.addEventListener("change", (event) => {
+    if (event.target === inputOf("#open") && event.target.files?.length) begins();
+  }, true);
+  window.addEventListener("click", (event) => {
+    if (event.target.closest?.("#examples button")) begins();
+  }, true);
 
   window.addEventListener("change", (event) => {
     const input = event.target;

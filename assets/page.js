@@ -98,6 +98,7 @@
   }
   function look() {
     varpaint.tickEditor();
+    varpaint.tickOpening();
     varpaint.draw();
     varpaint.tickSeen();
     varpaint.tickEdges();
