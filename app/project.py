@@ -17,7 +17,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from app.session import MAX_REGIONS, Marked, Moment, Run, Session, Variation, stem
+from app.moments import Marked, Moment, Run, Variation
+from app.session import MAX_REGIONS, Session, stem
 from app.vault import Held, HeldBytes
 from engine.errors import EngineError
 from engine.picture.files import encode_image, encode_png, open_image
