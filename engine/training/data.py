@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from engine.errors import ImageError, RequestError
+from engine import ImageError, RequestError
 from engine.picture.files import open_image
 from engine.training.photos import Photo, Split, held_out
 from engine.training.pieces import (

@@ -13,8 +13,7 @@ import torch
 import typer
 from torch import Tensor
 
-from engine import EditOptions
-from engine.errors import CheckpointError
+from engine import CheckpointError, EditOptions
 from engine.model.spec import VARSpec
 from engine.model.var.transformer import VAR
 from engine.model.var.vqvae import VQVAE

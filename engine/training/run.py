@@ -31,7 +31,7 @@ from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from engine.errors import CheckpointError, RequestError
+from engine import CheckpointError, RequestError
 from engine.picture.saving import whole
 
 
