@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from PIL import Image
+from torch import nn
 
 from engine.benchmark.meter import Clock, weight_bytes
 from engine.benchmark.plain import plain_edit
@@ -30,8 +31,6 @@ from engine.machine.device import choose_precision
 from engine.machine.tensors import to_tensor
 from engine.model.attention import Attention, choose_attention
 from engine.model.family import Model
-from engine.model.hmar.pair import HMARPair
-from engine.model.hmar.spec import HMARSpec
 from engine.model.hmar.transformer import HMAR
 from engine.model.relay import Relayed
 from engine.model.spec import VARSpec, VQVAESpec
@@ -44,8 +43,8 @@ from engine.plan.rules import decide
 from engine.request import EditRequest
 from engine.request.options import EditOptions, Situation, Task
 from engine.weights.checkpoint import load_pair
-from engine.weights.hmar import skeleton_hmar
 from engine.weights.places import ModelFiles
+from engine.weights.published import BY_NAME
 from engine.weights.registry import resolve
 from engine.weights.saving import FLOAT32, FLOAT32_ENDS
 from engine.weights.var import skeleton_var, skeleton_vqvae
@@ -56,7 +55,7 @@ FOLDER = Path(__file__).resolve().parent.parent.parent
 OURS, PLAIN, AUTOCAST = "ours", "plain", "plain_autocast"
 EXACT, FAST, REROLL = "exact", "fast", "reroll"
 ALONE = ("bundled", "d16-256", "d30-256", "d36-512")  # those that the plain algorithm knows
-MODELS = (*ALONE, "d30+d16@8", "d30+d16@6", "d20+d16@8", "hmar-d16")
+MODELS = (*ALONE, "d30+d16@8", "d30+d16@6", "d20+d16@8", "hmar-d16", "flexvar-d16")
 
 
 @dataclass(frozen=True)
@@ -106,20 +105,24 @@ def model_of(case: Case) -> Model:
 def _random_model(
     shape: str, attention: Attention, device: torch.device, dtype: torch.dtype
 ) -> Model:
-    """Of a shape such as "d16-256", "hmar-d16", or "d30+d16@8" for two in turn."""
-    parts, _, switch = shape.removeprefix("hmar-").partition("@")
+    """Of a shape such as "d16-256", a published name such as "hmar-d16", or "d30+d16@8" for two in
+    turn."""
+    known = BY_NAME.get(shape)
+    if known is not None:
+        own = known.family.layout
+        codec = own.tokenizer.skeleton(known.tokenizer_spec)
+        network = own.transformer.skeleton(known.spec, attention)
+        return own.model(*(_random(each, device, dtype) for each in (codec, network)))
+    parts, _, switch = shape.partition("@")
     specs = [VARSpec.official(int(part[1:].split("-")[0])) for part in parts.split("+")]
     vqvae = _random(skeleton_vqvae(VQVAESpec.official(specs[0].scales)), device, dtype)
-    if shape.startswith("hmar-"):
-        spec = HMARSpec.official(specs[0].depth)
-        return HMARPair(vqvae, _random(skeleton_hmar(spec, attention), device, dtype))
     models = [
         VARPair(vqvae, _random(skeleton_var(spec, attention), device, dtype)) for spec in specs
     ]
     return Relayed(models[0], models[1], int(switch)) if switch else models[0]
 
 
-Network = TypeVar("Network", VQVAE, VAR, HMAR)
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def _random(net: Network, device: torch.device, dtype: torch.dtype) -> Network:
@@ -134,8 +137,8 @@ def _random(net: Network, device: torch.device, dtype: torch.dtype) -> Network:
         if name.endswith(("norm.weight", "norm1.weight", "norm2.weight", "norm_out.weight")):
             state[name].fill_(1)
         elif name == "lvl_1L":
-            assert isinstance(net, VAR | HMAR)
-            levels = [torch.full((s * s,), k) for k, s in enumerate(net.spec.scales)]
+            own: Any = net
+            levels = [torch.full((s * s,), k) for k, s in enumerate(own.spec.scales)]
             state[name] = torch.cat(levels).view(1, -1).to(device)
     net.load_state_dict(state, assign=True)
     return net.requires_grad_(False).eval()
