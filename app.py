@@ -1,7 +1,11 @@
 """Start the window: flags, model, launch.
 
     python app.py [--host H] [--port P] [--model M] [--device D] [--share] [--no-browser]
-                  [--auth USER:PASSWORD] [--mcp]
+                  [--auth USER:PASSWORD] [--auth-file FILE] [--allow-host NAME] [--mcp]
+                  [--most-work N] [--memory GB]
+
+A password is better given in a file, or as VARPAINT_AUTH in the environment: whoever can list the
+processes of a machine can read their flags.
 """
 
 from __future__ import annotations
@@ -13,9 +17,13 @@ import os
 import secrets
 import signal
 import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-QUEUE_SIZE = 32
+QUEUE_SIZE = 256  # events of all windows; calls over HTTP have a bound of their own
+AUTH = "VARPAINT_AUTH"  # user and password in the environment
 LOOKS = 5  # how often the page is looked for at the start
 
 
@@ -29,15 +37,48 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--share", action="store_true", help="a public link through Gradio")
     parser.add_argument("--browser", action=argparse.BooleanOptionalAction, default=True,
                         help="open the browser")  # fmt: skip
-    parser.add_argument("--auth", metavar="USER:PASSWORD", help="ask for a password")
+    parser.add_argument("--auth", metavar="USER:PASSWORD", default=os.environ.get(AUTH),
+                        help=f"ask for a password; better as {AUTH} in the environment, or ...")
+    parser.add_argument("--auth-file", metavar="FILE", type=Path,
+                        help="... as the first line of a file")
+    parser.add_argument("--allow-host", metavar="NAME", action="append", default=[],
+                        help="a name that the server is asked for by, such as a proxy's; "
+                        "may be repeated")
+    parser.add_argument("--most-work", metavar="N", type=_count, default=20_000,
+                        help="scales that one edit may draw: frames x variations x scales")
+    parser.add_argument("--memory", metavar="GB", type=_gigabytes, default=4.0,
+                        help="what pictures may take of the memory, all together")
     parser.add_argument("--mcp", action="store_true",
                         help="offer the endpoints as tools of an MCP server too")  # fmt: skip
     flags = parser.parse_args(arguments)
+    if flags.auth_file is not None:
+        try:
+            flags.auth = (flags.auth_file.read_text(encoding="utf-8").splitlines() or [""])[0]
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "no text"
+            parser.error(f"--auth-file: {flags.auth_file} cannot be read ({reason})")
     if flags.auth is not None and not all(flags.auth.partition(":")[::2]):
         parser.error("--auth: expected USER:PASSWORD")
+    if flags.mcp and (flags.auth or flags.share or not _only_here(flags.host)):
+        parser.error("--mcp: its clients cannot log in, so it is for this machine alone; leave out "
+                     "--auth, --share and --host")
     if flags.mcp and importlib.util.find_spec("mcp") is None:
         parser.error("--mcp: needs the package mcp; run: pip install 'gradio[mcp]'")
     return flags
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def _gigabytes(text: str) -> float:
+    number = float(text)
+    if not 0.25 <= number <= 1024:
+        raise ValueError
+    return number
 
 
 def login(flags: argparse.Namespace) -> tuple[str, str] | None:
@@ -84,12 +125,32 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     auth = login(flags)
 
+    from app.folder import Folder
+    from app.limits import GIGABYTE, Limits
+
+    folder = Folder()
+    folder.use()  # before Gradio is imported
+
+    from app.api import ENDPOINTS
     from app.backend import Local
+    from app.calls import bound_calls, in_one_line
+    from app.guard import Guard, Hosts
     from app.layout import build_window, launch_options
 
-    backend = Local(flags.model, flags.device)
-    window = build_window(backend)
+    limits = Limits(work=flags.most_work, memory=int(flags.memory * GIGABYTE))
+    hosts = Hosts(flags.host, flags.allow_host)
+    backend = Local(flags.model, flags.device, limits)
+    window = build_window(backend, limits)
     window.queue(max_size=QUEUE_SIZE, api_open=None)
+    bound_calls(window, ENDPOINTS, limits.waiting)
+    in_one_line(window)
+
+    @asynccontextmanager
+    async def guarded(server: Any) -> Any:
+        """The guard stands before all that Gradio puts around its pages, too."""
+        server.middleware_stack = Guard(server.middleware_stack, hosts, ENDPOINTS, folder.path)
+        yield
+
     launch(
         window,
         server_name=flags.host,
@@ -99,11 +160,26 @@ def main(arguments: list[str] | None = None) -> None:
         auth=auth,
         prevent_thread_lock=True,
         mcp_server=flags.mcp,
+        app_kwargs={"lifespan": guarded},
         **launch_options(),
     )
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that temporary files go
+    if window.share_url:
+        hosts.add(urlsplit(window.share_url).netloc)
+
+    def end(*_: Any) -> None:
+        """Nothing is left behind; and the interpreter's own end, which stumbles over networks at
+        work, is left out."""
+        folder.remove()
+        sys.stdout.flush()
+        os._exit(0)
+
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), end)
+    folder.keep_small(limits.cache)
     backend.start()
     window.block_thread()
+    end()
 
 
 if __name__ == "__main__":

@@ -14,12 +14,13 @@ from app.fields import FIELDS, Field, of_group
 Add = Callable[..., Any]  # makes an element: add(name, kind, ...)
 
 SHOWN = ("main", "more")  # groups of the first fold
+ELSEWHERE = ("around",)  # beside the class
 HEADINGS = {"draws": "How it draws", "knows": "What it knows of the rest"}
 
 
 def draw_advanced(add: Add) -> None:
     """Put the options on the page; neighbours that are typed in, or short, share a row."""
-    fields = of_group(*SHOWN)
+    fields = [field for field in of_group(*SHOWN) if field.name not in ELSEWHERE]
     for narrow, some in groupby(fields, key=lambda field: not field.typed):
         run = list(some)
         if not narrow:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -19,18 +20,19 @@ from gradio.data_classes import FileData, ListFiles
 
 from app import files
 from app.backend import facts
+from app.calls import Caller
 from app.forms import edit_request
 from app.outbox import new_folder
 from engine.errors import EngineError, ImageError, MaskError, RequestError
-from engine.events import result_of
-from engine.request import SIDES, Region
+from engine.events import Finished, result_of
+from engine.request import SIDES, EditRequest, Region
 
 log = logging.getLogger("varpaint")
 
 if TYPE_CHECKING:
     from app.handlers import Handlers
 
-WAITING = 24  # calls that wait in our own line; the rest in Gradio's
+ENDPOINTS = ("inpaint", "outpaint", "edit_class", "generate", "models")
 
 
 def picture_input(label: str) -> gr.File:
@@ -105,7 +107,7 @@ def add_endpoints(handlers: Handlers) -> None:
             inputs,
             outputs,
             api_name=name,
-            concurrency_limit=WAITING,
+            concurrency_limit=None,  # how many wait is bounded in app/calls.py
             show_progress="hidden",
         )
 
@@ -239,31 +241,47 @@ class Endpoints:
                 raise RequestError(f"options: expected an object, got {type(options).__name__}")
             if model is not None and not isinstance(model, str):
                 raise RequestError(f"model: expected a name, got {type(model).__name__}")
-            request = edit_request(
-                task,
-                image=files.opened(image) if image is not None else None,
-                mask=files.opened(mask) if mask is not None else None,
-                label=label,
-                regions=_regions(*regions),
-                model=model,
-                margins=margins,
-                options=options,
-            )
-            with closing(self._backend.steps(request)) as events:
-                result = result_of(list(events))
-            from engine.picture.saving import write_whole
+            bare = partial(edit_request, task, label=label, model=model, options=options,
+                           margins=margins)  # fmt: skip
+            bare()  # what is wrong with it is told before one waits
 
-            folder, written = new_folder(), []
-            for index, seed in enumerate(result.seeds):
-                path = folder / f"{task}-{seed}.png"
-                write_whole(path, result.png(index))
-                written.append(str(path))
+            def opened() -> EditRequest:
+                return bare(
+                    image=files.opened(image) if image is not None else None,
+                    mask=files.opened(mask) if mask is not None else None,
+                    regions=_regions(*regions),
+                )
+
+            return self._answered(task, opened)
         except EngineError as error:
             raise _error(error) from None
         except Exception as error:
             log.exception("an endpoint failed")
             words = f"something broke inside varpaint ({type(error).__name__}); the log has more"
             raise gr.Error(words, print_exception=False) from None
+
+    def _answered(
+        self, task: str, opened: Callable[[], EditRequest]
+    ) -> tuple[list[str], dict[str, Any]]:
+        """The files and the report of a request whose pictures are opened when its turn comes. It
+        ends within one scale where nobody waits for it any more."""
+        from engine.picture.saving import write_whole
+
+        caller, last = Caller.now(), None
+        with closing(self._backend.steps(opened, caller)) as events:
+            for last in events:
+                if caller.is_set():
+                    last = None
+                if last is None or isinstance(last, Finished):
+                    break  # its turn goes on until large results are written
+            if last is None:
+                raise RequestError("nobody waits for this any more")
+            result = result_of([last])
+            folder, written = new_folder(), []
+            for index, seed in enumerate(result.seeds):
+                path = folder / f"{task}-{seed}.png"
+                write_whole(path, result.png(index))
+                written.append(str(path))
         report = {
             "seeds": list(result.seeds),
             "scores": list(result.scores),

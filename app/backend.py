@@ -9,6 +9,7 @@ The engine is imported inside functions where it takes torch along: the page is 
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 import threading
@@ -16,12 +17,14 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from PIL import Image
 
-from app.line import Line
+from app.limits import LARGE, USUAL, Limits, give_back
+from app.line import Flag, Line
 from engine.errors import EngineError, ModelNotFoundError
 from engine.events import Event, ScaleDone, Sketch
 from engine.plan.card import Card
@@ -31,16 +34,18 @@ from engine.request import EditRequest
 if TYPE_CHECKING:
     from engine import Editor
 
+Asked = EditRequest | Callable[[], EditRequest]
+"""A request, or what makes it once its turn has come: what is large is not opened before."""
+
 KEPT = 2  # loaded models; of those besides the window's own the one unused longest is let go
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def _python() -> str:
-    """The interpreter that runs this, as one types it in varpaint's folder: it has what varpaint
-    needs, and another may not."""
+    """The interpreter that runs this, as one types it in varpaint's folder. Of one that lies
+    elsewhere only the name: others may read it."""
     here = Path(sys.executable)
-    inside = here.relative_to(ROOT) if here.is_relative_to(ROOT) else here
-    return shlex.quote(str(inside))
+    return shlex.quote(str(here.relative_to(ROOT)) if here.is_relative_to(ROOT) else here.name)
 
 
 GET = f"{_python()} -m engine models download"
@@ -87,11 +92,12 @@ class Backend(Protocol):
 
     def steps(
         self,
-        request: EditRequest,
-        cancelled: threading.Event | None = None,
+        asked: Asked,
+        cancelled: Flag | None = None,
         ahead: Callable[[int], None] | None = None,
     ) -> Generator[Event, None, None]:
         """An edit's events, once its turn has come; none if ``cancelled`` was set before.
+        RequestError if it takes more than one edit may.
 
         ``ahead`` is told how many are before it, as long as there are any. Closing the iterator
         cancels within one scale; whoever asks for steps has to close it.
@@ -127,9 +133,12 @@ class Local:
     loading has a thread that ends with it, its helpers too.
     """
 
-    def __init__(self, chosen: str = "auto", device: str = "auto") -> None:
+    def __init__(
+        self, chosen: str = "auto", device: str = "auto", limits: Limits = USUAL
+    ) -> None:
         self.chosen = chosen
         self.device = device
+        self.limits = limits
         self.line = Line()
         self._editors: dict[str, Editor] = {}
         self._cards: dict[str, Card] = {}
@@ -176,16 +185,18 @@ class Local:
 
     def steps(
         self,
-        request: EditRequest,
-        cancelled: threading.Event | None = None,
+        asked: Asked,
+        cancelled: Flag | None = None,
         ahead: Callable[[int], None] | None = None,
     ) -> Generator[Event, None, None]:
         with self.alone(cancelled, ahead) as mine:
             if not mine:
                 return
+            request = asked if isinstance(asked, EditRequest) else asked()
             editor = self.editor(request.model)
             request = request.model_copy(update={"model": editor.name})
-            events = self._worker.submit(editor.steps, request).result()
+            bounds = {"work": self.limits.work, "memory": self.limits.edit}
+            events = self._worker.submit(partial(editor.steps, request, **bounds)).result()
             try:
                 while (event := self._worker.submit(next, events, None).result()) is not None:
                     if isinstance(event, ScaleDone):
@@ -193,6 +204,8 @@ class Local:
                     yield event
             finally:
                 self._worker.submit(_close, events).result()
+                if request.image is not None and math.prod(request.image.size) > LARGE:
+                    give_back()
 
     def wake(self) -> None:
         self.line.wake()
@@ -210,7 +223,7 @@ class Local:
     @contextmanager
     def alone(
         self,
-        cancelled: threading.Event | None = None,
+        cancelled: Flag | None = None,
         ahead: Callable[[int], None] | None = None,
     ) -> Iterator[bool]:
         """Held while a model works: one edit at a time, whichever door it came through. As

@@ -5,10 +5,10 @@ pictures transparent without an error), opaque sRGB (the browser has no say in c
 is painted is read back, never the background or the composite: the original stays on the server.
 The page sends it as a data URL, once for each event that needs it (``varpaint.mask`` in
 memory.js); the editor's own value, which Gradio asks for at every change of the page, three
-pictures each time, stays empty (script.js). What is painted is the layer's alpha.
+pictures each time, stays empty (editor.js). What is painted is the layer's alpha.
 
 An editor that is given a new value loads its picture and its layers up to twice, and what is
-painted in between is lost. So a new picture is put on by ``gr.render`` (layout.py) with a new
+painted in between is lost. So a new picture is put on by ``gr.render`` (wiring.py) with a new
 version number; the page's script lets each load once, after the editor took on the picture's
 size, and marks the version as ready.
 """
@@ -33,7 +33,7 @@ from engine.errors import MaskError
 
 PROXY_SIDE = 2048
 LOSSLESS = 1 << 19  # pixels up to which a picture is shown as it is
-MASK_COLOUR = (255, 45, 120)  # as the brush in layout.py and the overlays in style.css
+MASK_COLOUR = (255, 45, 120)  # as the brush in wiring.py and the overlays in frame.css
 MASK_OPACITY = 0.55
 PNG_URL = "data:image/png;base64"
 MAX_SENT = 16 << 20  # characters of what a page sends as painted
@@ -107,11 +107,39 @@ def packed(shown: Image.Image) -> Image.Image | str:
     return save_bytes_to_cache(jpeg.getvalue(), "canvas.jpg", get_upload_folder())
 
 
+FILE_ROUTE = "gradio_api/file="
+
+
+def url(shown: Image.Image) -> str:
+    """A picture as a file that the page may ask for; the address is relative to the page's."""
+    stream = io.BytesIO()
+    if shown.width * shown.height <= LOSSLESS:
+        shown.save(stream, "PNG", compress_level=1)
+        name = "shown.png"
+    else:
+        shown.convert("RGB").save(stream, "JPEG", quality=92, subsampling=0)
+        name = "shown.jpg"
+    return FILE_ROUTE + save_bytes_to_cache(stream.getvalue(), name, get_upload_folder())
+
+
+def file_of(url: str) -> str:
+    """The file behind what `url` gave."""
+    return url.removeprefix(FILE_ROUTE)
+
+
 def painted(mask: Image.Image) -> Image.Image:
     """A mask (mode L) as a layer in the brush's colour."""
     layer = Image.new("RGBA", mask.size, (*MASK_COLOUR, 0))
     layer.putalpha(mask.point(lambda value: round(255 * MASK_OPACITY) if value >= 128 else 0))
     return layer
+
+
+def as_layer(mask: Image.Image | None, size: tuple[int, int]) -> str:
+    """A mask (mode L) as a PNG inside the page, its alpha is the mask; clear where it is None."""
+    alpha = mask if mask is not None else Image.new("L", size)
+    stream = io.BytesIO()
+    Image.merge("LA", (Image.new("L", alpha.size, 255), alpha)).save(stream, "PNG")
+    return f"{PNG_URL}," + base64.b64encode(stream.getvalue()).decode()
 
 
 def read_mask(painted: str, size: tuple[int, int]) -> Image.Image | None:
@@ -186,6 +214,18 @@ def changed(mask: Image.Image | None, size: tuple[int, int], how: str) -> Image.
     return to_picture(after) if after.any() else None
 
 
+GREY = 0.3  # part of a mask's pixels that may be neither black nor white
+
+
+def _is_photograph(image: Image.Image) -> bool:
+    """Whether a file that should be a mask has shades all over; soft edges are few of its pixels.
+    What is painted where the rest is clear counts by its alpha."""
+    if "A" in image.getbands() and image.getchannel("A").getextrema()[0] < 255:
+        return False
+    shades = np.asarray(image.convert("L"))
+    return float(((shades > 32) & (shades < 224)).mean()) > GREY
+
+
 def imported(path: str | Path, size: tuple[int, int], shown: tuple[int, int]) -> Image.Image:
     """A mask from a file, for a picture of ``size`` shown on the canvas at ``shown``.
 
@@ -200,6 +240,10 @@ def imported(path: str | Path, size: tuple[int, int], shown: tuple[int, int]) ->
             "use a mask of the picture's size"
         )
     mask = mask_array(image)
+    if _is_photograph(image):
+        raise MaskError(
+            "this looks like a photograph, not like a mask; use a black and white picture"
+        )
     if not mask.any():
         raise MaskError("the mask file selects nothing; white is what will be regenerated")
     picture = to_picture(mask)

@@ -14,6 +14,7 @@ from engine.request.options import LEVERS, EditOptions, Lever
 
 AUTO = "auto"  # what a list shows for "the default of this task"
 YES_NO = {"yes": "Yes", "no": "No"}
+WORDS = {"around": {"auto": "Automatic", "keep": "As it was", "new": "Made anew"}}
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,11 @@ class Field:
     @property
     def options(self) -> list[tuple[str, str]]:
         """(text, value) of each entry of a list; the first is the default."""
-        entries = [(choice if self.typed else _words(choice), choice) for choice in self.choices]
+        words = WORDS.get(self.name, {})
+        entries = [
+            (choice if self.typed else words.get(choice) or _words(choice), choice)
+            for choice in self.choices
+        ]
         if self.automatic:
             return [("Automatic", AUTO), *entries]
         return sorted(entries, key=lambda entry: entry[1] != str(self.lever.default))

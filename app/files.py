@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
 
+from app.limits import LARGE, give_back
 from engine.errors import ImageError
+
+_alone = threading.Lock()
 
 
 def opened(path: str | Path) -> Image.Image:
@@ -14,6 +20,23 @@ def opened(path: str | Path) -> Image.Image:
     from engine.picture.files import open_image  # imports torch; the page need not wait for it
 
     try:
-        return open_image(path)
+        with _in_turn(path):
+            return open_image(path)
     except ImageError as error:
         raise ImageError(str(error).replace(str(path), Path(path).name)) from None
+
+
+@contextmanager
+def _in_turn(path: str | Path) -> Iterator[None]:
+    """Held while a picture is opened that takes much memory meanwhile."""
+    from engine.picture.opening import size_in
+
+    width, height = size_in(path) or (0, 0)
+    if width * height <= LARGE:
+        yield
+        return
+    with _alone:
+        try:
+            yield
+        finally:
+            give_back()

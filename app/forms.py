@@ -8,7 +8,8 @@ from PIL import Image
 
 from app import canvas
 from app.fields import FIELDS
-from app.session import Moment, Session
+from app.moments import Moment
+from app.session import Session
 from engine.errors import EngineError, ImageError, MaskError, RequestError
 from engine.request import SIDES, EditRequest, Region, reread
 from engine.request.options import TASKS, EditOptions

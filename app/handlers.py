@@ -12,42 +12,46 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from app import canvas, classes, files, forms, markup, original, project, screens
+from app import classes, files, forms, markup, project, screens
 from app.backend import Backend, Offer
 from app.classes import Named
-from app.forms import NEED_LABEL, read_painted
-from app.outbox import new_folder
+from app.forms import NEED_LABEL
+from app.limits import USUAL, Limits
+from app.masks import Masks
 from app.runs import Runs
+from app.saving import Saving
 from app.screens import Screen, hint
-from app.session import Moment, Session, Variation
+from app.session import Session
 from app.store import Store
 from app.vault import Vault
-from engine.errors import EngineError, ImageError, MaskError, RequestError
+from engine.errors import EngineError, ImageError
 from engine.request import SIDES
 
-FORMATS = {"PNG": ".png", "JPEG": ".jpg", "WebP": ".webp"}
 ASPECTS = {"1:1": 1 / 1, "4:3": 4 / 3, "3:2": 3 / 2, "16:9": 16 / 9, "9:16": 9 / 16}
 
 
 class Handlers:
     """The callbacks. Holds the backend and what runs on them; a window's work is in its session."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, limits: Limits = USUAL) -> None:
         self.backend = backend
-        self.vault = Vault()
+        self.vault = Vault(limits.history)
         self.store = Store()
         self.runs = Runs(backend, self.store)
+        self.masks = Masks()
+        self.saving = Saving(self.store)
 
     # ---- the window opens -------------------------------------------------------------------
 
     def opened(self, recalled: Any = None) -> Iterator[Screen]:
         """A new page: what it recalls of an earlier one comes back (see varpaint.recall in
-        assets/script.js). Offer the models and, as soon as one is loaded, its classes."""
+        assets/memory.js). Offer the models and, as soon as one is loaded, its classes."""
         recalled = recalled if isinstance(recalled, dict) else {}
         fields = forms.kept_fields(recalled.get("fields"))
         task, label, model = (fields.pop(name, None) for name in ("task", "label", "model"))
         task = task or "inpaint"
-        session = self.store.begun(str(recalled.get("key") or ""), Session(vault=self.vault))
+        key = str(recalled.get("key") or "")
+        session = self.store.begun(key, Session(vault=self.vault))
         session = forms.recalled_mask(session, recalled.get("mask"), recalled.get("version"))
         screen: Screen = {"session": session, "key": markup.key(session.key), "task": task,
                           **fields, **self._task_screen(task)}  # fmt: skip
@@ -61,14 +65,22 @@ class Handlers:
             screen = {}
         # else in one go: the new task asks for its classes at once, and must find the one chosen
         card = self.backend.card(model)
-        if screen or self.store.latest(session) is session:  # else it says more than this
+        goes_on = self.runs.goes_on(key)
+        if goes_on:
+            screen["status"] = markup.status("Your run goes on …", "busy")
+        elif screen or self.store.latest(session) is session:  # else it says more than this
             screen["status"] = markup.status(hint(session, task))
         yield {
             **screen,
             **self._model_screen(card.name),
             "label": self._label_update(task, label, card.labels),
         }
-        yield from self.runs.resume(str(recalled.get("key") or ""), session)
+        taken = False
+        for news in self.runs.resume(key, session):
+            taken = taken or bool(news)
+            yield news
+        if goes_on and not taken:  # another window shows it
+            yield {"status": markup.status(hint(session, task))}
 
     def model_changed(self, model: str | None, task: str, label: str | None) -> Iterator[Screen]:
         """Load another model; its classes replace the old one's."""
@@ -100,8 +112,8 @@ class Handlers:
         about = card.about or (offer.about if offer else "")
         note = markup.model_note(offer.title if offer else name, about, detail, offers)
         count = len(card.scales)
-        keeps = [(f"from scale {k + 1}", k) for k in range(1, count)]
-        more = gr.update(choices=keeps, value=max(1, min(count - 1, round(count / 3))))
+        keeps = _how_alike(count)
+        more = gr.update(choices=keeps, value=keeps[(len(keeps) - 1) // 2][1])
         return {
             "model": gr.update(choices=choices, value=name),
             "model-note": note,
@@ -153,6 +165,7 @@ class Handlers:
             yield from self._open_project(path, session, model)
             return
         image, data = _open(file)
+        self.runs.drop(session)
         session = forms.remembered(painted, session).opened(image, path.name, data)
         width, height = image.size
         fields, text = self._settings_of(image, model)
@@ -162,6 +175,7 @@ class Handlers:
         yield {
             **screens.of_session(session),
             **screens.of_result(session),
+            **screens.idle(),
             **fields,
             "task": task,
             "open": None,
@@ -192,6 +206,7 @@ class Handlers:
     ) -> Iterator[Screen]:
         yield {"status": markup.status("Opening the project …", "busy")}
         loaded, fields, notes = project.load(path, session)
+        self.runs.drop(session)
         fields = forms.kept_fields(fields)
         fields.pop("model", None)
         task = fields.pop("task", "inpaint")
@@ -205,6 +220,7 @@ class Handlers:
         yield {
             **screens.of_session(loaded),
             **screens.of_result(loaded),
+            **screens.idle(),
             **fields,
             **screen,
             **self._task_screen(task),
@@ -212,99 +228,6 @@ class Handlers:
             "open": None,
             "status": markup.status(_with_notes(f"The project is open, {steps}.", notes), "done"),
         }
-
-    def save_project(
-        self,
-        painted: str,
-        session: Session,
-        task: str,
-        label: str | None,
-        model: str | None,
-        **fields: Any,
-    ) -> Iterator[Screen]:
-        """History, masks, requests and results in one file, to go on with another day."""
-        with self.store.turn(session) as newest:
-            session = forms.remembered(painted, newest)
-            self.store.put(session)
-        fields |= {"task": task, "label": label, "model": model}
-        yield {"status": markup.status("Writing the project …", "busy")}
-        path = new_folder() / f"{session.name}{project.SUFFIX}"
-        project.save(path, session, fields)
-        detail = f"{path.stat().st_size / 1e6:.1f} MB"
-        yield {"file": str(path), "status": markup.status("The project is saved.", "done", detail)}
-
-    # ---- the mask ---------------------------------------------------------------------------
-
-    def change_mask(self, how: str, painted: str, session: Session) -> Iterator[Screen]:
-        """Clear, invert, grow or shrink what is painted."""
-        size = canvas.proxy_size(session.picture.size)
-        try:
-            session = forms.remembered(painted, session)
-        except MaskError:
-            if how != "clear":  # which helps where the canvas went wrong
-                raise
-        after = canvas.changed(session.picture.mask, size, how)
-        yield self._mask_screen(session.remasked(after), f"Mask: {how}.")
-
-    def last_mask(self, painted: str, session: Session) -> Iterator[Screen]:
-        """Paint the mask of the last run again."""
-        outcome = session.outcome
-        moment = session.picture
-        if outcome is None or outcome.base is None:
-            raise MaskError("there is no earlier mask; paint one and press Run")
-        mask = outcome.base.mask
-        size = canvas.proxy_size(moment.size)
-        if mask is None:
-            raise MaskError("the last run had no mask")
-        if mask.size != size:
-            raise MaskError("the last mask is of another size than this picture")
-        session = forms.remembered(painted, session)
-        yield self._mask_screen(session.remasked(mask), "The last mask is back.")
-
-    def import_mask(self, file: str | None, painted: str, session: Session) -> Iterator[Screen]:
-        """A mask from a file."""
-        moment = session.picture
-        if file is None:
-            raise MaskError("no file arrived; use a black and white picture")
-        size = canvas.proxy_size(moment.image.size)
-        mask = canvas.imported(file, moment.image.size, size)
-        session = forms.remembered(painted, session)
-        screen = self._mask_screen(session.remasked(mask), "Mask taken from the file.")
-        yield {**screen, "import-mask": None}
-
-    def export_mask(self, painted: str, session: Session) -> Iterator[Screen]:
-        """The mask as a black and white PNG of the picture's own size."""
-        mask = read_painted(painted, session, required=True)
-        assert mask is not None
-        full = canvas.full_size(mask, session.picture.image.size)
-        path = new_folder() / f"{session.name}-mask.png"
-        full.save(path, "PNG")
-        yield {"file": str(path), "status": markup.status("The mask is saved.", "done")}
-
-    def _mask_screen(self, session: Session, text: str) -> Screen:
-        return {**screens.of_session(session), "status": markup.status(text)}
-
-    # ---- regions ----------------------------------------------------------------------------
-
-    def add_region(
-        self, painted: str, label: str | None, session: Session
-    ) -> Iterator[Screen]:
-        """What is painted becomes a region of the chosen class; the next one can be painted."""
-        if not label:
-            raise RequestError("choose a class first: it says what the region becomes")
-        mask = read_painted(painted, session, required=True)
-        assert mask is not None
-        session = session.marked(mask, label)
-        count = len(session.picture.regions)
-        text = f"Region {count}: {label}. Paint the next one, or press Run."
-        yield self._mask_screen(session, text)
-
-    def remove_region(
-        self, index: int, painted: str, session: Session
-    ) -> Iterator[Screen]:
-        """Let go of a region; what is painted stays."""
-        session = forms.remembered(painted, session)
-        yield self._mask_screen(session.unmarked(index), "The region is gone.")
 
     # ---- results ----------------------------------------------------------------------------
 
@@ -355,23 +278,6 @@ class Handlers:
         """Keep the last seed, to change something else about the same picture."""
         yield {"seed": str(session.result.seed)}
 
-    def download(self, form: str, session: Session) -> Iterator[Screen]:
-        """The chosen variation, or else the picture, at full resolution; PNG holds the request."""
-        if form not in FORMATS:
-            raise RequestError(f"unknown format {form!r}; known: {', '.join(FORMATS)}")
-        yield {"status": markup.status("Writing the file …", "busy")}
-        chosen = _to_save(session)
-        request = chosen.request
-        seed = f"-{request.task}-{request.options.seed}" if request is not None else ""
-        suffix, image = FORMATS[form], chosen.image
-        path = new_folder() / f"{session.name}{seed}{suffix}"
-        from engine.picture.files import write_picture
-
-        notes = write_picture(path, image, request.to_json() if request else None)
-        megabytes = path.stat().st_size / 1e6
-        detail = "; ".join([f"{image.width} × {image.height}, {megabytes:.1f} MB", *notes])
-        yield {"file": str(path), "status": markup.status("Saved.", "done", detail)}
-
     def aspect(self, ratio: str, session: Session) -> Iterator[Screen]:
         """Margins that give the picture this aspect, the same on both sides."""
         width, height = session.picture.image.size
@@ -388,6 +294,16 @@ class Handlers:
         }
 
 
+def _how_alike(count: int) -> list[tuple[str, int]]:
+    """What "more like this" may keep of a model's scales, in words: (text, scales kept)."""
+    parts = {"Other shapes, same idea": 1 / 5, "Same shapes, other parts": 2 / 5,
+             "Same parts, other details": 7 / 10}  # fmt: skip
+    words: dict[int, str] = {}
+    for text, part in parts.items():
+        words.setdefault(max(1, min(count - 1, round(part * count))), text)
+    return [(text, kept) for kept, text in words.items()]
+
+
 def aspect_margins(width: int, height: int, ratio: float) -> tuple[int, int, int, int]:
     """(left, right, top, bottom) that extend width x height to ``ratio``, never cropping."""
     wide, high = max(width, round(height * ratio)), max(height, round(width / ratio))
@@ -399,17 +315,6 @@ def aspect_margins(width: int, height: int, ratio: float) -> tuple[int, int, int
 def _with_notes(text: str, notes: Sequence[str]) -> str:
     """A word about what was opened, and about what of it is not known any more."""
     return " ".join([text, *(f"{note[:1].upper()}{note[1:]}." for note in notes)])
-
-
-def _to_save(session: Session) -> Moment | Variation:
-    """The chosen variation, or the picture where that is it already or there is none."""
-    outcome, current = session.outcome, session.current
-    base = original.before_strokes(session)
-    if outcome is not None and (base is None or base.held is not outcome.held):
-        return outcome
-    if current is None:
-        raise ImageError("there is no picture yet; open one or generate one")
-    return current
 
 
 def _open(file: str) -> tuple[Image.Image, bytes]:

@@ -7,6 +7,15 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
+
+GLANCE = 1.0  # seconds after which one in line looks whether it was cancelled, unasked
+
+
+class Flag(Protocol):
+    """What says that something was cancelled, such as a ``threading.Event``."""
+
+    def is_set(self) -> bool: ...
 
 
 class Line:
@@ -19,7 +28,7 @@ class Line:
     @contextmanager
     def turn(
         self,
-        cancelled: threading.Event | None = None,
+        cancelled: Flag | None = None,
         ahead: Callable[[int], None] | None = None,
     ) -> Iterator[bool]:
         """Wait for one's turn and hold it. Gives False if ``cancelled`` was set before it came.
@@ -37,7 +46,7 @@ class Line:
                     stopped = cancelled is not None and cancelled.is_set()
                     now = self._places.index(place)
                     if not stopped and now and now == before:
-                        self._moved.wait()
+                        self._moved.wait(GLANCE)
                         continue
                 if stopped or not now:
                     break

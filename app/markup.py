@@ -76,12 +76,16 @@ HOTKEYS: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
 )  # fmt: skip
 
 
-def status(text: str, tone: Tone = "idle", detail: str = "", part: float | None = None) -> str:
-    """The status line: one sentence, a number or two at its end, and how much is done (0 to 1)."""
+def status(
+    text: str, tone: Tone = "idle", detail: str = "", part: float | None = None, field: str = ""
+) -> str:
+    """The status line: one sentence, a number or two at its end, how much is done (0 to 1), and the
+    element of the form that it is about."""
     end = f'<span class="detail">{escape(detail)}</span>' if detail else ""
     bar = f'<u class="bar"><u style="width:{100 * part:.1f}%"></u></u>' if part is not None else ""
     return (
-        f'<div class="line {tone}"><i></i><span>{escape(text)}</span>{end}{bar}</div>'
+        f'<div class="line {tone}" data-field="{escape(field)}"><i></i>'
+        f"<span>{escape(text)}</span>{end}{bar}</div>"
     )
 
 
@@ -125,10 +129,32 @@ def grown(scales: Sequence[int], pictures: Sequence[str]) -> str:
     return f'<div class="grown" data-scale="{len(pictures)}">{ladder(scales, pictures)}</div>'
 
 
-def alone(image: Image.Image, below: str = "") -> str:
-    """A result that replaces nothing, so there is nothing to compare it with."""
-    picture = f'<div class="cells c1"><img alt="Result" src="{data_url(image)}"></div>'
-    return f'<div class="alone">{picture}{below}</div>'
+def compare(before: str, after: str, at: float) -> str:
+    """Before and after, side by side where a slider says; or a result that replaces nothing.
+    ``at`` is the slider's place in percent of the width."""
+    picture = f'<img class="after" alt="After" src="{escape(after)}">'
+    if not before:
+        return f'<figure class="compare alone">{picture}</figure>'
+    return (
+        f'<figure class="compare" style="--at:{at:.1f}%">{picture}'
+        f'<img class="before" alt="Before" src="{escape(before)}"><i></i>'
+        f'<input type="range" min="0" max="100" step="0.5" value="{at:.1f}" '
+        'aria-label="Before and after"></figure>'
+    )
+
+
+def seen(
+    url: str, *, number: int, count: int, extension: Sequence[int], alone: bool, looking: bool,
+    version: int,
+) -> str:  # fmt: skip
+    """A variation for the page's script to lay over the canvas; not shown here. ``extension`` is
+    (left, top, right, bottom) in the picture's pixels, ``alone`` one that replaces nothing."""
+    add = " ".join(map(str, extension))
+    return (
+        f'<span id="seen" data-url="{escape(url)}" data-number="{number}" data-count="{count}" '
+        f'data-add="{add}" data-alone="{int(alone)}" data-looking="{int(looking)}" '
+        f'data-version="{version}"></span>'
+    )
 
 
 def waiting(text: str) -> str:
@@ -137,32 +163,26 @@ def waiting(text: str) -> str:
 
 
 def empty() -> str:
-    """What the result column says before there is a result."""
-    return (
-        '<div class="empty"><svg viewBox="0 0 64 40" aria-hidden="true">'
-        '<rect x="2" y="14" width="12" height="12" rx="2"/>'
-        '<rect x="20" y="9" width="16" height="22" rx="2"/>'
-        '<rect x="42" y="3" width="20" height="34" rx="2"/></svg>'
-        "<h3>Results grow here</h3>"
-        "<ol><li>Open a picture, or click an example.</li>"
-        "<li>Paint over what should change.</li>"
-        "<li>Press <b>Run</b> and watch it grow from coarse to fine.</li></ol></div>"
-    )
+    """What the result column holds before there is a result; the page shows no such column."""
+    return '<span class="empty"></span>'
 
 
-def facts(width: int, height: int, version: int) -> str:
-    """What the page's script needs to know about the picture; not shown."""
+def facts(width: int, height: int, version: int, *, undo: bool, redo: bool) -> str:
+    """What the page's script needs to know about the picture and its history; not shown."""
     return (
         f'<span id="facts" data-width="{width}" data-height="{height}" '
-        f'data-version="{version}"></span>'
+        f'data-version="{version}" data-undo="{int(undo)}" data-redo="{int(redo)}"></span>'
     )
 
 
-def shape(number: int, version: int, url: str, *, take: bool) -> str:
-    """A shape that the page's script puts on the mask, or takes off it; not shown."""
+def shape(
+    number: str, version: int, url: str, *, take: bool = False, whole: bool = False
+) -> str:
+    """A shape that the page's script puts on the mask, or takes off it, or that takes the place of
+    the ``whole`` mask; not shown. ``number`` is another for each."""
     return (
-        f'<span id="shape" data-id="{number}" data-version="{version}" '
-        f'data-take="{int(take)}" data-url="{escape(url)}"></span>'
+        f'<span id="shape" data-id="{escape(number)}" data-version="{version}" '
+        f'data-take="{int(take)}" data-whole="{int(whole)}" data-url="{escape(url)}"></span>'
     )
 
 
@@ -249,7 +269,7 @@ def head() -> str:
         '<rect class="a" x="5.5" y="5.5" width="4" height="4" rx="1"/>'
         '<rect class="b" x="11" y="5.5" width="7.5" height="7.5" rx="1.4"/>'
         '<rect class="c" x="5.5" y="11" width="4" height="4" rx="1"/></svg>'
-        "<b>varpaint</b><span>paint, extend and remake pictures</span></div>"
+        "<h1>varpaint</h1><span>paint, extend and remake pictures</span></div>"
     )
 
 

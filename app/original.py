@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.session import Moment, Session
+from app.moments import Moment
+from app.session import Session
 from engine.errors import ImageError, MaskError
 from engine.request import EditRequest
 
@@ -56,14 +57,6 @@ def _extended(moment: Moment, request: EditRequest) -> tuple[int, int]:
     """The size of a picture once it is extended as a request says."""
     left, right, top, bottom = request.margins(*moment.size)
     return moment.size[0] + left + right, moment.size[1] + top + bottom
-
-
-def before_strokes(session: Session) -> Moment | None:
-    """The picture that the original was painted back into; the current one if it was not."""
-    at = session.at
-    while at > 0 and session.moments[at].caption == CAPTION:
-        at -= 1
-    return session.moments[at] if at >= 0 else None
 
 
 def stroke(

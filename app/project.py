@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import zipfile
-import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from app.session import MAX_REGIONS, Marked, Moment, Run, Session, Variation, stem
+from app.moments import Marked, Moment, Run, Variation
+from app.session import MAX_REGIONS, Session, stem
 from app.vault import Held, HeldBytes
 from engine.errors import EngineError
+from engine.picture.files import encode_image, encode_png, open_image
+from engine.picture.opening import size_in
+from engine.picture.saving import whole
+from engine.picture.source import check_size
 from engine.request import EditRequest, reread
 from engine.request.options import MAX_VARIATIONS
 
@@ -29,10 +33,15 @@ FORMAT = "varpaint project"
 VERSION = 1
 INDEX = "project.json"
 MAX_ENTRIES = 20_000
+MAX_MOMENTS = 4_000  # steps of a history
+MAX_VARIATIONS_KEPT = 2_000  # and runs
 MAX_ENTRY = 1 << 30  # bytes of one file inside, unpacked
-MAX_BYTES = 8 << 30  # of all together
-MAX_INDEX = 64 << 20
+MAX_INDEX = 8 << 20
+MAX_LISTED = 4 << 20  # bytes of the zip's own list of its files
 MAX_NOTES = 64  # of one run
+LEAST_BUDGET = 512 << 20  # bytes of pictures and files that any project may unpack to ...
+SWELLING = 100  # ... or so many times the bytes that it has itself, if that is more ...
+MOST_BUDGET = 16 << 30  # ... but no more than this, or half of what the disk has left
 TIFF_MODES = ("CMYK", "I", "F", "RGBX")
 
 
@@ -84,9 +93,9 @@ class _Project(_Schema):
     name: str = "picture"
     at: int = -1
     chosen: int = 0
-    moments: list[_Moment] = Field(default=[], max_length=MAX_ENTRIES)
-    runs: list[_Run] = Field(default=[], max_length=MAX_ENTRIES)
-    variations: list[_Variation] = Field(default=[], max_length=MAX_ENTRIES)
+    moments: list[_Moment] = Field(default=[], max_length=MAX_MOMENTS)
+    runs: list[_Run] = Field(default=[], max_length=MAX_VARIATIONS_KEPT)
+    variations: list[_Variation] = Field(default=[], max_length=MAX_VARIATIONS_KEPT)
     fields: dict[str, Any] = {}
 
 
@@ -99,9 +108,18 @@ def is_project(path: Path) -> bool:
 
 
 def save(path: Path, session: Session, fields: dict[str, Any]) -> None:
-    """Write a session and the form's fields."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as file:
-        _Writer(file).write(session, fields)
+    """Write a session and the form's fields, whole or not at all."""
+    for many, most, what in (
+        (session.moments, MAX_MOMENTS, "steps"), (session.shown, MAX_VARIATIONS_KEPT, "variations"),
+    ):  # fmt: skip
+        if len(many) > most:
+            raise ProjectError(f"{len(many)} {what} are more than the {most} that a project holds")
+    try:
+        with whole(path) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as file:
+            _Writer(file).write(session, fields)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ProjectError(f"the project cannot be written ({reason}); make room first") from None
 
 
 class _Writer:
@@ -181,8 +199,6 @@ class _Writer:
 
     def _picture(self, held: Held, request: EditRequest | None) -> str:
         if held not in self._names:
-            from engine.picture.files import encode_image, encode_png  # imports torch
-
             image = held.image
             suffix = ".tiff" if image.mode in TIFF_MODES else ".png"
             name = f"pictures/{len(self._names):04d}{suffix}"
@@ -211,8 +227,9 @@ def load(path: Path, session: Session) -> tuple[Session, dict[str, Any], tuple[s
     """A project's session, in the place of ``session``, its form's fields, and notes on what of
     its requests is not known any more."""
     try:
+        _require_short_list(path)
         with zipfile.ZipFile(path) as file:
-            return _Reader(file, session).read()
+            return _Reader(file, session, path.stat().st_size).read()
     except ProjectError as error:
         raise ProjectError(f"{path.name}: {error}") from None
     except ValidationError as error:
@@ -221,32 +238,40 @@ def load(path: Path, session: Session) -> tuple[Session, dict[str, Any], tuple[s
         raise ProjectError(
             f"{path.name}: is damaged ({where}: {first['msg'].lower()}); use another copy"
         ) from None
-    except (
-        zipfile.BadZipFile, zlib.error, OSError, KeyError, ValueError, RuntimeError, EngineError
-    ) as error:  # RuntimeError: a zip with a password, or packed in a way that Python does not know
-        reason = str(error).strip("'").splitlines() or [type(error).__name__]
+    except Exception as error:  # the readers of zips and pictures raise anything
+        reason = " ".join(str(error).strip("'").split())[:160] or type(error).__name__
         raise ProjectError(
-            f"{path.name}: is damaged or no varpaint project ({reason[0]}); use another copy"
+            f"{path.name}: is damaged or no varpaint project ({reason}); use another copy"
         ) from None
 
 
-class _Reader:
-    """Builds a session; every picture is read once."""
+def _require_short_list(path: Path) -> None:
+    """Look at how many files a zip says that it holds: they are all listed in memory."""
+    with path.open("rb") as file:
+        end = zipfile._EndRecData(file)  # type: ignore[attr-defined]  # as its reader will see it
+    if end is not None and (end[4] > MAX_ENTRIES or end[5] > MAX_LISTED):
+        raise ProjectError(f"holds more than {MAX_ENTRIES} files; use another copy")
 
-    def __init__(self, file: zipfile.ZipFile, session: Session) -> None:
+
+class _Reader:
+    """Builds a session; every picture is read once. ``size`` is that of the project's file: what it
+    unpacks to is bounded by that, and by the disk."""
+
+    def __init__(self, file: zipfile.ZipFile, session: Session, size: int) -> None:
         self._file = file
+        free = shutil.disk_usage(session.vault.home).free
+        self._budget = min(max(LEAST_BUDGET, SWELLING * size), MOST_BUDGET, free // 2)
         self._session = session
         self._held: dict[str, Held] = {}
         self._sources: dict[str, HeldBytes] = {}
         self._notes: list[str] = []
 
     def read(self) -> tuple[Session, dict[str, Any], tuple[str, ...]]:
-        if INDEX not in self._file.namelist():
+        names = self._file.namelist()
+        if INDEX not in names:
             raise ProjectError(f"is a zip, but no varpaint project; open a {SUFFIX} file")
-        if len(self._file.namelist()) > MAX_ENTRIES:
+        if len(names) > MAX_ENTRIES:  # more than its end said
             raise ProjectError(f"holds more than {MAX_ENTRIES} files; use another copy")
-        if sum(entry.file_size for entry in self._file.infolist()) > MAX_BYTES:
-            raise ProjectError(f"holds more than {MAX_BYTES >> 30} GB; use another copy")
         project = self._project()
         if not -1 <= project.at < len(project.moments) or (project.at < 0) == bool(project.moments):
             raise ProjectError(f"is damaged (no step {project.at}); use another copy")
@@ -294,10 +319,32 @@ class _Reader:
         return _Project.model_validate_json(text)
 
     def _bytes(self, name: str, limit: int = MAX_ENTRY) -> bytes:
+        """A file inside; no more of it is unpacked than it says that it holds."""
         entry = self._file.getinfo(name)
         if entry.file_size > limit:
             raise ProjectError(f"is damaged ({name} is too large); use another copy")
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ProjectError(f"{name} is packed in a way that is not read; use another copy")
+        self._spend(entry.file_size)
         return self._file.read(entry)
+
+    def _picture_bytes(self, name: str) -> tuple[bytes, tuple[int, int]]:
+        """The bytes of a picture inside, and its size; what it unpacks to is paid for."""
+        data = self._bytes(name)
+        size = size_in(data)
+        if size is None:
+            raise ProjectError(f"is damaged ({name} is no picture)")
+        check_size(size, name)
+        self._spend(size[0] * size[1] * 4)
+        return data, size
+
+    def _spend(self, count: int) -> None:
+        self._budget -= count
+        if self._budget < 0:
+            raise ProjectError(
+                "unpacks to more than its own size and the disk's allow; free some space, or save "
+                "the project anew with fewer steps"
+            )
 
     def _moment(self, one: _Moment) -> Moment:
         held = self._picture(one.picture)
@@ -323,9 +370,8 @@ class _Reader:
 
     def _picture(self, name: str) -> Held:
         if name not in self._held:
-            from engine.picture.files import open_image  # imports torch
-
-            self._held[name] = self._session.vault.hold(open_image(self._bytes(name)))
+            data, _ = self._picture_bytes(name)
+            self._held[name] = self._session.vault.hold(open_image(data))
         return self._held[name]
 
     def _mask(self, name: str, over: Held) -> Held:
@@ -333,11 +379,10 @@ class _Reader:
         from app.canvas import proxy_size
 
         if name not in self._held:
-            with Image.open(io.BytesIO(self._bytes(name))) as image:
-                mask = image.convert("L") if image.size == proxy_size(over.size) else None
-            if mask is None:
+            data, size = self._picture_bytes(name)
+            if size != proxy_size(over.size):
                 raise ProjectError(f"is damaged ({name} does not fit its picture)")
-            self._held[name] = self._session.vault.hold(mask)
+            self._held[name] = self._session.vault.hold(open_image(data).convert("L"))
         return self._held[name]
 
 

@@ -20,12 +20,13 @@ from typing import Any
 
 import gradio as gr
 
-from app import forms, markup, screens
+from app import forms, markup, screens, views
 from app.backend import Backend
 from app.clock import Clock
 from app.live import Live
+from app.moments import Moment
 from app.screens import Screen
-from app.session import Moment, Session
+from app.session import Session
 from app.store import Store
 from engine.errors import EngineError, RequestError
 from engine.events import Event, Finished, ScaleDone
@@ -50,6 +51,7 @@ class Job:
     left: threading.Event = field(default_factory=threading.Event)
     news: queue.Queue[Any] = field(default_factory=queue.Queue)
     base: Moment | None = None
+    dropped: bool = False
     ending: threading.Timer | None = None
 
 
@@ -93,11 +95,23 @@ class Runs:
         if job is not None and not job.begun.is_set():
             yield self._cancelled(session)
 
+    def drop(self, session: Session) -> None:
+        """Another picture comes into the window: what still runs was for the one before."""
+        for ticket, job in list(self._jobs.items()):
+            if session.key and job.key == session.key:
+                job.dropped = True
+                self._stop(ticket)
+
+    def goes_on(self, key: str) -> bool:
+        """Whether a page that left with this key left a run, too."""
+        jobs = list(self._jobs.values())
+        return bool(key) and any(job.key == key and job.begun.is_set() for job in jobs)
+
     def _cancelled(self, session: Session) -> Screen:
         return {
             **screens.idle(),
             **screens.of_result(self._store.latest(session)),
-            "status": markup.status("Cancelled. The picture is as it was."),
+            "status": markup.status("Cancelled. Change something, and press Run."),
         }
 
     def run(
@@ -246,7 +260,7 @@ class Runs:
                     continue
                 if job.cancelled.is_set():
                     self._jobs.pop(ticket, None)
-                    yield self._cancelled(session)
+                    yield screens.idle() if job.dropped else self._cancelled(session)
                     return
                 if kind == "step":
                     yield news | self._newer(job)
@@ -302,6 +316,7 @@ class Runs:
         grown: list[str] = []
         scales: tuple[int, ...] = ()
         clock = live = None
+        box = views.edited_box(request)
         for event in events:
             if job.cancelled.is_set():
                 return
@@ -313,7 +328,7 @@ class Runs:
                 return
             if isinstance(event, ScaleDone):
                 clock, live = clock or Clock(scales), live or Live()
-                screen = screens.of_step(event, scales, grown, clock, live)
+                screen = screens.of_step(event, scales, grown, clock, live, box)
                 job.news.put(("step", screen))
         if not job.cancelled.is_set():
             raise RequestError("the edit ended without a result; run it again")

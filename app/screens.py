@@ -5,29 +5,20 @@ A screen is a dict from element names to updates; what is not in it stays as it 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
 
-import cv2
 import gradio as gr
-import numpy as np
-from PIL import Image
 
-from app import canvas, clock, markup
+from app import clock, markup, views
 from app.clock import Clock
 from app.live import Live
-from app.session import Marked, Session, Variation
-from app.vault import Held
+from app.moments import Variation
+from app.session import Session
+from app.views import Box
 
 Screen = dict[str, Any]
 
-RESULT_SIDE = 1280  # pixels of the pictures in the before/after slider
-THUMB_SIDE = 192
-TINT = 0.45  # how much of a region's colour lies over the picture
-BESIDE = 3.0  # percent of the width between what was painted and where before and after meet
 SHORT_SEED = 1000  # below it a seed fits on a thumbnail
-LADDER_SIDE = 96  # pixels of the small pictures of each scale
 HINTS = {
     "inpaint": "Paint over what should change, then press Run.",
     "outpaint": "Say how far to extend each side, then press Run.",
@@ -41,9 +32,6 @@ def hint(session: Session, task: str) -> str:
     if session.current is None and task != "generate":
         return "Open a picture, or click an example, to begin."
     return HINTS[task]
-
-
-_thumbs: WeakKeyDictionary[Held, Image.Image] = WeakKeyDictionary()
 
 
 def idle() -> Screen:
@@ -62,13 +50,16 @@ def of_session(session: Session) -> Screen:
     facts = regions = ""
     if moment is not None:
         width, height = moment.size
-        facts = markup.facts(width, height, session.version)
+        facts = markup.facts(
+            width, height, session.version, undo=session.can_undo, redo=session.can_redo
+        )
         regions = markup.regions([(region.label, region.colour) for region in moment.regions])
-    thumbs = [(thumb(m.held), m.caption) for m in session.moments]
+    thumbs = [(views.thumb(m.held), m.caption) for m in session.moments]
     return {
         "session": session,
         "version": session.version,
         "facts": facts,
+        "seen": seen(session),
         "regions": regions,
         "undo": gr.update(interactive=session.can_undo),
         "redo": gr.update(interactive=session.can_redo),
@@ -87,60 +78,65 @@ def of_result(session: Session, *, gallery: bool = True) -> Screen:
     if outcome is None:
         return {
             "preview": gr.update(value=markup.empty(), visible=True),
-            "compare": gr.update(value=None, visible=False),
+            "compare": gr.update(value="", visible=False),
             "results": _gallery(session),
+            "seen": "",
             "result-row": gr.update(visible=False),
             "result-note": "",
             "use-result": gr.update(interactive=False),
         }
-    after = canvas.proxy(outcome.image, RESULT_SIDE)
-    before = _before(outcome, after.size)
     kept = outcome in session.kept
     screen: Screen = {
         "use-result": gr.update(interactive=True),
         "result-row": gr.update(visible=True),
         "keep": gr.update(value="Kept" if kept else "Keep", variant="primary" if kept else
                           "secondary"),
+        "seen": seen(session),
         "result-note": note(outcome, session.shown.index(outcome) + 1),
     }  # fmt: skip
-    ladder = markup.grown(outcome.run.scales, outcome.run.grown)
-    if before is None:
-        screen["preview"] = gr.update(value=markup.alone(after, ladder), visible=True)
-        screen["compare"] = gr.update(value=None, visible=False)
-    else:
-        screen["preview"] = gr.update(value=ladder, visible=True)
-        screen["compare"] = gr.update(
-            value=(canvas.packed(before), canvas.packed(after)),
-            visible=True,
-            slider_position=divide(outcome),
-        )
+    after, before = views.after_url(outcome), views.before_url(outcome)
+    screen["preview"] = gr.update(
+        value=markup.grown(outcome.run.scales, outcome.run.grown), visible=True
+    )
+    screen["compare"] = gr.update(
+        value=markup.compare(before, after, views.divide(outcome)), visible=True
+    )
     if gallery:
         screen["results"] = _gallery(session)
     return screen
+
+
+def seen(session: Session) -> str:
+    """The chosen variation for the page to lay over the canvas, where it is of the picture there;
+    empty where it is not."""
+    outcome, current = session.outcome, session.current
+    if outcome is None or (current is not None and current.held is outcome.held):
+        return ""
+    base, extension = outcome.base, outcome.extension
+    alone = base is None or outcome.request.task == "generate"
+    if not alone:
+        if current is None or base is None:
+            return ""
+        sibling = current.made_from is base.held and current.size == outcome.held.size
+        if current.held is not base.held and not sibling:
+            return ""
+        extension = (0, 0, 0, 0) if sibling else extension
+    return markup.seen(
+        views.after_url(outcome), number=session.shown.index(outcome) + 1,
+        count=len(session.shown), extension=extension, alone=alone,
+        looking=session.looking, version=session.version,
+    )  # fmt: skip
 
 
 def _gallery(session: Session) -> Any:
     """The variations to choose from, if there are any."""
     shown, outcome = session.shown, session.outcome
     items = [
-        (thumb(v.held), caption(v, number, kept=v in session.kept))
+        (views.edit_thumb(v), caption(v, number, kept=v in session.kept))
         for number, v in enumerate(shown, 1)
     ]
     at = None if outcome is None else shown.index(outcome)
     return gr.update(value=items or None, selected_index=at, visible=bool(items))
-
-
-def divide(outcome: Variation) -> float:
-    """Where before and after meet, in percent of the width: left of all that was painted, so that
-    the edit is seen whole; in the middle of a picture that was extended."""
-    base = outcome.base
-    if base is None or any(outcome.extension):
-        return 50.0
-    masks = [region.mask for region in base.regions]
-    masks += [base.mask] if base.mask is not None else []
-    columns = [np.flatnonzero((np.asarray(mask) >= 128).any(axis=0)) / mask.width for mask in masks]
-    edges = [float(found[0]) for found in columns if found.size]
-    return float(np.clip(100 * min(edges, default=0.5) - BESIDE, BESIDE, 50.0))
 
 
 def caption(variation: Variation, number: int, *, kept: bool) -> str:
@@ -192,39 +188,17 @@ def rank(variation: Variation) -> str:
     return f"{place}{ending or 'th'} best of {len(scores)}"
 
 
-def _before(outcome: Variation, size: tuple[int, int]) -> Image.Image | None:
-    """The picture before the edit, at the size of the one after it; None for nothing."""
-    if outcome.base is None or outcome.request.task == "generate":
-        return None
-    image = outcome.base.image
-    if not any(outcome.extension):
-        return canvas.proxy(image, RESULT_SIDE)
-    left, top, right, bottom = outcome.extension
-    width, height = image.width + left + right, image.height + top + bottom
-    factor = size[0] / width, size[1] / height
-    box = (round(left * factor[0]), round(top * factor[1]))
-    inner = (max(1, round(image.width * factor[0])), max(1, round(image.height * factor[1])))
-    sheet = canvas.checkerboard(size)
-    sheet.paste(canvas.proxy(image, RESULT_SIDE).resize(inner), box)
-    return sheet
-
-
-def thumb(held: Held) -> Image.Image:
-    """The picture small; made once, so that a long history is not read from disk again."""
-    if held not in _thumbs:
-        _thumbs[held] = canvas.proxy(held.image, THUMB_SIDE)
-    return _thumbs[held]
-
-
 def of_step(
-    step: Any, scales: tuple[int, ...], grown: list[str], clock_: Clock, live: Live
-) -> Screen:
-    """What a step shows; ``grown`` collects small pictures of the frame's scales."""
+    step: Any, scales: tuple[int, ...], grown: list[str], clock_: Clock, live: Live,
+    box: Box = views.WHOLE,
+) -> Screen:  # fmt: skip
+    """What a step shows; ``grown`` collects small pictures of the frame's scales, cut to ``box``.
+    """
     done = list(scales).index(step.scale) + 1 if step.scale in scales else step.index + 1
     images = live.pictures(step)
     del grown[done - 1 :]
     while images and len(grown) < done:  # scales that were kept whole give no step
-        grown.append(markup.data_url(images[0], LADDER_SIDE))
+        grown.append(views.rung(images[0], box))
     text = f"Scale {done} of {len(scales)}"
     if step.frames > 1:
         text = f"Frame {step.frame + 1} of {step.frames}, " + text.lower()
@@ -250,17 +224,3 @@ def of_finished(session: Session) -> Screen:
         "last-seed": gr.update(value=f"Keep seed {outcome.seed}", visible=True),
         "status": markup.status(text, "done", f"{run.seconds:.1f} s"),
     }
-
-
-def tinted(shown: Image.Image, regions: Sequence[Marked]) -> Image.Image:
-    """The picture as the canvas shows it, with each region in its colour and a lighter edge."""
-    if not regions:
-        return shown
-    pixels = np.asarray(shown).astype(np.float32)
-    for region in regions:
-        colour = np.array(markup.REGION_COLOURS[region.colour], np.float32)
-        inside = np.asarray(region.mask) >= 128
-        rim = inside & (cv2.erode(inside.astype(np.uint8), np.ones((5, 5), np.uint8)) == 0)
-        pixels[inside] += (colour - pixels[inside]) * TINT
-        pixels[rim] = colour
-    return Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))

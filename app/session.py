@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 from PIL import Image
 
-from app.vault import Held, HeldBytes, Vault
+from app.moments import Marked, Marks, Moment, ResultLike, Run, Variation
+from app.vault import Vault
 from engine.errors import ImageError, MaskError, RequestError
-from engine.request import EditRequest
 
 MAX_REGIONS = 12  # colours that can still be told apart
 TASK_TITLES = {
@@ -26,149 +25,15 @@ TASK_TITLES = {
 }
 
 
-class ResultLike(Protocol):
-    """What the session keeps of an engine ``Result``."""
-
-    @property
-    def images(self) -> Sequence[Image.Image]: ...
-    @property
-    def seeds(self) -> Sequence[int]: ...
-    @property
-    def seconds(self) -> float: ...
-    @property
-    def scores(self) -> Sequence[float]: ...
-    @property
-    def notes(self) -> Sequence[str]: ...
-    @property
-    def request(self) -> EditRequest: ...
-    def request_of(self, index: int) -> EditRequest: ...
-
-
-@dataclass(frozen=True, eq=False)
-class Marked:
-    """A region of the picture that waits for its class: what was painted, (H, W) of the canvas's
-    proxy, mode L; and the colour that it is shown in, an index."""
-
-    held: Held
-    label: str
-    colour: int
-
-    @property
-    def mask(self) -> Image.Image:
-        return self.held.image
-
-
-@dataclass(frozen=True, eq=False)
-class Marks:
-    """What was painted over a picture, and the regions on it."""
-
-    held_mask: Held | None = None
-    regions: tuple[Marked, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class Moment:
-    """The picture at one point of the history, at full resolution and in its own mode.
-
-    ``mask`` is what was last painted over it, (H, W) of the canvas's proxy, mode L. ``request``
-    made the picture out of the moment before; None if it was opened, and then ``source`` is the
-    opened file's bytes where they are known. ``earlier`` and ``later`` are what undo and redo bring
-    back of what was marked, before they turn to another picture; ``made_from`` is the picture that
-    the request was for, where that is known.
-    """
-
-    held: Held
-    caption: str
-    held_mask: Held | None = None
-    request: EditRequest | None = None
-    regions: tuple[Marked, ...] = ()
-    source: HeldBytes | None = None
-    earlier: tuple[Marks, ...] = ()
-    later: tuple[Marks, ...] = ()
-    made_from: Held | None = None
-
-    @property
-    def image(self) -> Image.Image:
-        return self.held.image
-
-    @property
-    def marks(self) -> Marks:
-        return Marks(self.held_mask, self.regions)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.held.size
-
-    @property
-    def mask(self) -> Image.Image | None:
-        return self.held_mask.image if self.held_mask is not None else None
-
-    def same(self, other: Moment | None) -> bool:
-        """Whether it is the same picture; its mask may differ."""
-        return other is not None and self.held is other.held
-
-    def same_origin(self, other: Moment) -> bool:
-        """Whether both are known to have been made from one picture."""
-        return self.made_from is not None and self.made_from is other.made_from
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """What the variations of one run have in common.
-
-    ``base`` is the moment they were made from, with the mask and the regions of then, None for
-    nothing; ``extension`` is what was added (left, top, right, bottom) in pixels, ``grown`` small
-    pictures of each scale as data URLs, ``seconds`` what it took for all ``count`` together,
-    ``scores`` those of all, to say how one compares with the others; ``notes`` what did not go as
-    asked.
-    """
-
-    base: Moment | None
-    seconds: float
-    count: int
-    extension: tuple[int, int, int, int] = (0, 0, 0, 0)
-    scales: tuple[int, ...] = ()
-    grown: tuple[str, ...] = ()
-    scores: tuple[float, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class Variation:
-    """One picture of a run. ``request`` makes it alone; ``score`` is higher for better."""
-
-    held: Held
-    seed: int
-    request: EditRequest
-    run: Run
-    score: float | None = None
-
-    @property
-    def image(self) -> Image.Image:
-        return self.held.image
-
-    @property
-    def base(self) -> Moment | None:
-        return self.run.base
-
-    @property
-    def extension(self) -> tuple[int, int, int, int]:
-        return self.run.extension
-
-    def coarse_seeds(self, count: int) -> tuple[int, ...]:
-        """The seeds that drew its first ``count`` scales."""
-        given = self.request.options.coarse_seeds
-        return (*given, *[self.seed] * count)[:count]
-
-
 @dataclass(frozen=True, eq=False)
 class Session:
     """The history of a window and where it stands.
 
     ``version`` counts how often the canvas had to change; it changes with every new picture on
     the canvas and with nothing else. ``kept`` are variations that stay when the next run replaces
-    the others; ``chosen`` is the number of one of them all, -1 for none. ``stroking`` are the
-    versions before and after the last strokes that painted the original back, one right after the
+    the others; ``chosen`` is the number of one of them all, -1 for none; ``looking``, whether it
+    lies over the canvas and is what Download saves. ``stroking`` are the versions before and after
+    the last strokes that painted the original back, one right after the
     other. ``key`` is the secret by which the window's page finds it again.
     """
 
@@ -178,6 +43,7 @@ class Session:
     results: tuple[Variation, ...] = ()
     kept: tuple[Variation, ...] = ()
     chosen: int = 0
+    looking: bool = False
     version: int = 0
     stroking: tuple[int, int] = (-1, -1)
     key: str = ""
@@ -207,8 +73,19 @@ class Session:
 
     @property
     def shown(self) -> tuple[Variation, ...]:
-        """The last run's variations, and after them those kept from earlier ones."""
-        return (*self.results, *(v for v in self.kept if v not in self.results))
+        """The last run's variations, and after them those kept from earlier ones of the picture
+        that is worked on."""
+        kept = (v for v in self.kept if v not in self.results and self._of_this_scene(v))
+        return (*self.results, *kept)
+
+    def _of_this_scene(self, variation: Variation) -> bool:
+        """Whether it was made from nothing, or from the picture that was opened last up to here or
+        what became of that."""
+        opened = [at for at, moment in enumerate(self.moments) if moment.source is not None]
+        begun = max((at for at in opened if at <= self.at), default=0)
+        ended = min((at for at in opened if at > self.at), default=len(self.moments))
+        base = variation.base
+        return base is None or any(base.held is m.held for m in self.moments[begun:ended])
 
     @property
     def outcome(self) -> Variation | None:
@@ -274,7 +151,7 @@ class Session:
 
     def remounted(self) -> Session:
         """The same, but to be put on the canvas anew, with the mask that is remembered."""
-        return replace(self, version=self.version + 1)
+        return replace(self, version=self.version + 1, looking=False)
 
     # ---- regions ----------------------------------------------------------------------------
 
@@ -309,8 +186,8 @@ class Session:
         grown: tuple[str, ...] = (),
         base: Moment | None = None,
     ) -> Session:
-        """With the variations of a run on ``base`` (the current picture if None); the first is
-        chosen."""
+        """With the variations of a run on ``base`` (the current picture if None), the best first
+        where they have scores; the first is chosen."""
         base = base or self.current
         extension = (0, 0, 0, 0)
         if result.request.task == "outpaint" and base is not None:
@@ -319,21 +196,21 @@ class Session:
         count, all_scores = len(result.images), tuple(result.scores)
         notes = tuple(result.notes)
         run = Run(base, result.seconds, count, extension, scales, grown, all_scores, notes)
-        scores = result.scores or [None] * len(result.images)
+        scores: Sequence[float | None] = result.scores or [None] * count
+        order = sorted(range(count), key=lambda at: -(scores[at] or 0.0))
         variations = tuple(
-            Variation(self.vault.hold(image), int(seed), result.request_of(index), run, score)
-            for index, (image, seed, score) in enumerate(
-                zip(result.images, result.seeds, scores, strict=True)
-            )
-        )
-        return replace(self, results=variations, chosen=0)
+            Variation(self.vault.hold(result.images[at]), int(result.seeds[at]),
+                      result.request_of(at), run, scores[at])
+            for at in order
+        )  # fmt: skip
+        return replace(self, results=variations, chosen=0, looking=True)
 
     def chose(self, index: int) -> Session:
         """With another variation chosen."""
         shown = self.shown
         if not 0 <= index < len(shown):
             raise RequestError(f"no variation {index + 1}; there are {len(shown)}")
-        return replace(self, chosen=index)
+        return replace(self, chosen=index, looking=True)
 
     def toggled(self) -> Session:
         """Keep the chosen variation beyond the next run, or no longer."""
@@ -392,14 +269,16 @@ class Session:
         """At any point of the history."""
         if not 0 <= index < len(self.moments):
             raise RequestError(f"no step {index + 1} in a history of {len(self.moments)}")
-        return replace(self, at=index, version=self.version + 1)
+        return replace(self, at=index, version=self.version + 1, looking=False)
 
     def _push(self, base: int, moment: Moment) -> Session:
         """Put a moment after ``base``; forget what came later."""
         moments = [*self.moments[: base + 1], moment]
         if base >= 0:
             moments[base] = replace(moments[base], later=())
-        return replace(self, moments=tuple(moments), at=base + 1, version=self.version + 1)
+        return replace(
+            self, moments=tuple(moments), at=base + 1, version=self.version + 1, looking=False
+        )
 
 
 def stem(name: str) -> str:

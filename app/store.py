@@ -18,19 +18,24 @@ from weakref import WeakValueDictionary
 
 from app.session import Session
 
-KEPT = 64  # sessions; those unused longest go first
+KEPT = 1000  # sessions with work in them, whose pictures are on disk; those unused longest go first
+FRESH = 200  # sessions without any, such as every page load begins
 PATIENCE = 60.0  # seconds that one waits for another's turn to end
 AGE = 24 * 3600.0  # seconds that a session is kept after its last change
 
+_Kept = OrderedDict[str, tuple[Session, float]]
+
 
 class Store:
-    """Sessions by key."""
+    """Sessions by key. Those without work are counted apart: whoever loads pages takes nobody's
+    work away."""
 
     def __init__(
         self, kept: int = KEPT, age: float = AGE, now: Callable[[], float] = time.monotonic
     ) -> None:
         self._kept, self._age, self._now = kept, age, now
-        self._sessions: OrderedDict[str, tuple[Session, float]] = OrderedDict()
+        self._sessions: _Kept = OrderedDict()
+        self._fresh: _Kept = OrderedDict()
         self._lock = Lock()
         self._turns: WeakValueDictionary[str, Lock] = WeakValueDictionary()
 
@@ -38,16 +43,20 @@ class Store:
         """Remember a session as it is now; one without a key is not remembered."""
         if not session.key:
             return
+        works = bool(session.moments or session.shown)
+        among, others = (self._sessions, self._fresh)[:: 1 if works else -1]
         with self._lock:
-            self._sessions[session.key] = session, self._now()
-            self._sessions.move_to_end(session.key)
-            while len(self._sessions) > self._kept:
-                self._sessions.popitem(last=False)
-            while self._sessions:
-                key, (_, then) = next(iter(self._sessions.items()))
-                if self._now() - then <= self._age:
-                    break
-                del self._sessions[key]
+            others.pop(session.key, None)
+            among[session.key] = session, self._now()
+            among.move_to_end(session.key)
+            for sessions, most in ((self._sessions, self._kept), (self._fresh, FRESH)):
+                while len(sessions) > most:
+                    sessions.popitem(last=False)
+                while sessions:
+                    key, (_, then) = next(iter(sessions.items()))
+                    if self._now() - then <= self._age:
+                        break
+                    del sessions[key]
 
     @contextmanager
     def turn(self, session: Session) -> Iterator[Session]:
@@ -65,14 +74,17 @@ class Store:
     def latest(self, session: Session) -> Session:
         """A window's session as it is now, which may be newer than the one given."""
         with self._lock:
-            found = self._sessions.get(session.key)
+            found = self._found(session.key)
         return found[0] if found is not None else session
+
+    def _found(self, key: str) -> tuple[Session, float] | None:
+        return self._sessions.get(key) or self._fresh.get(key)
 
     def begun(self, key: str, fresh: Session) -> Session:
         """A session for a page that was just opened: the one of ``key`` gone on with under a key
         of its own, or ``fresh``."""
         with self._lock:
-            found = self._sessions.get(key) if key else None
+            found = self._found(key)
         session = found[0] if found is not None else fresh
         session = replace(session, key=secrets.token_urlsafe(18))
         self.put(session)

@@ -1,4 +1,4 @@
-"""Colours, type and spacing; the finer points are in assets/style.css."""
+"""Colours, type and spacing; the finer points are in assets/*.css."""
 
 from __future__ import annotations
 

@@ -6,8 +6,6 @@ The page's script (assets/tools.js) sends what the hand did as a line of JSON in
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated, Any, TypeVar
@@ -73,8 +71,11 @@ class Tools:
         else:
             place = asked.place or (0.5, 0.5)
             mask = selection.thing_at(picture, place, asked.tolerance)
+        shape = canvas.to_picture(mask)
         yield {
-            "shape": markup.shape(asked.id, asked.version, _as_url(mask), take=asked.take),
+            "shape": markup.shape(
+                str(asked.id), asked.version, canvas.as_layer(shape, shape.size), take=asked.take
+            ),
             "status": markup.status(
                 "Taken out of the mask." if asked.take else "Selected. Press Run, or add to it."
             ),
@@ -162,14 +163,6 @@ def _read(kind: type[G], sent: str) -> G:
         return kind.model_validate_json(sent)
     except ValidationError:
         raise RequestError("the page sent something unreadable; reload it") from None
-
-
-def _as_url(mask: Any) -> str:
-    """A mask (H, W) as a PNG inside the page: its alpha is the mask."""
-    alpha = canvas.to_picture(mask)
-    stream = io.BytesIO()
-    Image.merge("LA", (Image.new("L", alpha.size, 255), alpha)).save(stream, "PNG")
-    return f"{canvas.PNG_URL}," + base64.b64encode(stream.getvalue()).decode()
 
 
 def _mask_of(url: str) -> Image.Image:

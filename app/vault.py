@@ -6,26 +6,31 @@ A history may be as long as its disk. What nobody holds any more is let go of, f
 from __future__ import annotations
 
 import copy
+import math
 import shutil
 import tempfile
 import weakref
 from collections import OrderedDict
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from threading import RLock
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
-from engine.errors import ImageError
+from app.limits import USUAL, require_room
+from engine.errors import ImageError, RequestError
+from engine.picture.depth import DEEP, Deep
 
-MEMORY_LIMIT = 1 << 30  # bytes of pictures kept in memory, over all windows
+GONE = "this picture of the history is gone from the disk; choose another"
 
 
 class Vault:
     """Holds pictures, within ``limit`` bytes of memory; those unused longest go to disk."""
 
-    def __init__(self, limit: int = MEMORY_LIMIT) -> None:
+    def __init__(self, limit: int = USUAL.history) -> None:
         self.limit = limit
         self._lock = RLock()
         self._numbers = count()
@@ -77,7 +82,7 @@ class Vault:
             spare, (old, freed) = next(iter(self._loaded.items()))
             path = self._path(spare)
             if not path.exists():
-                _write(path, old.tobytes())
+                _write(path, _bytes_of(old))
             if self._loaded.pop(spare, None):  # else let go of meanwhile, by the collector
                 self._used -= freed
 
@@ -90,10 +95,15 @@ class Vault:
                 self._path(number).unlink(missing_ok=True)
 
     def _path(self, number: int) -> Path:
+        return self.home / str(number)
+
+    @property
+    def home(self) -> Path:
+        """The folder of what is on disk."""
         if self._home is None:
             self._home = Path(tempfile.mkdtemp(prefix="varpaint-history-"))
             weakref.finalize(self, shutil.rmtree, self._home, ignore_errors=True)
-        return self._home / str(number)
+        return self._home
 
 
 class Held:
@@ -120,7 +130,10 @@ class HeldBytes:
         self.path = path
 
     def read(self) -> bytes:
-        return self.path.read_bytes()
+        try:
+            return self.path.read_bytes()
+        except OSError:
+            raise ImageError(GONE) from None
 
 
 class _Shell:
@@ -128,39 +141,57 @@ class _Shell:
 
     def __init__(self, image: Image.Image) -> None:
         self.mode, self.size = image.mode, image.size
-        self.info = dict(image.info)
-        if "exif" not in self.info and (exif := image.getexif()):
-            self.info["exif"] = exif.tobytes()
+        self.info = {key: value for key, value in image.info.items() if key != DEEP}
+        whole = image.info.get(DEEP)
+        self.whole = (whole.values.shape, whole.peak) if isinstance(whole, Deep) else None
+        with suppress(Exception):  # EXIF that is damaged says nothing
+            if "exif" not in self.info and (exif := image.getexif()):
+                self.info["exif"] = exif.tobytes()
         self.palette = copy.copy(image.palette)
 
     def read(self, path: Path) -> Image.Image:
         try:
-            image = Image.frombytes(self.mode, self.size, path.read_bytes())
+            data, values = path.read_bytes(), None
+            if self.whole is not None:
+                shape, peak = self.whole
+                size = 2 * math.prod(shape)
+                data, values = data[:-size], np.frombuffer(data[-size:], np.uint16).reshape(shape)
+            image = Image.frombytes(self.mode, self.size, data)
         except (OSError, ValueError):
-            raise ImageError(
-                "this picture of the history is gone from the disk; choose another"
-            ) from None
+            raise ImageError(GONE) from None
         image.info = dict(self.info)
+        if values is not None:
+            image.info[DEEP] = Deep(values, peak)
         if self.palette is not None:
             mode, data = self.palette.mode, self.palette.tobytes()
             image.putpalette(data, mode)
         return image
 
 
+def _bytes_of(image: Image.Image) -> bytes:
+    """What `_Shell.read` builds a picture from: its pixels, and the whole ones beside them."""
+    whole = image.info.get(DEEP)
+    return image.tobytes() + (whole.values.tobytes() if isinstance(whole, Deep) else b"")
+
+
 def memory_of(image: Image.Image) -> int:
-    """Bytes that a picture's pixels take in memory, as Pillow stores them."""
+    """Bytes that a picture's pixels take in memory, as Pillow stores them, and the whole ones of 16
+    bits a channel beside them."""
     width, height = image.size
     bands = len(image.getbands())
-    deep = 4 if bands > 1 or image.mode in ("I", "F") else 2 if image.mode[:2] == "I;" else 1
-    return width * height * deep
+    size = 4 if bands > 1 or image.mode in ("I", "F") else 2 if image.mode[:2] == "I;" else 1
+    whole = image.info.get(DEEP)
+    return width * height * size + (whole.values.nbytes if isinstance(whole, Deep) else 0)
 
 
 def _write(path: Path, data: bytes) -> None:
     try:
+        require_room(path.parent, len(data))
         path.write_bytes(data)
+    except RequestError as error:
+        raise ImageError(str(error)) from None
     except OSError as error:
         path.unlink(missing_ok=True)
         raise ImageError(
-            f"the history cannot be kept on disk: {error.strerror}; free some space in "
-            f"{path.parent.parent}"
+            f"the history cannot be kept on disk ({error.strerror}); free some space there"
         ) from None

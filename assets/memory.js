@@ -46,7 +46,7 @@
     const editor = window.editor, target = layer();
     const version = Number($("#facts")?.dataset.version ?? -1);
     const ready = $("#canvas.filled")?.dataset.ready === String(version);
-    if (!ready || !target || !editor?.app?.renderer?.extract) return null;
+    if (!ready || varpaint.awaited() || !target || !editor?.app?.renderer?.extract) return null;
     const Rectangle = editor.app.screen.constructor;
     const frame = new Rectangle(0, 0, editor.width, editor.height);
     const canvas = varpaint.opaque(target, () =>

@@ -5,7 +5,8 @@
   const $ = (selector) => document.querySelector(selector);
   const varpaint = window.varpaint;
 
-  const amount = (id, side) => {
+  /* What is to be added on a side, in pixels; ``side`` is the picture's in that direction. */
+  const amount = varpaint.amount = (id, side) => {
     const field = $(`#extend-${id} input, #extend-${id} textarea`);
     const text = (field?.value ?? "").trim();
     const number = parseFloat(text);
@@ -98,7 +99,7 @@
   const shown = () => !document.body.classList.contains("no-frames");
   function frames() {
     const sight = $("#sight");
-    if (!shown() || !sight || generating() || sight.dataset.version !== $("#facts")?.dataset.version) return [];
+    if (!shown() || !sight || generating() || varpaint.looking() === "1" || sight.dataset.version !== $("#facts")?.dataset.version) return [];
     return JSON.parse(sight.dataset.frames || "[]");
   }
   const draws = () => "draws" in ($("#sight")?.dataset ?? {}); // in them, and need not look
@@ -175,7 +176,8 @@
     const extends_ = Boolean(add.left || add.right || add.top || add.bottom);
     const squares = width && !easel.classList.contains("settling") ? frames() : [];
     const box = extends_ || squares.length ? varpaint.pictureBox() : null;
-    if (box && extends_) fit(add, width, height, box);
+    if (varpaint.dragging()) fitted = "dragged"; // the picture stays under the hand
+    else if (box && extends_) fit(add, width, height, box);
     else if (!extends_) {
       if (fitted) fitPicture();
       fitted = "";

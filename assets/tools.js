@@ -1,18 +1,13 @@
 /* The tools at the canvas's left. Brush, eraser and pan are the editor's own; rectangle, lasso and
-   thing put a shape on the painted layer, as one stroke that its undo knows; the original's brush
-   and the thing ask the server. Places are pixels of the canvas's proxy.
-
-   Written against the ImageEditor of gradio 6.31 (window.editor); its classes are taken from the
-   objects that it made. */
+   thing put a shape on the painted layer (shapes.js), as one stroke that its undo knows; the
+   original's brush and the thing ask the server. Places are pixels of the canvas's proxy. */
 (() => {
   "use strict";
   const $ = (selector) => document.querySelector(selector);
   const varpaint = window.varpaint;
-  const COLOUR = "rgb(255, 45, 120)"; // as in app/canvas.py
-  const OPACITY = 0.55;
+  const { pale, sheet, smallMask, stamp } = varpaint.shapes;
   const OURS = new Set(["rectangle", "lasso", "object", "original"]);
   const EDITORS = { brush: "draw", eraser: "erase" }; // the editor's names
-  const SENT_SIDE = 640; // pixels of the mask that the server gets to say what the model sees
   const state = { name: "brush", take: false };
   varpaint.tool = state;
 
@@ -25,18 +20,26 @@
     show();
   };
 
+  /* What the hand does now: the chosen tool, unless it pans or there is nothing to mask. */
+  const MASKS = new Set(["brush", "eraser", "rectangle", "lasso", "object"]);
+  const maskless = () => varpaint.shapes.unmasked();
+  varpaint.hand = () => (varpaint.panning || (maskless() && MASKS.has(state.name)) ? "pan" : state.name);
+  varpaint.pans = () => varpaint.hand() === "pan";
+  varpaint.paints = () => !varpaint.pans();
+  varpaint.gesturing = () => OURS.has(varpaint.hand());
+
   /* The editor's own tool under ours: panning hides its brush. Its buttons are not pressed, for it
      takes the one for panning away while the picture fits. */
   varpaint.applyTool = () => {
     if (!$("#canvas.filled")) return; // a blank one shows how to open a picture
-    const name = (!varpaint.panning && EDITORS[state.name]) || "pan";
+    const name = EDITORS[varpaint.hand()] || "pan";
     if (window.editor && window.editor.current_tool !== name) window.editor.set_tool(name);
   };
 
   function show() {
     const easel = $("#easel"), settings = $("#settings");
     if (!easel || !settings) return;
-    easel.dataset.tool = state.name;
+    easel.dataset.tool = varpaint.hand();
     let tool = null;
     document.querySelectorAll("#rail [data-tool]").forEach((button) => {
       const on = button.dataset.tool === state.name;
@@ -54,6 +57,7 @@
   document.addEventListener("click", (event) => {
     const button = event.target.closest?.("#rail button, #settings button");
     if (!button) return;
+    if (button.disabled) return;
     if (button.dataset.tool) varpaint.choose(button.dataset.tool);
     else if (button.id === "show-frames") varpaint.toggleFrames();
     else if (button.dataset.take !== undefined) {
@@ -92,82 +96,6 @@
     setSize(factor > 1 ? Math.ceil(now) : Math.floor(now));
   };
 
-  // ---- shapes on the painted layer --------------------------------------------------------------
-  function painted() {
-    const manager = window.editor?.layer_manager;
-    const layers = manager?.get_layers() ?? [];
-    const layer = layers.find((one) => one.container === manager.get_active_layer()) ?? layers[0];
-    const texture = layer && manager.get_layer_textures(layer.id)?.draw;
-    return texture ? { layer, texture } : null;
-  }
-
-  /* One shape put on the layer, or taken off it: what the editor's undo calls a command. */
-  class Stamp {
-    constructor(shape, take) {
-      this.name = "Draw";
-      this.shape = shape; // a canvas of the picture's size
-      this.take = take;
-      this.before = null;
-    }
-
-    async execute() {
-      const { layer, texture } = painted();
-      const Sprite = layer.container.children[0].constructor;
-      const RenderTexture = texture.constructor;
-      const Texture = Object.getPrototypeOf(RenderTexture);
-      const renderer = window.editor.app.renderer;
-      if (!this.before) {
-        this.before = RenderTexture.create({
-          width: texture.width, height: texture.height, resolution: window.devicePixelRatio || 1,
-        });
-        renderer.render({ container: this._alone(new Sprite(texture)), target: this.before, clear: true });
-      }
-      const sprite = new Sprite(Texture.from(this.shape));
-      // A layer has the screen's pixels: smoothed edges would be erased by half, and half of a half stay.
-      sprite.texture.source.scaleMode = "nearest";
-      sprite.width = texture.width;
-      sprite.height = texture.height;
-      sprite.blendMode = "erase"; // first, or what overlaps would get twice the colour
-      renderer.render({ container: this._alone(sprite), target: texture, clear: false });
-      if (!this.take) {
-        sprite.blendMode = "normal";
-        sprite.alpha = OPACITY;
-        renderer.render({ container: this._alone(sprite), target: texture, clear: false });
-      }
-      sprite.texture.destroy(true);
-    }
-
-    async undo() {
-      const { layer, texture } = painted();
-      const Sprite = layer.container.children[0].constructor;
-      const before = this._alone(new Sprite(this.before));
-      window.editor.app.renderer.render({ container: before, target: texture, clear: true });
-    }
-
-    _alone(sprite) {
-      const holder = new window.editor.image_container.constructor();
-      holder.addChild(sprite);
-      return holder;
-    }
-  }
-
-  async function stamp(shape, take) {
-    const editor = window.editor;
-    if (!painted()) return;
-    await editor.command_manager.execute(new Stamp(shape, take), editor.context);
-    brush()?.notify("change"); // the editor's own value is stale from now on
-    editor.wake_render_loop?.();
-  }
-
-  function sheet() {
-    const canvas = document.createElement("canvas");
-    canvas.width = window.editor.width;
-    canvas.height = window.editor.height;
-    const pen = canvas.getContext("2d");
-    pen.fillStyle = COLOUR;
-    return { canvas, pen };
-  }
-
   // ---- gestures -----------------------------------------------------------------------------
   let gesture = null; // { tool, take, points, pointer }
   const CLICK = 5; // CSS pixels that a click may move
@@ -179,14 +107,18 @@
     return [(event.clientX - home.left - box.left) / box.unit, (event.clientY - home.top - box.top) / box.unit];
   }
 
+  /* Whether the hand that is on the canvas paints: for what happens when it lets go. */
+  let stroking = false;
+  varpaint.stroking = () => stroking;
+  window.addEventListener("pointerdown", (event) => { stroking = event.target === target() && varpaint.paints(); }, true);
   window.addEventListener("pointerdown", (event) => {
-    if (!OURS.has(state.name) || varpaint.panning || event.button !== 0 || event.target !== target()) return;
+    if (!varpaint.gesturing() || event.button !== 0 || event.target !== target()) return;
     event.preventDefault();
     event.stopImmediatePropagation();
     document.activeElement?.blur?.();
     if (gesture || $("#easel").classList.contains("settling")) return;
     gesture = {
-      tool: state.name, pointer: event.pointerId, points: [placeOf(event)],
+      tool: varpaint.hand(), pointer: event.pointerId, points: [placeOf(event)],
       take: event.altKey || (state.take && !event.shiftKey), from: [event.clientX, event.clientY], moved: false,
     };
     try { event.target.setPointerCapture(event.pointerId); } catch { /* a synthetic pointer */ }
@@ -194,7 +126,7 @@
   }, true);
   window.addEventListener("pointermove", (event) => {
     if (!gesture || event.pointerId !== gesture.pointer) {
-      if (state.name === "original" && !varpaint.panning) hover(event);
+      if (varpaint.hand() === "original") hover(event);
       return;
     }
     event.stopImmediatePropagation();
@@ -264,6 +196,7 @@
     const version = Number($("#facts")?.dataset.version ?? 0);
     put(id, JSON.stringify({ id: ++number, version, ...what }));
   }
+  varpaint.put = put;
   function put(id, text) {
     const field = $(`#${id} textarea, #${id} input`);
     if (!field) return;
@@ -274,6 +207,11 @@
 
   /* Its answer: the shape of what was picked. */
   let answered = "";
+  varpaint.awaited = () => { // a shape that is not on the mask yet
+    const shape = $("#shape");
+    return Boolean(shape) && shape.dataset.version === $("#facts")?.dataset.version
+      && shape.dataset.id !== $("#easel").dataset.stamped;
+  };
   async function answer() {
     const shape = $("#shape");
     if (!shape || shape.dataset.id === answered) return;
@@ -287,7 +225,8 @@
     pen.drawImage(image, 0, 0, canvas.width, canvas.height);
     pen.globalCompositeOperation = "source-in";
     pen.fillRect(0, 0, canvas.width, canvas.height);
-    stamp(canvas, shape.dataset.take === "1");
+    await stamp(canvas, shape.dataset.take === "1", shape.dataset.whole === "1");
+    $("#easel").dataset.stamped = shape.dataset.id;
   }
 
   // ---- the draft: what the hand is drawing now --------------------------------------------------
@@ -331,61 +270,16 @@
     tip.setAttribute("r", event.target === target() || gesture ? size() * box.unit : 0);
   }
 
-  // ---- a mask that the task does not use is pale ------------------------------------------------
-  const PALE = 0.2;
-  const unmasked = () => ["outpaint", "generate"].includes($("#task input:checked")?.value);
-  function pale() {
-    const editor = window.editor, opacity = unmasked() ? PALE : 1;
-    for (const { container } of editor?.layer_manager?.get_layers() ?? []) {
-      if (container.alpha === opacity) continue;
-      container.alpha = opacity;
-      editor.wake_render_loop?.();
-    }
-  }
-
-  /* What a painted layer gives while it is in full colour. */
-  varpaint.opaque = (container, read) => {
-    const { alpha } = container;
-    container.alpha = 1;
-    try {
-      return read();
-    } finally {
-      container.alpha = alpha;
-    }
-  };
-
-  // ---- the mask, small, for the server to say what the model sees ------------------------------
-  function smallMask() {
-    const editor = window.editor;
-    const found = painted();
-    if (!found || !editor.width) return "";
-    const resolution = Math.min(1, SENT_SIDE / Math.max(editor.width, editor.height));
-    const Rectangle = editor.app.screen.constructor;
-    const target = found.layer.container, frame = new Rectangle(0, 0, editor.width, editor.height);
-    const { pixels, width, height } = varpaint.opaque(target, () =>
-      editor.app.renderer.extract.pixels({ target, resolution, frame }));
-    const canvas = document.createElement("canvas");
-    canvas.width = width;
-    canvas.height = height;
-    const pen = canvas.getContext("2d");
-    const image = pen.createImageData(width, height);
-    let any = false;
-    for (let i = 0; i < pixels.length; i += 4) {
-      const on = pixels[i + 3] > 0;
-      any ||= on;
-      image.data[i] = image.data[i + 1] = image.data[i + 2] = on ? 255 : 0;
-      image.data[i + 3] = 255;
-    }
-    pen.putImageData(image, 0, 0);
-    return any ? canvas.toDataURL("image/png") : "";
-  }
-
   const CALM = 250; // milliseconds after the last change
-  let changed = 0;
+  let changed = 0, any = false;
+  /* Whether anything is painted; what was not looked at yet, may be. */
+  varpaint.anyPainted = (surely = false) => (changed && !surely ? true : any);
   function tellMask() {
     if (!changed || performance.now() - changed < CALM || $("#easel").classList.contains("settling")) return;
     changed = 0;
-    put("painted", $("#canvas.filled") ? `${$("#facts")?.dataset.version} ${smallMask()}` : "");
+    const small = $("#canvas.filled") ? smallMask() : "";
+    any = Boolean(small);
+    put("painted", $("#canvas.filled") ? `${$("#facts")?.dataset.version} ${small}` : "");
     varpaint.ahead($("#speed input")?.value === "Fast");
   }
 
@@ -411,7 +305,35 @@
     show();
   };
 
+  /* A task that has no mask has no tools for it. */
+  const MASKING = ["mask-clear", "mask-invert", "mask-grow", "mask-shrink", "mask-last", "import-mask", "export-mask"];
+  let without = null;
+  function allow() {
+    const none = maskless();
+    for (const tool of MASKS) {
+      const button = $(`#rail [data-tool=${tool}]`);
+      if (button && button.disabled !== none) button.disabled = none;
+    }
+    const blank = none || !$("#canvas.filled");
+    for (const id of MASKING) {
+      const button = $(`#${id}`);
+      if (button && button.disabled !== blank) button.disabled = blank;
+    }
+    if (without === none) return;
+    without = none;
+    varpaint.dropGesture();
+    varpaint.applyTool();
+    show();
+  }
+
+  /* Of nothing painted, the inverse is all of the picture: rarely what is meant. */
+  window.addEventListener("click", (event) => {
+    if (!event.target.closest?.("#mask-invert") || !$("#canvas.filled") || smallMask()) return;
+    if (!window.confirm("Nothing is painted, so this marks all of the picture. Mark it all?")) varpaint.stop(event);
+  }, true);
+
   varpaint.tickTools = () => {
+    allow();
     answer();
     pale();
     tellMask();

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-from engine.errors import EngineError, RequestError
+from engine import EngineError, RequestError
 from engine.request import EditRequest, Region
 from engine.request.flags import Given, JsonOpt, levers
 
@@ -34,6 +34,7 @@ app.add_typer(models_app, name="models")
 
 # Commands whose own module declares them, as its function ``main``, and what they are for.
 ELSEWHERE = {
+    "batch": ("engine.serving.command", "Carry out many edits, here or on a cluster; resumes."),
     "evaluate": ("engine.evaluation.command", "Measure edits of held-out pictures, or of photos."),
     "bench": ("engine.benchmark.command", "Time edits against the authors' algorithm, in one run."),
     "check": ("engine.benchmark.check", "Whether a device computes as it should; one page."),
@@ -43,6 +44,8 @@ ELSEWHERE = {
         "engine.evaluation.judge_training", "Train the classifier that judges edits in evaluate."
     ),
 }  # fmt: skip
+
+INTERRUPTED = 130  # exit status, as a shell has it
 
 ImageArg = Annotated[Path, typer.Argument(metavar="IMAGE", help="The picture to edit.")]
 MaskOpt = Annotated[Path, typer.Option("--mask", help="White where to regenerate; same size.")]
@@ -249,21 +252,28 @@ for _name, (_, _about) in ELSEWHERE.items():
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for name in ("httpx", "httpx2"):  # which tell each request
+        logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("engine.runner").setLevel(logging.ERROR)  # its warnings are notes, too
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         if arguments and arguments[0] in ELSEWHERE:
             app.command(arguments[0])(import_module(ELSEWHERE[arguments[0]][0]).main)
-        app(args=arguments or ["--help"], prog_name="python -m engine", standalone_mode=False)
-        return 0
+        status = app(
+            args=arguments or ["--help"], prog_name="python -m engine", standalone_mode=False
+        )
+        if status == INTERRUPTED:  # which typer takes for an end like any other
+            raise KeyboardInterrupt
+        return int(status or 0)
     except EngineError as error:
         message = str(error)
     except _UsageProblem as error:
         message = f"{error.format_message()} See python -m engine --help."
+    except OSError as error:  # such as a full disk, where nobody thought of it
+        message = f"{error.filename or 'a file'}: {(error.strerror or str(error)).lower()}"
     except (KeyboardInterrupt, typer.Abort):
         print("cancelled", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
     return 2
 

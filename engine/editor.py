@@ -136,12 +136,16 @@ class Editor:
         options = request.options.with_seed()
         return plan(request.model_copy(update={"options": options}), self.card)
 
-    def steps(self, request: EditRequest) -> Iterator[Event]:
+    def steps(
+        self, request: EditRequest, *, work: int | None = None, memory: int | None = None
+    ) -> Iterator[Event]:
         """Carry out a request scale by scale. Closing the iterator cancels before the next scale.
 
-        The request is checked here, before the first event is asked for.
+        The request is checked here, before the first event is asked for. ``work`` and ``memory``
+        are the most that it may take (`engine.plan.plan.Plan`): RequestError if it takes more.
         """
         decided = self.plan(request)
+        decided.require(work, memory)
         return self._carried_out(decided, self._bare(decided, request.image))
 
     def warm(self, request: EditRequest) -> None:
@@ -186,7 +190,7 @@ class Editor:
         scores = tally.scores()
         chosen = best_first(scores) if decided.ranked else list(range(len(scores)))
         chosen = chosen[: decided.shown]
-        images = tuple(canvas.finished(chosen))
+        images = canvas.finished(chosen)
         yield Finished(
             Result(
                 images=images,

@@ -33,7 +33,7 @@ class Result:
     asked, such as where memory was short.
     """
 
-    images: tuple[Image.Image, ...]
+    images: Sequence[Image.Image]
     seeds: tuple[int, ...]
     seconds: float
     request: EditRequest

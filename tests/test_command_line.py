@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -300,6 +302,25 @@ def test_a_soft_mask_and_a_format_that_loses_something_are_noted(
     assert run(folder, line) == 0
     notes = json.loads(capsys.readouterr().out)["notes"]
     assert "cut at half" in notes[0] and "shown over white" in notes[1]
+
+
+def test_what_is_interrupted_says_so_and_does_not_end_as_if_it_were_done(
+    folder: Path, tmp_path: Path
+) -> None:
+    command = [
+        sys.executable, "-m", "engine", "outpaint", str(folder / "photo.jpg"), "--right", "400%",
+        "--variations", "16", "-o", str(tmp_path / "out.png"), "--model", str(folder / "tiny"),
+    ]  # fmt: skip
+    work = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parent.parent,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    while work.poll() is None and "torch" not in Path(f"/proc/{work.pid}/maps").read_text():
+        time.sleep(0.01)
+    work.send_signal(signal.SIGINT)
+    _, words = work.communicate()
+    assert work.returncode == 130 and words.endswith("cancelled\n")
+    assert "Traceback" not in words and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("name", "said"), [("hmar-d16", "non-commercial"), ("var-d16", "MIT")])

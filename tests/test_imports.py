@@ -23,7 +23,7 @@ HOUSE = (
     ("runner",),
     ("editor",),
     ("loading",),
-    ("evaluation", "benchmark"),
+    ("evaluation", "benchmark", "serving"),
     ("__main__", "app"),
 )
 STOREY = {room: number for number, rooms in enumerate(HOUSE) for room in rooms}

@@ -14,6 +14,7 @@ from engine import EditOptions, EditRequest, RequestError
 from engine.editor import Editor
 from engine.events import ScaleDone, result_of
 from engine.picture.files import open_image
+from tests import untouched_cases
 from tests.house import ROOT
 from tests.pictures import MODES, assert_untouched, box_mask, masks, noisy_rgb, picture, raw
 from tests.tiny import tiny_editor
@@ -153,3 +154,8 @@ def test_a_picture_with_values_that_are_no_numbers_can_be_edited(
     assert open_image(result_of([last]).png()).size == source.size
     wide = editor.outpaint(source, right=8, options=EditOptions(seed=1))
     assert np.asarray(wide.images[0])[:, :60].tobytes() == values.tobytes()
+
+
+def test_random_edits_by_all_doors_leave_what_is_outside_the_mask_as_it_was() -> None:
+    """300 of those that `tests/untouched_cases.py` makes."""
+    assert untouched_cases.run(300, seed=1) == []

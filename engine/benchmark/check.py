@@ -21,11 +21,11 @@ import torch
 import typer
 from PIL import Image
 
+from engine import DeviceError
 from engine.benchmark.measure import held, peak
 from engine.benchmark.meter import settle
 from engine.benchmark.parity import compare, read
 from engine.editor import Editor
-from engine.errors import DeviceError
 from engine.loading import load_editor
 from engine.machine.device import choose_device, choose_precision
 from engine.model.attention import Attention, choose_attention, sdpa, xformers_attention

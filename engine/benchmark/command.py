@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from engine.errors import RequestError
+from engine import RequestError
 from engine.request.flags import DeviceOpt, JsonOpt, PrecisionOpt
 
 

@@ -21,8 +21,8 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from engine import CheckpointError
 from engine.arrays import RGB, Mask
-from engine.errors import CheckpointError
 from engine.plan.windows import box_of
 
 CLASSIFIER = Path(__file__).parents[2] / "weights" / "evaluation" / "domain-classifier.safetensors"

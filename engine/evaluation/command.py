@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engine.errors import RequestError
+from engine import RequestError
 from engine.request.flags import Given, levers
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def main(
     ] = None,
 ) -> None:
     """Measure edits of held-out pictures under six families of masks."""
+    from engine import load_editor
     from engine.evaluation.families import FAMILIES
     from engine.evaluation.levers import MODES
     from engine.evaluation.lpips import FILE, Lpips
@@ -55,7 +56,6 @@ def main(
     from engine.evaluation.run import Share, ablate, evaluate, evaluate_photos
     from engine.evaluation.sheets import make_sheets
     from engine.evaluation.table import ablation_markdown, markdown
-    from engine.loading import load_editor
 
     options = given.options
     chosen = _names(families) or FAMILIES

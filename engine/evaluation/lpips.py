@@ -25,7 +25,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from engine.errors import CheckpointError
+from engine import CheckpointError
 
 Floats = NDArray[Any]
 

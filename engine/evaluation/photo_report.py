@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.errors import RequestError
+from engine import RequestError
 from engine.evaluation.levers import DEFAULT
 from engine.evaluation.metrics import group_interval
 from engine.evaluation.photos import PhotoMeasure, group_of

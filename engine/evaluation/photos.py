@@ -18,9 +18,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from engine import ImageError, RequestError
 from engine.arrays import RGB, Mask, to_bytes
 from engine.editor import Editor
-from engine.errors import ImageError, RequestError
 from engine.evaluation.edits import Case
 from engine.evaluation.families import FAMILIES, make_mask
 from engine.evaluation.flip import see

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import RequestError
+from engine import RequestError
+from engine.picture.saving import write_whole
 
 Line = dict[str, Any]
 
@@ -37,7 +38,7 @@ class Records:
         folder.mkdir(parents=True, exist_ok=True)
         held = folder / "settings.json"
         if not held.exists():
-            held.write_text(json.dumps(self.settings))
+            write_whole(held, json.dumps(self.settings).encode())
         elif json.loads(held.read_text()) != self.settings:
             raise RequestError(
                 f"{folder} holds an evaluation with other settings; name another folder or delete "

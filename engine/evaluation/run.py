@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine import RequestError
 from engine.arrays import fingerprint
 from engine.editor import Editor
-from engine.errors import RequestError
 from engine.evaluation.classifier import CLASSIFIER, Judge
 from engine.evaluation.families import FAMILIES
 from engine.evaluation.levers import DEFAULT, MODES, Changes, Mode, rows_for

@@ -7,6 +7,7 @@ extend-2-1.jpg extend-1-2.jpg   extensions to twice the side
 
 from __future__ import annotations
 
+import io
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from engine.evaluation.edits import Case
 from engine.evaluation.families import FAMILIES, Mask, make_mask
 from engine.evaluation.scenes import Scenes
 from engine.picture.fill import fill_hole
+from engine.picture.saving import write_whole
 from engine.request.options import EditOptions
 from engine.training.data import StickerSet, open_pictures
 from engine.training.pieces import Pictures, keyed_generator
@@ -243,7 +245,9 @@ def _wrapped(name: str) -> str:
 def save(path: Path, picture: Image.Image) -> Path:
     """As a JPEG of at most ``BYTES``."""
     for quality in (88, 80, 70, 60, 50):
-        picture.save(path, quality=quality, optimize=True)
-        if path.stat().st_size <= BYTES:
+        made = io.BytesIO()
+        picture.save(made, "JPEG", quality=quality, optimize=True)
+        if made.tell() <= BYTES:
             break
+    write_whole(path, made.getvalue())
     return path

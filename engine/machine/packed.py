@@ -5,6 +5,10 @@ itself. In bfloat16 the results are the same to the bit; with the activation fus
 once less. In float32, where `F.linear` takes another library, they are the same but for rounding,
 and the activation is faster by itself. oneDNN's operators are not part of torch's public interface,
 so they are tried first, and where they are not there, or differ, nothing is packed.
+
+On some processors (with AMX) a row of a product comes out by a last bit differently by how many
+rows there are beside it, so a variation would differ from itself among others. Whether they do is
+tried once a shape; where they do, each row of the batch is a product of its own.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ from engine.model.var.labelled import Modulated
 class PackedLinear(nn.Module):
     """A linear layer over a packed weight; ``activation`` "gelu" is the tanh approximation."""
 
+    by_row = False  # whether each row of the batch is a product of its own
     weight: Tensor  # nothing in it; tells device and precision, as a linear layer's does
     bias: Tensor | None
 
@@ -31,14 +36,36 @@ class PackedLinear(nn.Module):
         self.register_buffer("weight", weight.new_empty(0), persistent=False)
         self.register_buffer("bias", bias, persistent=False)
         self.activation = activation
+        self.shape = weight.shape[0], weight.shape[1]  # (out, in)
         self.packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), None)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.by_row and len(x) > 1:
+            return torch.cat([self._product(row) for row in x.split(1)])
+        return self._product(x)
+
+    def _product(self, x: Tensor) -> Tensor:
         algorithm = "tanh" if self.activation == "gelu" else ""
         y = torch.ops.mkldnn._linear_pointwise(
             x, self.packed, self.bias, self.activation, [], algorithm
         )
         return cast(Tensor, y)
+
+
+ROWS = (2, 8)  # of a batch: branches x variations
+LENGTHS = (1, 4, 16, 64)  # positions that are computed of a scale
+
+
+def rounds_by_batch(layer: PackedLinear) -> bool:
+    """Whether a layer's products (B, n, in) depend on how many rows B there are."""
+    generator = torch.Generator().manual_seed(0)
+    dtype = layer.weight.dtype
+    for length in LENGTHS:
+        x = torch.randn(max(ROWS), length, layer.shape[1], generator=generator).to(dtype)
+        alone = torch.cat([layer._product(row) for row in x.split(1)])
+        if any(not torch.equal(layer._product(x[:rows]), alone[:rows]) for rows in ROWS):
+            return True
+    return False
 
 
 @cache
@@ -75,7 +102,19 @@ def pack(transformer: Modulated) -> bool:
             _pack_mlp(block.ffn)
         for name, head in zip(transformer.heads, heads, strict=True):
             setattr(transformer, name, _packed(head))
+        _set_apart(transformer)
     return True
+
+
+def _set_apart(transformer: nn.Module) -> None:
+    """Have those layers take row by row that would round by batch; tried once a shape."""
+    known: dict[tuple[int, int, str], bool] = {}
+    for layer in transformer.modules():
+        if isinstance(layer, PackedLinear):
+            shape = (*layer.shape, layer.activation)
+            if shape not in known:
+                known[shape] = rounds_by_batch(layer)
+            layer.by_row = known[shape]
 
 
 def _packed(linear: nn.Linear, activation: str = "none") -> PackedLinear:

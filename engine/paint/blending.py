@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from engine.arrays import Floats, Mask
+from engine.paint.distance import depth_in
 from engine.picture.fill import push_pull
 
 RIM = 12  # width in model pixels of the known rim whose colours count
@@ -43,7 +44,7 @@ def _stitch(smooth: Floats, pixels: Floats, picture: Floats, known: Mask, reach:
     ``reach`` pixels inside."""
     near = around(known)
     there, part = known[near], smooth[near]
-    fade = np.exp(-_inward(there) / reach)[..., None]
+    fade = np.exp(-depth_in(~there) / reach)[..., None]
     left = across(pixels[near], picture[near] + part, there)
     part += harmonic(left, there) * fade
 
@@ -77,16 +78,9 @@ def across(pixels: Floats, picture: Floats, known: Mask) -> Floats:
 
 def rim_weight(known: Mask) -> Floats:
     """How much a known pixel says about the hole: 1 at its edge, e^-3 a rim's width away."""
-    outward = cv2.distanceTransform(known.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    outward = depth_in(known)
     weight: Floats = np.where(known, np.exp(-(outward - 1) * (3 / RIM)), 0).astype(np.float32)
     return weight
-
-
-def _inward(known: Mask) -> Floats:
-    distance: Floats = cv2.distanceTransform(
-        (~known).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE
-    )
-    return distance
 
 
 def membrane(difference: Floats, known: Mask) -> Floats:
@@ -96,7 +90,7 @@ def membrane(difference: Floats, known: Mask) -> Floats:
     pixels of the rim across the hole nor reaches its far middle.
     """
     spread = push_pull(difference, rim_weight(known))
-    fade = np.exp(-_inward(known) / (REACH * known.shape[0]))[..., None]
+    fade = np.exp(-depth_in(~known) / (REACH * known.shape[0]))[..., None]
     faded: Floats = spread * fade
     return faded
 

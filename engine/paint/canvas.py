@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import overload
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ from engine.errors import DamageError
 from engine.paint.composite import composite, fade_in
 from engine.paint.exemplar.filling import Filling, Piece, filling
 from engine.picture.frame import Frame
-from engine.picture.source import Source, same_outside
+from engine.picture.source import LARGE, Source, same_outside
 from engine.plan.plan import Pass
 
 
@@ -121,24 +122,16 @@ class Canvas:
             shown.append(whole)
         return shown
 
-    def finished(self, chosen: Sequence[int]) -> list[Image.Image]:
-        """The ``chosen`` pictures, in that order, in the source's mode.
+    def finished(self, chosen: Sequence[int]) -> Sequence[Image.Image]:
+        """The ``chosen`` pictures, in that order, in the source's mode. Large ones are made
+        whenever they are asked for, so that they need not all be in memory.
 
         Each is checked against the source: DamageError if a pixel outside the masks differs.
         """
         assert not self.left_to_paint.any(), "a part of the mask was never painted"
-        mask = np.logical_or.reduce(self.masks)
-        images = []
-        for index in chosen:
-            image = self.source.patch(self.box, self.pictures[index], mask)
-            if not same_outside(self.source.image, image, self.box, mask):
-                raise DamageError(
-                    "a pixel outside the mask would have changed, so nothing was handed over; "
-                    "this is a fault of varpaint: please report it with the picture's mode "
-                    f"({self.source.image.mode})"
-                )
-            images.append(image)
-        return images
+        made = _Finished(self, tuple(chosen), np.logical_or.reduce(self.masks))
+        size = len(made) * self.source.width * self.source.height * 4
+        return tuple(made) if size <= LARGE else made
 
     def _behind(self, variation: int) -> RGB | None:
         """The backdrop; where an earlier mask was painted that is what the next one stands on."""
@@ -165,6 +158,34 @@ class Canvas:
                 behind=self._behind(index * len(self.before) // len(pictures)),
             )
             yield canvas, drawn
+
+
+class _Finished(Sequence[Image.Image]):
+    """Results that are made when they are asked for."""
+
+    def __init__(self, canvas: Canvas, chosen: tuple[int, ...], mask: Mask) -> None:
+        self._source, self._box, self._mask = canvas.source, canvas.box, mask
+        self._pictures = tuple(canvas.pictures[index] for index in chosen)
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    @overload
+    def __getitem__(self, at: int) -> Image.Image: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Image.Image]: ...
+    def __getitem__(self, at: int | slice) -> Image.Image | Sequence[Image.Image]:
+        if isinstance(at, slice):
+            return [self[index] for index in range(len(self))[at]]
+        source = self._source
+        image = source.patch(self._box, self._pictures[at], self._mask)
+        if not same_outside(source.image, image, self._box, self._mask):
+            raise DamageError(
+                "a pixel outside the mask would have changed, so nothing was handed over; "
+                "this is a fault of varpaint: please report it with the picture's mode "
+                f"({source.image.mode})"
+            )
+        return image
 
 
 def _shared(work: Filling, number: int, of: int) -> Generator[float, None, list[Piece]]:

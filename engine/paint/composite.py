@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import cv2
 import numpy as np
 
 from engine.arrays import RGB, Box, Floats, Mask, bounding_box, to_bytes
 from engine.paint.backdrop import shares
 from engine.paint.blending import correction
+from engine.paint.distance import depth_in
 from engine.paint.studio import cut_out, fitted
 from engine.picture.frame import TOUCHED, Frame, resized, share_of, square_of
 from engine.picture.scaling import enlarged
@@ -121,7 +121,7 @@ def fade_in(mask: Mask, box: Box, feather: int) -> Floats:
     pad = feather + 1
     y0, x0 = max(top - pad, 0), max(left - pad, 0)
     around = mask[y0 : min(bottom + pad, height), x0 : min(right + pad, width)]
-    distance = cv2.distanceTransform(around.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    distance = depth_in(around)
     if around.all():
         distance = np.full(around.shape, feather + 1, np.float32)
     weight: Floats = np.clip(distance / (feather + 1), 0, 1)

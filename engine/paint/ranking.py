@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from engine.arrays import Floats, Mask
+from engine.errors import CheckpointError
 from engine.picture.frame import TOUCHED, Frame
 
 SEAM_WEIGHT = 0.5  # nats a token that a seam e times as strong costs, without a label ...
@@ -27,7 +28,7 @@ class Drawn:
     """A finished frame: a picture (S, S, 3) in 0..255 a variation, and what ranks them.
 
     ``likelihood`` and ``evidence`` (B,) are sums over the ``tokens`` drawn a variation, in nats;
-    ``notes`` tells where the run had to step down.
+    ``notes`` tells where the run had to step down. CheckpointError if any of them is no number.
     """
 
     pictures: tuple[Floats, ...]
@@ -35,6 +36,14 @@ class Drawn:
     evidence: Floats
     tokens: int
     notes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not all(np.isfinite(each).all() for each in (self.likelihood, *self.pictures)):
+            raise CheckpointError(
+                "the model's networks give no numbers: its weights are damaged, or half precision "
+                "is too small for them; run: python -m engine models verify, or take --precision "
+                "float32"
+            )
 
 
 class Tally:

@@ -114,6 +114,7 @@ def whole(image: Image.Image, data: bytes, bits: int, name: str) -> tuple[str, D
     colour = getattr(image, "tag_v2", {}).get(262, 2)
     if image.mode not in CHANNELS or colour != 2:
         raise ImageError(told + remedy)
+    cv2.utils.logging.setLogLevel(0)  # what it has to say is told by our own error
     found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if found is None or found.dtype != np.uint16 or found.shape[:2] != image.size[::-1]:
         raise ImageError(told + remedy)

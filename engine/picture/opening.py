@@ -66,14 +66,31 @@ def open_image(source: str | Path | bytes | BinaryIO) -> Image.Image:
         raise ImageError(f"{name}: cannot be read ({reason}); use a PNG, JPEG or WebP") from None
 
 
+def size_in(source: str | Path | bytes) -> tuple[int, int] | None:
+    """(width, height) that a file's head says, no pixel read; None if it is no picture that can
+    be opened."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            file = io.BytesIO(source) if isinstance(source, bytes) else source
+            with Image.open(file, formats=_formats()) as image:
+                return image.size
+    except Exception:  # as in `open_image`, which will tell
+        return None
+
+
+def _formats() -> list[str]:
+    """Those that are meant: Pillow would hand PostScript to another program."""
+    Image.init()  # Pillow knows most formats only then
+    return [each for each in (*FORMATS, "HEIF") if each in Image.OPEN]
+
+
 def _opened(data: bytes, name: str) -> Image.Image:
     heif = data[4:8] == b"ftyp" and data[8:12] in HEIF
     if heif:
         _register_heif(name)
-    Image.init()  # Pillow knows most formats only then
-    formats = [each for each in (*FORMATS, "HEIF") if each in Image.OPEN]
     notes: list[str] = []
-    with Image.open(io.BytesIO(data), formats=formats) as image:
+    with Image.open(io.BytesIO(data), formats=_formats()) as image:
         check_size(image.size, name)
         notes += _frames(image)
         bits = depth.bits_of(image, data)

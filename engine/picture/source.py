@@ -18,6 +18,8 @@ from engine.picture.colour import Gamut, Space, space_of
 from engine.picture.depth import DEEP, Deep, deep_of, peak_of
 
 MAX_PIXELS = 40_000_000
+MAX_SIDE = 65_535  # pixels; a longer one makes rows without number out of few bytes
+LARGE = 1 << 28  # bytes of results beyond which they are not all held in memory at once
 ORIENTATION = 0x0112  # EXIF tag ...
 SIDEWAYS = (5, 6, 7, 8)  # ... and its values that swap width and height
 BAND = 1 << 20  # pixels that are compared at once
@@ -30,12 +32,16 @@ TELLING = 200_000  # known pixels that say what sRGB has no colour for
 
 
 def check_size(size: tuple[int, int], name: str = "the picture") -> None:
-    """Raise ImageError for an empty picture or one beyond ``MAX_PIXELS``."""
+    """Raise ImageError for an empty picture or one beyond ``MAX_PIXELS`` or ``MAX_SIDE``."""
     width, height = size
     if width < 1 or height < 1:
         raise ImageError(f"{name}: {width}x{height} pixels is empty; use a picture with pixels")
     if width * height > MAX_PIXELS:
         raise ImageError(too_large(name, size))
+    if max(size) > MAX_SIDE:
+        raise ImageError(
+            f"{name}: {width}x{height} pixels is beyond the limit of {MAX_SIDE} for a side; crop it"
+        )
 
 
 def too_large(name: str, size: tuple[int, int] | None) -> str:

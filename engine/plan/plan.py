@@ -5,7 +5,6 @@ Nothing below this room sees a request: it sees passes.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -15,8 +14,9 @@ import numpy as np
 from engine.arrays import Box, Mask, Window
 from engine.errors import MaskError, RequestError
 from engine.picture.masks import mask_array, nothing_in, read_mask
-from engine.picture.source import NOTES, check_size, upright_size
+from engine.picture.source import LARGE, NOTES, check_size, upright_size
 from engine.plan.card import Card
+from engine.plan.early import survivors
 from engine.plan.regions import painting_order
 from engine.plan.rules import Finish, Keeping, Sampling, decide
 from engine.plan.windows import box_of, march, windows_for
@@ -26,9 +26,6 @@ from engine.request.options import MAX_SEED, EditOptions, Situation, Task
 Role = Literal["fill", "thing", "behind", "new"]
 AROUND = 1 / 8  # of a window's side: what may lend its detail beyond it, on each side ...
 LEAST_AROUND = 96  # ... and in pixels at least
-MANY = 8  # candidates from which the best are told from the others before all are finished
-SURVIVING, SURVIVING_NEW = 3 / 16, 1 / 8  # part of them that is finished; of new pictures
-WORTHWHILE = 1 / 2  # the most of them that may be
 UNHEARD = ("blend", "detail")  # options that say nothing of a thing drawn in a studio
 
 
@@ -89,8 +86,8 @@ class Plan:
     picture by ``margins`` (left, top, right, bottom); ``box`` the part of it that is looked at.
 
     ``passes`` come in order. ``shown`` of the candidates, one for each of the ``seeds``, are
-    returned: the best ones where they are ``ranked``, else the first. ``request`` is what a result
-    says it was made from, every choice of chance in it.
+    returned: the best ones where they are ``ranked``, else the first. Each frame takes so many
+    ``scales``. ``request`` is what a result says it was made from, every choice of chance in it.
     """
 
     request: EditRequest
@@ -101,7 +98,37 @@ class Plan:
     seeds: tuple[int, ...]
     shown: int
     ranked: bool
+    scales: int
     notes: tuple[str, ...] = ()
+
+    @property
+    def work(self) -> int:
+        """What there is to draw: frames x variations x scales."""
+        return sum(len(each.windows) * len(each.seeds) for each in self.passes) * self.scales
+
+    @property
+    def memory(self) -> int:
+        """About the bytes that its pictures take: the source in several forms, what is seen of it
+        for each variation before and after a pass, masks, and the results."""
+        (width, height), (left, top, right, bottom) = self.size, self.box
+        seen = (right - left) * (bottom - top) * 3 * (2 * len(self.seeds) + 3)
+        results = min(self.shown * width * height * 4, LARGE) + width * height * 8
+        return width * height * (12 + len(self.passes)) + seen + results
+
+    def require(self, work: int | None, memory: int | None) -> None:
+        """RequestError if more is to be done, or held, than so much; None is any amount."""
+        if work is not None and self.work > work:
+            raise RequestError(
+                f"this is too much at once: {self.work} scales to draw (frames x variations x "
+                f"scales), and {work} is the bound; draw fewer variations, or extend by less at a "
+                "time"
+            )
+        if memory is not None and self.memory > memory:
+            raise RequestError(
+                f"this is too large at once: its pictures take about {self.memory / 1e9:.1f} GB, "
+                f"and {memory / 1e9:.1f} GB is the bound; draw fewer variations, or scale the "
+                "picture down"
+            )
 
     @property
     def drawn(self) -> tuple[Pass, ...]:
@@ -153,7 +180,8 @@ def plan(request: EditRequest, card: Card, *, any_mask: bool = False) -> Plan:
     asked = request.regions[0].label if request.regions else request.label
     passes = _passes(request.task, options, asked, card, parts, seeds, bare=bare)
     if options.candidates is not None:
-        passes = [replace(each, survivors=_survivors(request, passes)) for each in passes]
+        few = survivors(request, len(passes[0].windows))
+        passes = [replace(each, survivors=few) for each in passes]
     if passes[0].role == "thing":
         passes = [_behind(options, card, parts), *passes]
     seeded = options.model_copy(update={"seed": seed})
@@ -167,23 +195,9 @@ def plan(request: EditRequest, card: Card, *, any_mask: bool = False) -> Plan:
         seeds=seeds,
         shown=options.variations,
         ranked=options.candidates is not None,
+        scales=len(card.scales),
         notes=_told(request),
     )
-
-
-def _survivors(request: EditRequest, passes: list[Pass]) -> int | None:
-    """How many candidates are finished of those that are begun; None for all.
-
-    Where the coarse scales tell which ones are the best (docs/measured.md): without a label, and in
-    new pictures. Not where several frames have a say.
-    """
-    options = request.options
-    candidates, tells = options.candidates or 0, request.label is None or request.task == "generate"
-    if not tells or options.rule == "paper" or request.regions or len(passes[0].windows) > 1:
-        return None
-    part = SURVIVING_NEW if request.task == "generate" else SURVIVING
-    few = max(math.ceil(candidates * part), options.variations, 2)
-    return few if candidates >= MANY and few <= candidates * WORTHWHILE else None
 
 
 def _told(request: EditRequest) -> tuple[str, ...]:

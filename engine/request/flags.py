@@ -111,7 +111,7 @@ def named(others: list[str]) -> dict[str, Any]:
             raise RequestError(f"--set: expected NAME=VALUE such as fill=telea, got {each!r}")
         try:
             found[name.strip().replace("-", "_")] = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             found[name.strip().replace("-", "_")] = value.strip()
     return found
 

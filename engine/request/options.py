@@ -166,7 +166,7 @@ class Schema(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
-    def __init__(self, **data: Any) -> None:
+    def __init__(self, /, **data: Any) -> None:  # an option may be called self, too
         try:
             super().__init__(**data)
         except ValidationError as error:

@@ -19,9 +19,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
-from engine.errors import ImageError, RequestError
+from engine import ImageError, RequestError
+from engine.picture.files import open_image
 from engine.training.photos import Photo, Split, held_out
 from engine.training.pieces import (
     CROP,
@@ -132,7 +133,7 @@ class StickerSet(_Portable):
         self._load = lru_cache(maxsize=None)(self._read_photo)
 
     def _read_photo(self, file: str) -> Picture:
-        with Image.open(self.folder / "photos" / file) as picture:
+        with Image.open(self.folder / "photos" / file, formats=("PNG",)) as picture:
             return np.asarray(picture.convert("RGB"))
 
     def __getitem__(self, index: int) -> tuple[Picture, int]:
@@ -285,10 +286,9 @@ class PictureFolder(_Portable):
 
     def _read(self, path: Path) -> Picture:
         try:
-            with Image.open(path) as opened:
-                picture = ImageOps.exif_transpose(opened).convert("RGB")
-        except (OSError, UnidentifiedImageError) as error:
-            raise ImageError(f"cannot read the training picture {path}: {error}") from error
+            picture = open_image(path).convert("RGB")
+        except ImageError as error:
+            raise ImageError(f"cannot read the training picture {error}") from None
         shorter = min(picture.size)
         if shorter > 2 * self.side:  # keep no more than a crop needs
             picture = ImageOps.scale(picture, 2 * self.side / shorter)

@@ -13,11 +13,10 @@ import torch
 import typer
 from torch import Tensor
 
-from engine.errors import CheckpointError
+from engine import CheckpointError, EditOptions
 from engine.model.spec import VARSpec
 from engine.model.var.transformer import VAR
 from engine.model.var.vqvae import VQVAE
-from engine.request.options import EditOptions
 from engine.training.code_head import folded
 from engine.training.run import load_checkpoint
 from engine.training.vqvae import load_trained_vqvae

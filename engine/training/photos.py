@@ -12,6 +12,8 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
+from engine.picture.saving import whole
+
 HELD_OUT = 0.08  # share of concepts, and of photos, in the validation split
 Split = str  # "train" or "val"
 
@@ -30,6 +32,7 @@ def held_out(names_by_class: dict[str, list[str]]) -> set[str]:
 
 
 PHOTO_HEIGHT = 720
+FORMATS = ("JPEG", "PNG")  # of the photos as they are fetched
 # The photo's file name, without its number -> scenery class; None serves as a background only.
 SCENERY = {
     "hills": "hills", "fields": "hills", "valley": "hills",
@@ -122,10 +125,10 @@ class Source:
 
     def read(self) -> Image.Image:
         if self.archive is None:
-            with Image.open(self.path) as opened:
+            with Image.open(self.path, formats=FORMATS) as opened:
                 return opened.convert("RGB")
         with zipfile.ZipFile(self.archive) as archive, archive.open(str(self.path)) as file:
-            return Image.open(file).convert("RGB")
+            return Image.open(file, formats=FORMATS).convert("RGB")
 
 
 def photo_sources(raw: Path) -> Iterator[Source]:
@@ -171,7 +174,8 @@ def copy_photos(raw: Path, folder: Path) -> list[Photo]:
             width = round(picture.width * PHOTO_HEIGHT / picture.height)
             picture = picture.resize((width, PHOTO_HEIGHT), Image.Resampling.LANCZOS)
         file = f"{source.name}.png"
-        picture.save(folder / file, compress_level=1)
+        with whole(folder / file) as stream:
+            picture.save(stream, "PNG", compress_level=1)
         split = "val" if source.name in validation else "train"
         photos.append(
             Photo(file, source.label, split, source.author, source.licence, source.background)

@@ -24,6 +24,7 @@ import resvg_py
 from PIL import Image
 from tqdm import tqdm
 
+from engine.picture.saving import whole, write_whole
 from engine.training.iconic import STYLE, THINGS
 from engine.training.photos import SCENERY, Photo, Split, copy_photos, held_out
 
@@ -157,7 +158,7 @@ def concepts(emoji_test: str) -> list[Concept]:
 def render(svg: str) -> Image.Image:
     """An SVG document as a 256 px RGBA picture."""
     data = resvg_py.svg_to_bytes(svg_string=svg, width=SIDE, height=SIDE, skip_system_fonts=True)
-    return Image.open(io.BytesIO(data)).convert("RGBA")
+    return Image.open(io.BytesIO(data), formats=("PNG",)).convert("RGBA")
 
 
 class IconifySet:
@@ -193,7 +194,7 @@ class FluentSet:
         path = self.files.get(concept.code)
         if path is None:
             return None
-        with Image.open(path) as picture:
+        with Image.open(path, formats=("WEBP",)) as picture:
             rgba = picture.convert("RGBA")
         return rgba if rgba.size == (SIDE, SIDE) else rgba.resize((SIDE, SIDE))
 
@@ -285,12 +286,13 @@ def prepare(raw: Path, out: Path) -> None:
     index.unlink(missing_ok=True)
     photos = copy_photos(raw, out / "photos")
     icons, pictures = draw_icons(raw)
-    np.save(out / "icons.npy", np.stack(pictures))
-    (out / "CREDITS.md").write_text(credits_text(icons, photos), encoding="utf-8")
+    with whole(out / "icons.npy") as file:
+        np.save(file, np.stack(pictures))
+    write_whole(out / "CREDITS.md", credits_text(icons, photos).encode())
     content = {
         "classes": CLASSES,
         "icons": [asdict(icon) for icon in icons],
         "photos": [asdict(photo) for photo in photos],
         "things": things(icons),
     }
-    index.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+    write_whole(index, json.dumps(content, indent=1, ensure_ascii=False).encode())

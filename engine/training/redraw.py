@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine import CheckpointError
 from engine.draw.guidance import Label, guided
 from engine.draw.keeping import ClosedLoop
 from engine.draw.loop import generate
 from engine.draw.maps import regenerate_maps
-from engine.errors import CheckpointError
 from engine.model.var.predictor import CachedVAR
 from engine.model.var.transformer import VAR
 from engine.model.var.vqvae import VQVAE

@@ -31,7 +31,8 @@ from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from engine.errors import CheckpointError, RequestError
+from engine import CheckpointError, RequestError
+from engine.picture.saving import whole
 
 
 @dataclass(frozen=True)
@@ -165,13 +166,19 @@ class Ema:
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
-    """Write whole or not at all: a run killed while saving keeps its previous checkpoint."""
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
-        torch.save(dict(state), file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    """Write whole or not at all: a run killed while saving keeps its previous checkpoint.
+
+    RequestError if it cannot be written, such as on a full disk.
+    """
+    try:
+        with whole(path) as file:
+            torch.save(dict(state), file)
+    except (OSError, RuntimeError) as error:  # torch's writer: "unexpected pos"
+        reason = getattr(error, "strerror", None) or "the disk may be full"
+        raise RequestError(
+            f"{path}: the checkpoint cannot be written ({reason.lower()}); make room, the one "
+            "before it is still there"
+        ) from None
 
 
 def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:

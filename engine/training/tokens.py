@@ -10,7 +10,6 @@ named by the VQVAE and the data, so blocks of data that has changed since are ma
 """
 
 import hashlib
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +20,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from engine.model.var.vqvae import VQVAE
+from engine.picture.saving import whole
 from engine.training.batches import to_pixels
 from engine.training.data import open_pictures
 from engine.training.pieces import Pictures
@@ -75,10 +75,8 @@ class TokenStore:
         items = [self.pictures[index] for index in range(block * BLOCK, (block + 1) * BLOCK)]
         ids = encode(self.vqvae, torch.stack([to_pixels(picture) for picture, _ in items]))
         labels = np.array([label for _, label in items])
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        with partial.open("wb") as file:
+        with whole(path) as file:
             np.savez(file, ids=ids.numpy().astype(np.uint16), labels=labels.astype(np.int32))
-        partial.replace(path)
         return path
 
     def block(self, block: int) -> tuple[Tensor, Tensor]:

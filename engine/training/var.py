@@ -20,11 +20,11 @@ import torch
 import typer
 from torch import Tensor, nn
 
+from engine import CheckpointError
 from engine.draw.guidance import guided
 from engine.draw.keeping import Keeper, foreseen
 from engine.draw.loop import generate
 from engine.draw.maps import unknown_maps
-from engine.errors import CheckpointError
 from engine.model.attention import choose_attention
 from engine.model.spec import VARSpec
 from engine.model.var.predictor import CachedVAR

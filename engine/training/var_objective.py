@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
-from engine.errors import CheckpointError
+from engine import CheckpointError
 from engine.model.var.blocks import Block, Modulation
 from engine.model.var.transformer import VAR
 from engine.training.holes import Cells

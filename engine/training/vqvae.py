@@ -20,7 +20,7 @@ import torch
 import typer
 from torch import Tensor, nn
 
-from engine.errors import CheckpointError, RequestError
+from engine import CheckpointError, RequestError
 from engine.model.spec import SCALES_DOUBLING, VQVAESpec
 from engine.model.var.autoencoder import channels_last
 from engine.model.var.vqvae import VQVAE

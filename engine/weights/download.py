@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import re
 import shutil
 import sys
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from engine.errors import DownloadError
+from engine.picture.saving import write_whole
 
 SUM_SUFFIX = ".sha256"  # beside a file, in the format of sha256sum
 RETRIES = 5  # in a row, without a byte received
@@ -62,6 +64,8 @@ def fetch(repository: str, filename: str, folder: Path, *, endpoint: str | None 
                     f"{filename}: expected SHA-256 {remote.sha256} as the hub declares, found "
                     f"{found}; the file was thrown away, run the command again"
                 )
+            with part.open("rb") as file:
+                os.fsync(file.fileno())  # the name is to promise the bytes
             record(folder / filename, found)
             part.replace(folder / filename)
     return folder / filename
@@ -75,7 +79,7 @@ def sha256(path: Path) -> str:
 
 def record(path: Path, digest: str) -> None:
     """Write a file's SHA-256 beside it."""
-    path.with_name(path.name + SUM_SUFFIX).write_text(f"{digest}  {path.name}\n", encoding="utf-8")
+    write_whole(path.with_name(path.name + SUM_SUFFIX), f"{digest}  {path.name}\n".encode())
 
 
 def recorded(path: Path) -> str | None:

@@ -111,11 +111,11 @@ def resolve(
     for folder in _own_folders(weights):
         if folder.name == name:
             return files_in(name, folder)
-    if name:
+    with suppress(OSError, RuntimeError, ValueError):  # no path: too long, "~nobody", a null
         path = Path(name).expanduser()
-        if path.is_dir():
+        if name and path.is_dir():
             return files_in(name, path)
-        if path.is_file():
+        if name and path.is_file():
             return files_of(name, path)
     if (pair := pair_of(name)) is not None:
         return _resolve_pair(*pair, weights)
@@ -260,7 +260,8 @@ def _unknown(name: str, weights: Path) -> str:
     known = [AUTO, *(info.name for info in models(weights))]
     near = difflib.get_close_matches(name.lower().replace("_", "-"), known, n=2, cutoff=0.6)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
-    return f"unknown model {name!r}; {hint}known: {', '.join(known)}, or the path of a folder"
+    short = name if len(name) <= 60 else f"{name[:57]}..."
+    return f"unknown model {short!r}; {hint}known: {', '.join(known)}, or the path of a folder"
 
 
 def free_memory(device: str | None = None) -> int:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from engine.errors import CheckpointError
 from engine.model.var.transformer import VAR
 from engine.model.var.vqvae import VQVAE
+from engine.picture.saving import write_whole
+from engine.weights.download import record
 from engine.weights.file import StrPath
 from engine.weights.metadata import (
     FORMAT,
@@ -75,18 +76,12 @@ def precision_of(name: str, dtype: torch.dtype) -> torch.dtype:
 
 
 def _write(path: Path, network: VQVAE | VAR, metadata: dict[str, str]) -> None:
-    """Write beside the target, then rename: a reader sees the old file or the new one."""
+    """Whole or not at all, and its SHA-256 beside it."""
     tensors = {name: _stored(name, value) for name, value in network.state_dict().items()}
     metadata = {**metadata, "spec": json.dumps(asdict(network.spec))}
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        save_file(tensors, part, metadata)
-        part.chmod(0o644)  # safetensors writes 0o600
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    data = save(tensors, metadata)
+    write_whole(path, data)
+    record(path, hashlib.sha256(data).hexdigest())
 
 
 def _stored(name: str, tensor: Tensor) -> Tensor:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import io
+import re
 
 from PIL import Image
 
@@ -22,3 +24,11 @@ def layer(*boxes: Box, size: tuple[int, int] = (60, 40), alpha: int = 140) -> st
     for box in boxes:
         picture.paste((255, 45, 120, alpha), box)
     return data_url(picture)
+
+
+def shape_of(html: str) -> Image.Image:
+    """The mask (mode L) that an answer tells the page to put on the canvas."""
+    found = re.search(r'data-url="([^"]+)"', html)
+    assert found is not None, html
+    data = base64.b64decode(found[1].removeprefix(f"{PNG_URL},"))
+    return Image.open(io.BytesIO(data)).getchannel("A")

@@ -15,17 +15,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from app import canvas
 from app.handlers import Handlers
-from app.layout import FORM, SHOWN, Page
+from app.wiring import FORM, SHOWN, Wiring
 from tests.app.layers import layer
 from tests.app.test_work import LEFT, begin, last, run
 
 
-def wired(handlers: Handlers) -> Page:
-    """A page whose events give back what Gradio would call."""
-    page = Page(handlers)
-    page.parts = defaultdict(object)
-    return page
+def wired(handlers: Handlers) -> Wiring:
+    """Wiring whose events give back what Gradio would call."""
+    return Wiring(handlers, defaultdict(object), None)
 
 
 def event(call: Any, *_: Any, **__: Any) -> Any:
@@ -107,7 +106,7 @@ def test_a_run_on_a_canvas_that_is_about_to_change_takes_what_will_be_on_it(
     handlers: Handlers, photo: str
 ) -> None:
     session = begin(handlers, photo)
-    inverted = last(handlers.change_mask("invert", layer(LEFT), session))["session"]
+    inverted = session.remasked(canvas.changed(None, (60, 40), "invert"))
     handlers.store.put(inverted)
     ticket = last(handlers.runs.prepare("", inverted))["ticket"]
     painted = f"{session.version} {layer(LEFT)}"
@@ -138,7 +137,7 @@ def test_another_picture_opened_is_what_is_downloaded_though_a_variation_is_kept
     screen = last(handlers.open_picture(str(other), "", "inpaint", session))
     session = screen["session"]
     assert screen["results"]["visible"] and session.outcome is None and len(session.shown) == 1
-    with Image.open(last(handlers.download("PNG", session))["file"]) as saved:
+    with Image.open(last(handlers.saving.picture("PNG", session))["file"]) as saved:
         assert saved.size == (50, 40)
     session = last(handlers.choose(0, session))["session"]
     assert session.outcome in session.kept
@@ -201,7 +200,7 @@ def test_a_run_does_not_write_over_what_is_done_as_it_begins_or_ends(
     meanwhile.thread.join()
     after = handlers.store.latest(session)
     assert len(after.moments) == 2 and after.moments[0].mask is not None
-    assert bool(after.results) is (name == "with_mask"), "another picture has none yet"
+    assert not after.results, "another picture has none yet"
 
 
 def test_a_click_waits_for_the_one_before_it(handlers: Handlers, photo: str) -> None:

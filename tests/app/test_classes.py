@@ -41,3 +41,11 @@ def test_a_label_of_a_request_is_found_in_the_list_however_it_is_spelt() -> None
     assert known(LABELS, 4) == "crane (4)"
     assert known(LABELS, None) == known(LABELS, "") == known(LABELS, "unicorn") == ""
     assert known(LABELS, 99) == known(LABELS, "crane") == ""
+
+
+def test_a_search_by_another_name_finds_a_class() -> None:
+    labels = Labels(["land vehicle", "taxi", "couch"], {"land vehicle": ["taxi"]})
+    assert listed(labels) == [
+        ("land vehicle", "land vehicle"), ("couch (sofa, settee)", "couch"),
+        ("taxi (land vehicle, cab, car)", "taxi"),
+    ]  # fmt: skip

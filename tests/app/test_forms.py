@@ -10,7 +10,8 @@ from PIL import Image
 
 from app.canvas import painted
 from app.forms import OPTIONS, fields_of, kept_fields, parsed, recalled_mask, request_of
-from app.session import Moment, Session
+from app.moments import Moment
+from app.session import Session
 from engine.errors import RequestError
 from engine.request import EditRequest
 from engine.request.options import EditOptions

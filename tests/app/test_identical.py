@@ -53,7 +53,7 @@ def by_window(model: Path, photo: Path, painted: list[str], labels: list[str],
     handlers = Handlers(Local(str(model), "cpu"))
     session = _begin(handlers, photo)
     for sent, label in zip(painted[:-1], labels[:-1], strict=False):
-        session = last(handlers.add_region(sent, label, session))["session"]
+        session = last(handlers.masks.add_region(sent, label, session))["session"]
     handlers.store.put(session)  # as the page's wiring does
     task = "edit_class" if labels else "inpaint"
     ticket = last(handlers.runs.prepare("", session))["ticket"]
@@ -72,7 +72,7 @@ def _begin(handlers: Handlers, photo: Path) -> Any:
 
 def _files(handlers: Handlers, session: Any) -> list[bytes]:
     paths = [
-        last(handlers.download("PNG", session.chose(index)))["file"]
+        last(handlers.saving.picture("PNG", session.chose(index)))["file"]
         for index in range(len(session.results))
     ]
     return [Path(path).read_bytes() for path in paths]

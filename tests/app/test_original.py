@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from app import original
-from app.session import Moment, Session
+from app.moments import Moment
+from app.session import Session
 from engine.errors import ImageError, MaskError
 from engine.picture.depth import Deep, deep_of
 from engine.picture.source import Source
@@ -91,15 +92,15 @@ def test_the_original_stays_the_same_after_it_was_painted_back() -> None:
 
 
 def test_a_variation_with_the_original_painted_back_is_what_is_saved() -> None:
-    from app.handlers import _to_save
+    from app.saving import to_save
 
     session = Session().opened(noise("RGB", (40, 30), 1), "a.png")
     result = FakeResult([noise("RGB", (40, 30), seed) for seed in (2, 3)])
     session = session.ran(result)
-    assert _to_save(session) is session.results[0]
+    assert to_save(session, session.looking) is session.results[0]
     session = session.used().edited(noise("RGB", (40, 30), 4), original.CAPTION)
-    assert _to_save(session) is session.current
-    assert _to_save(session.chose(1)) is session.results[1], "another one can still be saved"
+    assert to_save(session, session.looking) is session.current
+    assert to_save(session.chose(1), True) is session.results[1], "another one can still be saved"
 
 
 def test_without_an_edit_there_is_nothing_to_paint_back() -> None:

@@ -135,7 +135,7 @@ def changed(path: Path, **changes: Any) -> Path:
         ({"moments": [{"caption": "a", "picture": "pictures/none.png"}], "at": 0}, "none.png"),
         ({"moments": [{"caption": "a"}], "at": 0}, r"moments\.0\.picture"),
         ({"runs": []}, "no run 0"),
-        ({"moments": [{"caption": "a", "picture": "project.json"}], "at": 0}, "cannot be read"),
+        ({"moments": [{"caption": "a", "picture": "project.json"}], "at": 0}, "is no picture"),
     ],
 )
 def test_what_is_wrong_with_a_project_is_told(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from PIL import Image
 
@@ -168,6 +170,21 @@ def test_a_kept_variation_outlives_the_next_run_and_can_be_used() -> None:
     session = session.used().chose(1).used()
     assert [m.image.getpixel((0, 0)) for m in session.moments] == [RED, (255, 255, 255), BLUE]
     assert session.toggled().kept == ()
+
+
+def test_what_is_kept_of_another_picture_is_not_shown_beside_this_one() -> None:
+    session = Session().opened(picture("red"), "a.jpg", b"a").ran(result("green")).toggled()
+    other = session.opened(picture("white"), "b.jpg", b"b")
+    assert not other.shown and len(other.kept) == 1
+    assert len(other.undone().shown) == 1, "it is back with its picture"
+
+
+def test_the_best_variation_comes_first() -> None:
+    ran = replace(result("green", "blue", "white"), scores=(-3.0, -1.0, -2.0))
+    session = Session().opened(picture("red"), "a.jpg").ran(ran)
+    assert [v.score for v in session.results] == [-1.0, -2.0, -3.0]
+    assert session.outcome is session.results[0] and session.looking
+    assert session.outcome.image.getpixel((0, 0)) == BLUE
 
 
 def test_a_variation_of_an_earlier_picture_does_not_take_later_steps_away() -> None:

@@ -55,6 +55,45 @@ def test_half_a_password_is_refused(
     assert "USER:PASSWORD" in capsys.readouterr().err
 
 
+def test_a_password_may_stand_in_a_file_or_the_environment(
+    start: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    (tmp_path / "password").write_text("ann:se:cret\nignored\n")
+    flags = start.parse(["--auth-file", str(tmp_path / "password")])
+    assert start.login(flags) == ("ann", "se:cret")
+    monkeypatch.setenv("VARPAINT_AUTH", "bob:other")
+    assert start.login(start.parse([])) == ("bob", "other")
+    for content in (None, b"", b"ann\n", b"\xff\xfe\x00"):
+        path = tmp_path / "bad"
+        path.unlink(missing_ok=True)
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(SystemExit):
+            start.parse(["--auth-file", str(path)])
+        assert "--auth" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("flags", [["--auth", "a:b"], ["--share"], ["--host", "0.0.0.0"]])
+def test_mcp_and_a_password_are_refused_together(
+    start: ModuleType, flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        start.parse(["--mcp", *flags])
+    assert "for this machine alone" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flags", [["--most-work", "0"], ["--most-work", "x"], ["--memory", "0"],
+                                   ["--memory", "nan"], ["--memory", "-1"]])  # fmt: skip
+def test_bounds_that_are_none_are_refused(
+    start: ModuleType, flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        start.parse(flags)
+    assert flags[0] in capsys.readouterr().err
+    assert start.parse(["--most-work", "7", "--memory", "0.5"]).memory == 0.5
+
+
 def test_mcp_without_its_package_says_what_to_install(
     start: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from PIL import Image
 
 from app.session import Session
-from app.store import Store
+from app.store import FRESH, Store
 
 
 def opened(session: Session, colour: str) -> Session:
@@ -61,3 +61,15 @@ def test_a_session_without_a_key_is_not_kept() -> None:
     session = opened(Session(), "red")
     store.put(session)
     assert not store.begun("", Session()).moments
+
+
+def test_page_loads_of_others_take_nobodys_work_away() -> None:
+    store = Store(kept=2)
+    mine = opened(store.begun("", Session()), "red")
+    store.put(mine)
+    for _ in range(FRESH + 50):
+        store.put(store.begun("", Session()))
+    assert store.latest(Session(key=mine.key)).moments == mine.moments
+    fresh = [store.begun("", Session()) for _ in range(FRESH + 1)]
+    assert len({session.key for session in fresh}) == FRESH + 1
+    assert store.latest(Session(key=fresh[-1].key)) is fresh[-1]

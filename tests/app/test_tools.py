@@ -15,7 +15,8 @@ from PIL import Image
 
 from app import canvas, original
 from app.backend import Local
-from app.session import Moment, Session
+from app.moments import Moment
+from app.session import Session
 from app.tools import Tools
 from engine.errors import EngineError
 from engine.request import EditRequest

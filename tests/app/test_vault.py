@@ -13,6 +13,7 @@ from PIL import Image
 
 from app.vault import Vault, memory_of
 from engine.errors import ImageError
+from engine.picture.depth import DEEP, Deep
 from engine.picture.files import encode_image
 from tests.pictures import MODES, noisy_rgb, picture
 
@@ -29,6 +30,19 @@ def test_a_picture_of_any_mode_comes_back_from_disk_as_it_was(mode: str) -> None
     assert (back.mode, back.size, back.tobytes()) == (image.mode, image.size, image.tobytes())
     assert encode_image(back, ".png") == before
     assert other.image.size == (5, 5)
+
+
+def test_sixteen_bits_a_channel_count_and_come_back_from_disk_not_from_memory() -> None:
+    values = np.arange(10 * 12 * 3, dtype=np.uint16).reshape(10, 12, 3) * 91
+    image = Deep(values, 65535).picture("RGB", {})
+    assert memory_of(image) == 10 * 12 * (4 + 6)
+    vault = Vault(limit=1)
+    held = vault.hold(image)
+    vault.hold(noisy_rgb(10, 10))
+    assert DEEP not in held.shell.info
+    del image
+    assert np.array_equal(held.image.info[DEEP].values, values)
+    assert held.image.info[DEEP].peak == 65535
 
 
 def test_exif_comes_back_too() -> None:
@@ -90,6 +104,6 @@ def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "write_bytes", full)
     vault = Vault(limit=1)
     first = vault.hold(noisy_rgb(10, 10))
-    with pytest.raises(ImageError, match=r"No space left on device; free some space"):
+    with pytest.raises(ImageError, match=r"No space left on device\); free some space"):
         vault.hold(Image.new("L", (3, 3)))
     assert first.image.size == (10, 10)

@@ -15,13 +15,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app import project, screens
+from app import project, screens, views
 from app import runs as runs_module
 from app.handlers import Handlers
-from app.layout import FIELDS
+from app.moments import Marked, Run, Variation
 from app.runs import Job, Runs
-from app.screens import Screen, caption, note, rank, tinted
-from app.session import Marked, Run, Session, Variation
+from app.screens import Screen, caption, note, rank
+from app.session import Session
+from app.views import tinted
+from app.wiring import FIELDS
 from engine.errors import ImageError, MaskError, RequestError
 from engine.picture.files import open_image, read_request
 from engine.plan.labels import Labels
@@ -250,10 +252,54 @@ def test_the_edit_is_on_the_after_side_of_the_slider(handlers: Handlers, photo: 
     session = begin(handlers, photo)
     for painted, place in ((LEFT, 100 * 5 / 60 - 3), (RIGHT, 50.0), ((0, 0, 60, 40), 3.0)):
         session = run(handlers, session, layer(painted), seed="1")
-        assert screens.divide(session.result) == pytest.approx(place)
-        assert screens.of_result(session)["compare"]["slider_position"] == pytest.approx(place)
+        assert views.divide(session.result) == pytest.approx(place)
+        assert f"--at:{place:.1f}%" in screens.of_result(session)["compare"]["value"]
     wide = run(handlers, session, "", "outpaint", **{"extend-left": "50%"})
-    assert screens.divide(wide.result) == 50
+    assert views.divide(wide.result) == 50
+
+
+def test_the_best_variation_comes_first_and_is_chosen(handlers: Handlers, photo: str) -> None:
+    session = run(handlers, begin(handlers, photo), layer(LEFT), seed="7", variations=4)
+    scores = [v.score for v in session.results]
+    assert scores == sorted(scores, reverse=True) and len(set(scores)) == 4
+    assert session.result is session.results[0]
+    assert {v.seed for v in session.results} == {7, 8, 9, 10}
+    assert [v.request.options.seed for v in session.results] == [v.seed for v in session.results]
+    assert "best match of 4" in note(session.result, 1)
+
+
+def test_a_thumbnail_shows_the_edit_and_a_little_around_it(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    """Of a picture whose edit is a small part: not its middle, and not all of it."""
+    path = tmp_path / "wide.png"
+    noisy_rgb(600, 200).save(path)
+    edit = (20, 30, 50, 60)
+    session = run(handlers, begin(handlers, str(path)), layer(edit, size=(600, 200)), seed="1")
+    left, top, right, bottom = views._box_of("inpaint", views._masks_of(session.result))
+    box = (left * 600, top * 200, right * 600, bottom * 200)
+    assert box[0] <= 20 and box[1] <= 30 and box[2] >= 50 and box[3] >= 60
+    assert box[2] - box[0] < 120 and box[3] - box[1] < 90
+    width, height = views.edit_thumb(session.result).size
+    assert width / height == pytest.approx(views.SHAPE, abs=0.05)
+    wide = run(handlers, session, "", "outpaint", **{"extend-left": "50%"})
+    assert views.edit_thumb(wide.result).size[0] / views.edit_thumb(wide.result).size[1] > 4
+
+
+def test_download_saves_what_the_canvas_shows(handlers: Handlers, photo: str) -> None:
+    def saved(session: Session, seen: str = "") -> bytes:
+        return open_image(last(handlers.saving.picture("PNG", session, seen))["file"]).tobytes()
+
+    session = run(handlers, begin(handlers, photo), layer(LEFT), seed="7", variations=2)
+    before, first = open_image(photo).tobytes(), session.results[0].image.tobytes()
+    assert saved(session) == first and saved(session, "0") == before
+    used = session.used()
+    assert saved(used) == first
+    undone = used.undone()
+    assert saved(undone) == before, "not the result beside it"
+    assert saved(undone, "1") == first
+    assert saved(undone.chose(1)) == session.results[1].image.tobytes()
+    assert saved(used.jumped(0)) == before
 
 
 def test_a_kept_variation_is_marked_and_downloaded_without_being_used(
@@ -262,11 +308,13 @@ def test_a_kept_variation_is_marked_and_downloaded_without_being_used(
     session = run(handlers, begin(handlers, photo), layer(LEFT), seed="7", variations=2)
     screen = last(handlers.keep(session.chose(1)))
     captions = [caption for _, caption in screen["results"]["value"]]
-    assert captions[:2] == ["#1 · seed 7", "★ #2 · seed 8"]
+    first, second = (v.seed for v in session.results)
+    assert captions[:2] == [f"#1 · seed {first}", f"★ #2 · seed {second}"]
     assert screen["keep"]["value"] == "Kept"
     session = run(handlers, screen["session"], layer(RIGHT), seed="20")
-    path = last(handlers.download("PNG", last(handlers.choose(1, session))["session"]))["file"]
-    assert '"seed":8' in (read_request(open_image(path)) or "")
+    chosen = last(handlers.choose(1, session))["session"]
+    path = last(handlers.saving.picture("PNG", chosen))["file"]
+    assert f'"seed":{second}' in (read_request(open_image(path)) or "")
     assert len(session.moments) == 1
 
 
@@ -277,8 +325,8 @@ def test_a_result_says_its_seed_its_place_among_the_others_and_its_time(
     screen = last(handlers.choose(1, session))
     text = screen["result-note"]
     first, second = (v.score for v in session.results)
-    assert ("best match of 2" if second >= first else "2nd best of 2") in text
-    assert "#2 · seed 8" in text and " s of " in text
+    assert "2nd best of 2" in text and first >= second
+    assert f"#2 · seed {session.results[1].seed}" in text and " s of " in text
     assert "how likely the model finds it" in text and f"Score {second:.2f}" in text
     alone = run(handlers, session, layer(LEFT), seed="7", variations=1)
     assert "best" not in last(handlers.choose(0, alone))["result-note"]
@@ -308,11 +356,11 @@ def test_regions_are_painted_one_after_the_other_and_edited_together(
     handlers: Handlers, photo: str, tmp_path: Path
 ) -> None:
     session = begin(handlers, photo)
-    screen = last(handlers.add_region(layer(LEFT), "bird", session))
+    screen = last(handlers.masks.add_region(layer(LEFT), "bird", session))
     assert "bird" in screen["regions"] and screen["session"].picture.mask is None
     session = run(handlers, screen["session"], layer(RIGHT), "edit_class", "boat",
                   seed="7")  # fmt: skip
-    saved = last(handlers.download("PNG", session))["file"]
+    saved = last(handlers.saving.picture("PNG", session))["file"]
     regions = (Region(mask=mask(LEFT), label="bird"), Region(mask=mask(RIGHT), label="boat"))
     request = EditRequest(task="edit_class", image=open_image(photo), regions=regions,
                           options=EditOptions(seed=7))  # fmt: skip
@@ -324,11 +372,11 @@ def test_a_region_needs_a_class_and_some_paint_and_can_be_taken_away(
 ) -> None:
     session = begin(handlers, photo)
     with pytest.raises(RequestError, match="choose a class"):
-        last(handlers.add_region(layer(LEFT), "", session))
+        last(handlers.masks.add_region(layer(LEFT), "", session))
     with pytest.raises(MaskError, match="mask is empty"):
-        last(handlers.add_region(layer(), "bird", session))
-    session = last(handlers.add_region(layer(LEFT), "bird", session))["session"]
-    screen = last(handlers.remove_region(0, layer(RIGHT), session))
+        last(handlers.masks.add_region(layer(), "bird", session))
+    session = last(handlers.masks.add_region(layer(LEFT), "bird", session))["session"]
+    screen = last(handlers.masks.remove_region(0, layer(RIGHT), session))
     assert screen["regions"] == "" and screen["session"].picture.regions == ()
     assert screen["session"].picture.mask.getbbox() == RIGHT
 
@@ -352,7 +400,7 @@ def test_a_saved_project_opens_in_the_same_window_and_in_another(
 ) -> None:
     session = run(handlers, begin(handlers, photo), layer(LEFT), seed="7")
     session = remembered(handlers, handlers.use("inpaint", "", session))[-1]["session"]
-    screens = handlers.save_project(
+    screens = handlers.saving.project(
         layer(RIGHT), session, "outpaint", "bird", None, **{"extend-left": "9"}
     )
     file = last(screens)["file"]
@@ -374,10 +422,10 @@ def test_opening_a_picture_that_varpaint_saved_restores_its_settings(
              "detail": "picture", "studio": "no", "fill": "push_pull"}  # fmt: skip
     session = run(handlers, begin(handlers, photo), layer(LEFT), "edit_class", "bird",
                   **given)  # fmt: skip
-    file = last(handlers.download("PNG", session))["file"]
+    file = last(handlers.saving.picture("PNG", session))["file"]
     screen = last(handlers.open_picture(file, "", "inpaint", begin(handlers)))
     assert screen["task"] == "edit_class" and screen["label"]["value"] == "bird"
-    assert (screen["seed"], screen["variations"]) == ("7", 1)
+    assert (screen["seed"], screen["variations"]) == (str(session.result.seed), 1)
     assert (screen["temperature"], screen["structure"]) == ("1.5", "2")
     assert (screen["detail"], screen["studio"], screen["fill"]) == ("picture", "no", "push_pull")
     assert (screen["grow"], screen["feather"], screen["blend"]) == ("", "", "auto")
@@ -428,7 +476,7 @@ def test_a_picture_and_a_project_leave_the_classes_of_the_chosen_model(
     other.card = card
     handlers.backend.add(other)
     session = run(handlers, begin(handlers, photo), layer(LEFT), "edit_class", "boat")
-    png = last(handlers.download("PNG", session))["file"]
+    png = last(handlers.saving.picture("PNG", session))["file"]
     whole = str(tmp_path / "whole.varpaint")
     project.save(Path(whole), session, {"task": "edit_class", "label": "boat"})
     for file in (png, whole):
@@ -478,8 +526,9 @@ def test_every_option_of_the_schema_is_in_the_form() -> None:
 
 @pytest.mark.parametrize(
     ("mode", "form", "kept"),
-    [("RGBA", "PNG", "RGBA"), ("RGBA", "WebP", "RGBA"), ("RGB", "PNG", "RGB"),
-     ("RGB", "JPEG", "RGB"), ("RGB", "WebP", "RGB"), ("RGBA", "JPEG", "RGB")],
+    [("RGBA", "PNG", "RGBA"), ("RGBA", "WebP (small)", "RGBA"), ("RGB", "PNG", "RGB"),
+     ("RGB", "JPEG (best)", "RGB"), ("RGB", "WebP (lossless)", "RGB"),
+     ("RGBA", "JPEG (small)", "RGB")],
 )  # fmt: skip
 def test_alpha_exif_and_icc_go_into_every_format_that_can_hold_them(
     handlers: Handlers, tmp_path: Path, mode: str, form: str, kept: str
@@ -493,10 +542,10 @@ def test_alpha_exif_and_icc_go_into_every_format_that_can_hold_them(
     image.save(tmp_path / "photo.png", exif=exif, icc_profile=profile)
     session = begin(handlers, str(tmp_path / "photo.png"))
     session = run(handlers, session, layer(RIGHT), seed="7")
-    saved = open_image(last(handlers.download(form, session))["file"])
+    saved = open_image(last(handlers.saving.picture(form, session))["file"])
     assert saved.mode == kept
     assert saved.getexif().get(0x010E) == "a description"
-    if (mode, form) != ("RGBA", "JPEG"):  # that one is converted to sRGB
+    if (mode, form) != ("RGBA", "JPEG (small)"):  # that one is converted to sRGB
         assert saved.info["icc_profile"] == profile
     if kept == "RGBA":
         before, after = (np.asarray(one.getchannel("A")) for one in (image, saved))

@@ -101,11 +101,35 @@ def test_a_refresh_loses_nothing(window: Window, photo: Path) -> None:
     assert mask[round(0.35 * SIZE[1])].any() and not mask[round(0.7 * SIZE[1])].any()
 
 
+def canvas_is_right(window: Window) -> None:
+    """The drawing fills its place, and the picture, as it is, is all in it."""
+    window.wait_for_rest()
+    place, drawing = (
+        window.page.locator(name).bounding_box()
+        for name in ("#canvas .pixi-target", "#canvas .pixi-target canvas")
+    )
+    assert place is not None and drawing is not None
+    assert [drawing["width"], drawing["height"]] == pytest.approx(
+        [place["width"], place["height"]], abs=2
+    )
+    assert window.page.evaluate("[window.editor.width, window.editor.height]") == list(SIZE)
+    (left, top), (right, bottom) = window.place(0, 0), window.place(1, 1)
+    assert drawing["x"] <= left < right <= drawing["x"] + drawing["width"]
+    assert drawing["y"] <= top < bottom <= drawing["y"] + drawing["height"]
+
+
 def test_a_run_goes_on_over_a_refresh(window: Window, photo: Path) -> None:
     window.open_picture(photo)
     window.task("Outpaint")
     window.fill("extend-right", "200%")
     window.set_variations(4)
+    window.page.add_init_script(
+        """window.told = [];
+        new MutationObserver(() => {
+            const now = document.querySelector("#status .line")?.innerText;
+            if (now && now !== window.told.at(-1)) window.told.push(now);
+        }).observe(document, {subtree: true, childList: true, characterData: true})"""
+    )
     window.page.evaluate(  # at once: a moment later it may have ended
         """() => new MutationObserver(() => {
             if (document.querySelector("#status")?.innerText.includes("Frame")) location.reload();
@@ -117,6 +141,26 @@ def test_a_run_goes_on_over_a_refresh(window: Window, photo: Path) -> None:
     window.forget_the_page_left()
     window.wait_for_results(4)
     window.page.wait_for_selector("#run:not([disabled])")
+    told = window.page.evaluate("window.told")
+    assert not any("press Run" in line for line in told[1:]), "there is nothing to do but to wait"
+    window.page.click("#flip .toggle")
+    window.fill("extend-right", "")
+    canvas_is_right(window)
+
+
+def test_a_duplicated_tab_has_the_picture_as_it_is(window: Window, photo: Path) -> None:
+    window.open_picture(photo)
+    window.stroke((0.3, 0.3), (0.6, 0.5))
+    painted_is_kept(window)
+    mask = window.mask()
+    with window.page.context.expect_page() as opened:
+        window.page.evaluate("window.open(location.href)")
+    other = Window(opened.value)
+    other.page.wait_for_selector("#canvas.filled")
+    other.wait_for_canvas(other.version)
+    canvas_is_right(other)
+    assert np.array_equal(other.mask(), mask)
+    other.page.close()
 
 
 def test_two_windows_of_one_browser_do_not_mix_and_see_their_place_in_line(

@@ -160,14 +160,33 @@ class Window:
     def status(self) -> str:
         return self.page.inner_text("#status .line")
 
+    def is_in_sight(self, selector: str) -> bool:
+        """Whether all of it is on the screen without scrolling, and nothing covers its middle."""
+        inside = self.page.evaluate(
+            """(selector) => {
+                const box = document.querySelector(selector).getBoundingClientRect();
+                return box.width > 0 && box.left >= 0 && box.top >= 0
+                    && box.right <= innerWidth + 0.5 && box.bottom <= innerHeight + 0.5;
+            }""",
+            selector,
+        )
+        return bool(inside) and self.is_in_reach(selector)
+
+    def scroll_to(self, selector: str) -> None:
+        """Bring it to the middle of what scrolls."""
+        self.page.evaluate(
+            "name => document.querySelector(name).scrollIntoView({block: 'center'})", selector
+        )
+
     def is_in_reach(self, selector: str) -> bool:
         """Whether nothing covers the middle of it."""
         return bool(
             self.page.evaluate(
                 """(selector) => {
                     const aim = document.querySelector(selector), box = aim.getBoundingClientRect();
-                    return aim.contains(document.elementFromPoint(
-                        box.left + box.width / 2, box.top + box.height / 2));
+                    const there = document.elementFromPoint(
+                        box.left + box.width / 2, box.top + box.height / 2);
+                    return aim.contains(there);
                 }""",
                 selector,
             )
@@ -263,6 +282,26 @@ class Window:
         self.page.evaluate("document.querySelector('#status .line').dataset.old = ''")
         self.page.click("#run")
         return self.wait_for_status(words)
+
+    def wait_for_reason(self, words: str) -> None:
+        """Until Run rests, and says why beside it."""
+        self.page.wait_for_function(
+            "words => document.querySelector('#run:disabled')?.dataset.why.includes(words)",
+            arg=words,
+        )
+
+    def change_mask(self, selector: str) -> None:
+        """Press a button that changes the mask, and wait until it has."""
+        before = self.page.get_attribute("#easel", "data-stamped")
+        self.page.click(selector)
+        self.wait_for_stamp(before)
+
+    def wait_for_stamp(self, before: str | None) -> None:
+        """Until another shape than that is on the mask."""
+        self.page.wait_for_function(
+            "before => document.querySelector('#easel').dataset.stamped !== (before ?? undefined)",
+            arg=before,
+        )
 
     def press_and_wait(self, selector: str) -> None:
         """Press a button that puts another picture, or mask, on the canvas."""

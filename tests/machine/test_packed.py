@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from engine.machine.packed import PackedLinear, can_pack, pack
+from engine.machine.packed import PackedLinear, can_pack, pack, rounds_by_batch
 from engine.model.var.transformer import VAR
 from engine.plan.labels import Labels
+from engine.request import EditRequest
 from engine.request.options import EditOptions
 from tests.machine.test_memory import MASK, same
 from tests.pictures import noisy_rgb
@@ -78,3 +79,52 @@ def test_an_editor_over_a_packed_transformer_edits(dtype: torch.dtype) -> None:
     options = EditOptions(seed=1, variations=2)
     results = [editor.edit_class(noisy_rgb(40, 40), MASK, 1, options) for _ in range(2)]
     assert same(*results)
+
+
+class Batchy(PackedLinear):
+    """A layer as some processors have it: a product rounds by the rows beside it."""
+
+    def _product(self, x: torch.Tensor) -> torch.Tensor:
+        return super()._product(x) * (1 if len(x) < 2 else 1.0078125)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_layer_that_rounds_by_batch_is_found_out_and_taken_row_by_row(dtype: torch.dtype) -> None:
+    if not can_pack(dtype):
+        pytest.skip("nothing is packed here")
+    weight, bias = torch.randn(48, 64).to(dtype), torch.randn(48).to(dtype)
+    assert not rounds_by_batch(PackedLinear(torch.zeros(48, 64, dtype=dtype), bias))
+    layer = Batchy(weight, bias)
+    assert rounds_by_batch(layer)
+    x = torch.randn(6, 5, 64).to(dtype)
+    assert not torch.equal(layer(x)[:1], layer(x[:1]))
+    layer.by_row = True
+    assert torch.equal(layer(x)[:1], layer(x[:1]))
+    assert torch.equal(layer(x)[2:5], layer(x[2:5]))
+
+
+@pytest.mark.parametrize("task", ["generate", "inpaint", "edit_class"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_variation_alone_is_the_one_among_four_even_where_products_round_by_batch(
+    task: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from engine.machine import packed
+
+    if not can_pack(dtype):
+        pytest.skip("nothing is packed here")
+    monkeypatch.setattr(packed, "PackedLinear", Batchy)
+    network = tiny_var().to(dtype)
+    assert pack(network)
+    editor = editor_of(tiny_vqvae(), network, Labels(LABELS))
+    layers = [each for each in network.modules() if isinstance(each, Batchy)]
+    assert layers and all(layer.by_row for layer in layers)
+    given = {} if task == "generate" else {"image": noisy_rgb(40, 40), "mask": MASK}
+    label = None if task == "inpaint" else "bird"
+
+    def made(seed: int, count: int) -> list[bytes]:
+        editor.runner.memory.clear()
+        options = EditOptions(seed=seed, variations=count, detail="model")
+        request = EditRequest(task=task, label=label, options=options, **given)
+        return [image.tobytes() for image in editor.run(request).images]
+
+    assert made(5, 4) == [made(seed, 1)[0] for seed in (5, 6, 7, 8)]

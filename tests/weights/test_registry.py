@@ -127,7 +127,8 @@ def test_a_folder_of_ones_own_is_offered_under_its_name(weights):
     info = models(weights)[-1]
     assert (info.name, info.about, info.licence) == ("birds", "Two birds, for tests", "CC0-1.0")
     assert (info.side, info.present) == (8, True)
-    assert info.bytes == sum(path.stat().st_size for path in (weights / "birds").iterdir())
+    files = (weights / "birds").glob("*.safetensors")
+    assert info.bytes == sum(path.stat().st_size for path in files)
     files = resolve("birds", weights)
     loaded = load_pair(files.vqvae, files.var)
     assert loaded.labels == ("hen", "owl")
@@ -444,7 +445,21 @@ def test_verify_passes_a_good_model_and_says_what_was_compared(weights):
     save_small(weights / "birds")
     lines = verify("birds", weights)
     assert len(lines) == 2
-    assert all("complete, SHA-256" in line and "nothing recorded" in line for line in lines)
+    assert all("complete, SHA-256" in line and "as recorded" in line for line in lines)
+    (weights / "birds" / "var.safetensors.sha256").unlink()
+    assert "nothing recorded" in verify("birds", weights)[1]
+
+
+def test_the_bundled_weights_are_those_that_were_recorded():
+    lines = verify("bundled")
+    assert len(lines) == 2 and all("as recorded" in line for line in lines)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "~nosuchuser", "~nosuchuser/x", "a/" * 3000, "\0"])
+def test_a_name_that_is_no_path_either_is_an_unknown_model(name, weights):
+    with pytest.raises(ModelNotFoundError, match="unknown model") as told:
+        resolve(name, weights)
+    assert len(str(told.value)) < 400
 
 
 def test_verify_finds_a_changed_file(hub, weights):

@@ -127,6 +127,7 @@ def _fill(
             yield (number + turn / rounds) / (len(small) + 1)
             _round(grid, rng, reaches, settings)
     assert before is not None
+    before.meld()
     if before.level is finest:
         return before.picture
     yield len(small) / (len(small) + 1)

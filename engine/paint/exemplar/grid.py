@@ -8,12 +8,15 @@ import torch
 from torch import Tensor
 
 from engine.arrays import Floats
+from engine.paint.distance import depth_in
 from engine.paint.exemplar.matching import EDGE, Field
+from engine.paint.exemplar.melding import melded, steps
 from engine.paint.exemplar.patches import vectors
 from engine.paint.exemplar.pyramid import Level
 from engine.paint.exemplar.settings import SIDE, Settings
 
 DEEPEST = 24  # pixels inside the hole beyond which a patch is trusted no less
+NEAR = 1  # pixels from a patch's middle: as far as its steps are asked for
 PAD = ((EDGE, EDGE), (EDGE, EDGE))
 
 
@@ -34,8 +37,7 @@ class Grid:
 
     def _trust(self) -> Tensor:
         """How much a patch's vote counts by how far inside the hole it lies, (H*W,)."""
-        hole = np.pad(self.level.hole, PAD, mode="edge").astype(np.uint8)
-        inward = cv2.distanceTransform(hole, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        inward = depth_in(np.pad(self.level.hole, PAD, mode="edge"))
         trust = np.float32(self.settings.decay) ** -np.minimum(inward, DEEPEST)
         return torch.from_numpy(trust.reshape(-1))
 
@@ -69,6 +71,18 @@ class Grid:
         wide = cv2.copyMakeBorder(self.picture, EDGE, EDGE, EDGE, EDGE, cv2.BORDER_REFLECT_101)
         colours = self.field.vote(torch.from_numpy(wide).reshape(-1, 3), self.hole, self.weight())
         self.picture[self.level.hole] = colours.numpy()
+
+    def meld(self) -> None:
+        """Take out the steps of a few levels where copies of two places meet, once, at the end."""
+        wide = cv2.copyMakeBorder(self.picture, EDGE, EDGE, EDGE, EDGE, cv2.BORDER_REFLECT_101)
+        leading = self.level.hole.copy()  # from where a step leads into the hole, too
+        leading[:-1] |= self.level.hole[1:]
+        leading[:, :-1] |= self.level.hole[:, 1:]
+        places = torch.from_numpy(np.flatnonzero(np.pad(leading, PAD)))
+        shown = torch.from_numpy(np.concatenate(steps(wide), axis=2).reshape(-1, 6))
+        wanted = np.zeros((*leading.shape, 6), np.float32)
+        wanted[leading] = self.field.vote(shown, places, self.weight(), NEAR).numpy()
+        self.picture = melded(self.picture, self.level.hole, wanted[..., :3], wanted[..., 3:])
 
     def weight(self) -> Tensor:
         """How much every target's patch counts, (H*W,) (Wexler et al. 2007, eq. 6)."""

@@ -135,14 +135,17 @@ class Field:
         inside = (places >= 0) & (places < len(self.source))
         return inside & self.source.index_select(0, torch.where(inside, places, 0))
 
-    def vote(self, picture: Tensor, hole: Tensor, weight: Tensor) -> Tensor:
+    def vote(
+        self, picture: Tensor, hole: Tensor, weight: Tensor, radius: int = RADIUS
+    ) -> Tensor:
         """The colours (M, C) that the patches around the ``hole`` pixels (M,) put there.
 
         ``picture`` is (H*W, C), ``weight`` (H*W,) that of every target (Wexler et al. 2007, 3.2).
+        Patches are asked whose middles are at most ``radius`` pixels away, across and down.
         """
         total = torch.zeros(len(hole), picture.shape[1])
         mass = torch.zeros(len(hole))
-        reach = range(-RADIUS, RADIUS + 1)
+        reach = range(-radius, radius + 1)
         for step in (dy * self.width + dx for dy in reach for dx in reach):
             near = hole + step
             voice = weight.index_select(0, near)  # none outside the picture

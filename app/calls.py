@@ -1,0 +1,90 @@
+"""Calls over HTTP in Gradio's queue: when there are too many, and whether anybody still waits.
+
+Gradio (6.31) counts them together with the window's own events and shuts out both when there are
+many; and it lets a call go on whose caller has left.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection
+from typing import Any
+
+import gradio as gr
+from gradio.context import LocalContext
+
+log = logging.getLogger("varpaint")
+
+
+class Caller:
+    """Who waits for the call that is being answered, as something that may be cancelled: set once
+    nobody does."""
+
+    def __init__(self, gone: Callable[[], bool] = lambda: False) -> None:
+        self._gone = gone
+
+    @classmethod
+    def now(cls) -> Caller:
+        """That of the event which this thread answers; outside of one, somebody who stays."""
+        blocks, event_id = LocalContext.blocks.get(None), LocalContext.event_id.get(None)
+        if blocks is None or event_id is None:
+            return cls()
+        events = blocks._queue.event_ids_to_events
+
+        def gone() -> bool:
+            event = events.get(event_id)
+            return event is None or not event.alive
+
+        return cls(gone)
+
+    def is_set(self) -> bool:
+        return self._gone()
+
+
+def bound_calls(window: gr.Blocks, names: Collection[str], most: int) -> None:
+    """Refuse a call to an endpoint while ``most`` of them wait or run: at once, with status 503 and
+    words. To be called after ``window.queue``.
+
+    Overridden on the instance, as the only place that all calls go through.
+    """
+    queue = window._queue
+    every = queue.push
+
+    async def push(body: Any, request: Any, username: str | None) -> Any:
+        called = window.fns.get(body.fn_index)
+        if called is not None and called.api_name in names and len(_calls(queue, names)) >= most:
+            words = f"{most} calls are waiting already; try again in a while"
+            return False, words, "queue_full"
+        return await every(body=body, request=request, username=username)
+
+    queue.push = push  # type: ignore[method-assign]
+
+
+def _calls(queue: Any, names: Collection[str]) -> list[Any]:
+    """The events of endpoints that are in the queue or being answered."""
+    waiting = [event for each in queue.event_queue_per_concurrency_id.values()
+               for event in each.queue]  # fmt: skip
+    running = [event for job in queue.active_jobs if job is not None for event in job]
+    return [event for event in (*waiting, *running) if event.fn.api_name in names]
+
+
+def in_one_line(window: gr.Blocks) -> None:
+    """What Gradio says of a value that it cannot use has many lines, and paths of the server: say
+    so in one, and put it into the log."""
+    every = window.process_api
+
+    async def process_api(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return await every(*args, **kwargs)
+        except gr.Error as error:
+            if not error.print_exception:  # our own words
+                raise
+            reason: Exception = error
+        except Exception as error:
+            reason = error
+        told = " ".join(str(reason).split())[:200]
+        log.warning("a request that Gradio refuses: %s: %s", type(reason).__name__, told)
+        words = "the request cannot be understood: a value is not what docs/http.md says"
+        raise gr.Error(words, print_exception=False) from None
+
+    window.process_api = process_api  # type: ignore[method-assign]

@@ -1,0 +1,127 @@
+/* varpaint's page script: what the others share, the buttons that need no server, and the tick that
+   looks after the canvas. Loaded first; each of the others adds its part to window.varpaint. */
+(() => {
+  "use strict";
+  const $ = (selector) => document.querySelector(selector);
+  const varpaint = (window.varpaint = { $ });
+  varpaint.typing = (node) =>
+    node?.closest?.("input:not([type=radio]):not([type=checkbox]):not([type=range]), textarea, select, [contenteditable]");
+  varpaint.stop = (event) => {
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  };
+
+  // ---- buttons that need no server ----------------------------------------------------------
+  varpaint.save = (file) => {
+    const one = Array.isArray(file) ? file[0] : file;
+    if (!one?.url) return file;
+    const link = document.createElement("a");
+    link.href = one.url;
+    link.download = one.orig_name || one.path.split(/[\\/]/).pop();
+    document.body.append(link);
+    link.click();
+    link.remove();
+    return file;
+  };
+  let wanted = null; // the theme that the user chose; the system's if null
+  varpaint.theme = () => {
+    wanted = document.body.classList.contains("dark") ? "light" : "dark";
+    try { localStorage.setItem("varpaint-theme", wanted); } catch { /* private window */ }
+  };
+  document.addEventListener("click", (event) => { // the examples, over a picture too
+    const on = Boolean(event.target.closest?.("#show-examples")) && !document.body.classList.contains("examples");
+    document.body.classList.toggle("examples", on);
+  });
+  varpaint.help = () => $("#hotkeys")?.showModal();
+
+  // ---- a class is for the tasks that need one ------------------------------------------------
+  /* Leaving such a task by hand leaves the class behind, so that "extend" does not quietly become
+     "extend with a bird"; on the way back it is there again. A task that the server sets, as of an
+     opened project, comes with a class of its own. */
+  const needsClass = (task) => task === "edit_class" || task === "generate";
+  const chosen = { at: -Infinity, task: "inpaint", left: "" };
+  window.addEventListener("click", (event) => {
+    if (event.target.closest?.("#task")) chosen.at = performance.now();
+  }, true);
+  varpaint.taskChanged = (task, label, _, ...rest) => {
+    const byHand = performance.now() - chosen.at < 1000, before = chosen.task;
+    chosen.task = task;
+    let taken = label;
+    if (byHand && needsClass(before) && !needsClass(task)) {
+      chosen.left = label;
+      taken = "";
+    } else if (byHand && needsClass(task) && !label) {
+      taken = chosen.left;
+    }
+    // Unless it is to be set, what is chosen before the server answers stays.
+    return [task, taken, taken === label ? "" : "set", ...rest];
+  };
+
+  // ---- often: overlays, and whether the canvas can be painted on ------------------------
+  const names = ["undo", "redo", "mask-clear", "mask-invert", "mask-grow", "mask-shrink", "mask-last", "import-mask",
+    "export-mask", "theme", "help", "show-examples"];
+  function title() {
+    $("#status")?.setAttribute("role", "status"); // what comes and goes in it is read out
+    for (const id of names) {
+      const button = $(`#${id}`);
+      if (button && !button.title) button.title = button.textContent.trim();
+    }
+  }
+  /* The field that an error is about. */
+  function mark() {
+    const name = $("#status .line.error")?.dataset.field || "";
+    const now = name ? $(`#${name}`) : null;
+    const before = $(".wrong");
+    if (now === before) return;
+    before?.classList.remove("wrong");
+    now?.classList.add("wrong");
+    now?.scrollIntoView({ block: "nearest" });
+  }
+  /* The history shows where one is. */
+  let stood = null;
+  function follow() {
+    const here = $("#history .thumbnail-item.selected");
+    if (here === stood) return;
+    stood = here;
+    const strip = here?.closest(".grid-container");
+    if (strip) strip.scrollLeft = here.closest(".gallery-item").offsetLeft - strip.clientWidth / 2;
+  }
+  let ticks = 0;
+
+  function tick() {
+    try {
+      look();
+    } finally { // whatever goes wrong once, the canvas is looked after
+      if (performance.now() < lively) requestAnimationFrame(tick);
+      else setTimeout(tick, CALM);
+    }
+  }
+  function look() {
+    varpaint.tickEditor();
+    varpaint.tickOpening();
+    varpaint.draw();
+    varpaint.tickSeen();
+    varpaint.tickEdges();
+    varpaint.tickZoom();
+    varpaint.tickUndo();
+    varpaint.tickRun();
+    varpaint.tickTools();
+    mark();
+    follow();
+    if (ticks++ % 60 === 0) title();
+    if (wanted && document.body.classList.contains("dark") !== (wanted === "dark")) {
+      document.body.classList.toggle("dark", wanted === "dark");
+    }
+  }
+  const CALM = 60; // milliseconds between ticks while no hand moves; every frame costs a laptop
+  let lively = 0;
+  for (const name of ["pointerdown", "pointermove", "wheel", "keydown"]) {
+    window.addEventListener(name, () => { lively = performance.now() + 500; }, { capture: true, passive: true });
+  }
+  const begin = () => {
+    try { wanted = localStorage.getItem("varpaint-theme"); } catch { /* private window */ }
+    requestAnimationFrame(tick);
+  };
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", begin);
+  else begin();
+})();

@@ -1,0 +1,13 @@
+"""Hostile inputs: 200 of those that `tests/hostile.py` makes."""
+
+from __future__ import annotations
+
+from tests.hostile import SHARES, run
+
+
+def test_hostile_inputs_are_taken_or_refused_in_one_line() -> None:
+    ends, failures = run(200, seed=7)
+    assert not failures, "\n".join(f"{each.kind} {each.number}: {each.what}" for each in failures)
+    assert sum(ends.values()) == 200
+    for kind in SHARES:
+        assert ends[f"{kind} refused"], f"no {kind} was damaged enough to be refused"

@@ -1,0 +1,19 @@
+"""SIGKILL at random moments and a full disk: a few of what `tests/killed.py` does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.house import ROOT
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork and no SIGKILL")
+@pytest.mark.parametrize("kind", ["picture", "project", "checkpoint", "weights", "download", "run"])
+def test_whoever_is_killed_leaves_the_old_thing_or_the_new_one_whole(kind: str) -> None:
+    command = [sys.executable, "tests/killed.py", "--count", "3", "--seed", "1", "--only", kind]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{kind}: killed" in done.stdout
