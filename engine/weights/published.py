@@ -124,7 +124,7 @@ class Drafted(Published):
     @property
     def title(self) -> str:
         assert self.second is not None
-        return f"CoDe d{self.depth} + d{self.second.depth} from scale {self.switch + 1} on, 256 px"
+        return f"CoDe {self.switch}, d{self.depth} + d{self.second.depth}, 256 px"
 
     @property
     def files(self) -> tuple[tuple[str, str], ...]:
