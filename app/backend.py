@@ -326,10 +326,10 @@ class Local:
 
     def _bytes_per_weight(self) -> int:
         """What a loaded model's weights take here; half precision until one is loaded."""
-        loaded = (editor.model for editor in self._editors.values())
-        weights = (p for model in loaded for net in model.networks[-1:] for p in net.parameters())
-        first = next(weights, None)
-        return 2 if first is None else first.element_size()
+        nets = [net for editor in self._editors.values() for net in editor.model.networks[-1:]]
+        held = [each for net in nets for each in (*net.parameters(), *net.buffers())]
+        # Norms and places stay in full precision whatever the matrices are in.
+        return min((each.element_size() for each in held if each.is_floating_point()), default=2)
 
 
 def facts(card: Card) -> dict[str, Any]:
