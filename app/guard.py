@@ -7,7 +7,6 @@ request of its own, not by framing the page. Gradio (6.31) leaves all three open
 
 from __future__ import annotations
 
-import errno
 import ipaddress
 import json
 import logging
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from app.limits import MEGABYTE, require_room
+from app.limits import MEGABYTE, broken, require_room
 from app.logins import Logins
 from engine.errors import RequestError
 
@@ -43,7 +42,6 @@ HEADERS = {
     "referrer-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 log = logging.getLogger("varpaint")
 
@@ -271,11 +269,11 @@ def _lax(cookie: bytes) -> bytes:
 
 def _words(error: Exception) -> tuple[int, str]:
     """The status and the words for what Gradio could not make sense of, or what broke."""
-    if isinstance(error, OSError) and error.errno in FULL:
+    if isinstance(error, OSError) and "disk is full" in (words := broken(error)):
         log.error("the disk is full: %s", error)
-        return 507, "the server's disk is full; try again later"
+        return 507, words
     if isinstance(error, LookupError | TypeError | ValueError | AttributeError | RecursionError):
         log.warning("a request that makes no sense (%s)", type(error).__name__)
         return 400, "the request cannot be understood; see docs/http.md"
     log.error("a request failed", exc_info=error)
-    return 500, "something broke inside varpaint; the log has more"
+    return 500, broken(error)

@@ -279,7 +279,9 @@ class Handlers:
         assert mask is not None
         full = canvas.full_size(mask, session.picture.image.size)
         path = new_folder() / f"{session.name}-mask.png"
-        full.save(path, "PNG")
+        from engine.picture.files import write_picture
+
+        write_picture(path, full)
         yield {"file": str(path), "status": markup.status("The mask is saved.", "done")}
 
     def _mask_screen(self, session: Session, text: str) -> Screen:

@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from app import markup, screens
+from app.limits import broken
 from app.screens import Screen
 from engine.errors import EngineError
 
@@ -32,7 +33,7 @@ def in_words(handler: Callable[..., Iterator[Screen]]) -> Callable[..., Iterator
             raise
         except Exception as error:
             log.exception("a handler failed")
-            words = f"something broke inside varpaint ({type(error).__name__}); the log has more"
+            words = broken(error)
         else:
             return
         if words.split(maxsplit=1)[0].rstrip(":,;").isalpha():  # not a file's name

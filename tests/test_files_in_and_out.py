@@ -1,5 +1,5 @@
-"""Where files are read and written, anywhere in the project: formats named, EXIF believed only if it
-is sound, nothing written but whole."""
+"""Where files are read and written, anywhere in the project: formats named, EXIF believed only if
+it is sound, nothing written but whole."""
 
 from __future__ import annotations
 
