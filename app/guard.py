@@ -31,6 +31,7 @@ RETRY = 10  # seconds after which one may ask again
 API = "/gradio_api"
 UPLOAD = f"{API}/upload"
 CALLS = tuple(f"{API}/{way}/" for way in ("call/v2", "call", "run", "api"))
+PAGE = "predict"  # the page's own name for an event that does not wait in the queue
 NEVER = (  # of Gradio's own paths: nothing here needs them, and they give or change too much
     "/token", "/deep_link", "/proxy=", "/vibe-", "/undo-vibe-", "/process_recording", "/runs",
     "/run-history", "/profiling", "/dev/", "/monitoring",
@@ -160,7 +161,7 @@ class Guard:
         for way in CALLS:
             if path.startswith(way) and self._endpoints:
                 name = path.removeprefix(way).split("/")[0]
-                if name not in self._endpoints:
+                if name not in (*self._endpoints, PAGE):
                     known = ", ".join(self._endpoints)
                     raise RefusedError(404, f"no endpoint {name[:60]!r}; there are {known}")
                 break
