@@ -23,6 +23,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 QUEUE_SIZE = 256  # events of all windows; calls over HTTP have a bound of their own
+WINDOWS = 2000  # open at a time; those unused longest begin anew
 AUTH = "VARPAINT_AUTH"  # user and password in the environment
 LOOKS = 5  # how often the page is looked for at the start
 
@@ -133,7 +134,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     from app.api import ENDPOINTS
     from app.backend import Local
-    from app.calls import bound_calls, in_one_line
+    from app.calls import bound_calls, forget_callers, forget_closed, in_one_line
     from app.guard import Guard, Hosts
     from app.layout import build_window, launch_options
 
@@ -144,10 +145,12 @@ def main(arguments: list[str] | None = None) -> None:
     window.queue(max_size=QUEUE_SIZE, api_open=None)
     bound_calls(window, ENDPOINTS, limits.waiting)
     in_one_line(window)
+    forget_callers(window, ENDPOINTS)
 
     @asynccontextmanager
     async def guarded(server: Any) -> Any:
         """The guard stands before all that Gradio puts around its pages, too."""
+        forget_closed(server.state_holder)
         server.middleware_stack = Guard(server.middleware_stack, hosts, ENDPOINTS, folder.path)
         yield
 
@@ -161,6 +164,7 @@ def main(arguments: list[str] | None = None) -> None:
         prevent_thread_lock=True,
         mcp_server=flags.mcp,
         app_kwargs={"lifespan": guarded},
+        state_session_capacity=WINDOWS,
         **launch_options(),
     )
     if window.share_url:

@@ -22,6 +22,7 @@ from app import files
 from app.backend import facts
 from app.calls import Caller
 from app.forms import edit_request
+from app.limits import broken
 from app.outbox import new_folder
 from engine.errors import EngineError, ImageError, MaskError, RequestError
 from engine.events import Finished, result_of
@@ -257,8 +258,7 @@ class Endpoints:
             raise _error(error) from None
         except Exception as error:
             log.exception("an endpoint failed")
-            words = f"something broke inside varpaint ({type(error).__name__}); the log has more"
-            raise gr.Error(words, print_exception=False) from None
+            raise gr.Error(broken(error), print_exception=False) from None
 
     def _answered(
         self, task: str, opened: Callable[[], EditRequest]

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection
+from datetime import datetime
 from typing import Any
 
 import gradio as gr
 from gradio.context import LocalContext
+
+from app.limits import broken
+
+CLOSED = 60.0  # seconds after which a closed window's values are let go of
 
 log = logging.getLogger("varpaint")
 
@@ -68,6 +73,38 @@ def _calls(queue: Any, names: Collection[str]) -> list[Any]:
     return [event for event in (*waiting, *running) if event.fn.api_name in names]
 
 
+def forget_callers(window: gr.Blocks, names: Collection[str]) -> None:
+    """Let go of what Gradio holds of a caller, a third of a megabyte for each that ever called an
+    endpoint: endpoints keep nothing from one call to the next."""
+    every = window.process_api
+
+    async def process_api(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return await every(*args, **kwargs)
+        finally:
+            if getattr(kwargs.get("block_fn"), "api_name", None) in names:
+                window.state_holder.session_data.pop(kwargs.get("session_hash"), None)
+
+    window.process_api = process_api  # type: ignore[method-assign]
+
+
+def forget_closed(holder: Any, after: float = CLOSED) -> None:
+    """The same of windows that were closed ``after`` seconds ago: what comes back of one comes from
+    `app.store`. ``holder`` looks for such things every second."""
+    every = holder.delete_all_expired_state
+
+    def delete_all_expired_state() -> None:
+        every()
+        now = datetime.now()
+        for name, state in list(holder.session_data.items()):
+            then = holder.time_last_used.get(name, now)
+            if state.is_closed and (now - then).total_seconds() > after:
+                holder.session_data.pop(name, None)
+                holder.time_last_used.pop(name, None)
+
+    holder.delete_all_expired_state = delete_all_expired_state
+
+
 def in_one_line(window: gr.Blocks) -> None:
     """What Gradio says of a value that it cannot use has many lines, and paths of the server: say
     so in one, and put it into the log."""
@@ -85,6 +122,8 @@ def in_one_line(window: gr.Blocks) -> None:
         told = " ".join(str(reason).split())[:200]
         log.warning("a request that Gradio refuses: %s: %s", type(reason).__name__, told)
         words = "the request cannot be understood: a value is not what docs/http.md says"
+        if isinstance(reason, OSError):
+            words = broken(reason)
         raise gr.Error(words, print_exception=False) from None
 
     window.process_api = process_api  # type: ignore[method-assign]

@@ -7,7 +7,6 @@ request of its own, not by framing the page. Gradio (6.31) leaves all three open
 
 from __future__ import annotations
 
-import errno
 import ipaddress
 import json
 import logging
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from app.limits import MEGABYTE, require_room
+from app.limits import MEGABYTE, broken, require_room
 from app.logins import Logins
 from engine.errors import RequestError
 
@@ -32,6 +31,7 @@ RETRY = 10  # seconds after which one may ask again
 API = "/gradio_api"
 UPLOAD = f"{API}/upload"
 CALLS = tuple(f"{API}/{way}/" for way in ("call/v2", "call", "run", "api"))
+PAGE = "predict"  # the page's own name for an event that does not wait in the queue
 NEVER = (  # of Gradio's own paths: nothing here needs them, and they give or change too much
     "/token", "/deep_link", "/proxy=", "/vibe-", "/undo-vibe-", "/process_recording", "/runs",
     "/run-history", "/profiling", "/dev/", "/monitoring",
@@ -43,7 +43,6 @@ HEADERS = {
     "referrer-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 log = logging.getLogger("varpaint")
 
@@ -162,7 +161,7 @@ class Guard:
         for way in CALLS:
             if path.startswith(way) and self._endpoints:
                 name = path.removeprefix(way).split("/")[0]
-                if name not in self._endpoints:
+                if name not in (*self._endpoints, PAGE):
                     known = ", ".join(self._endpoints)
                     raise RefusedError(404, f"no endpoint {name[:60]!r}; there are {known}")
                 break
@@ -271,11 +270,11 @@ def _lax(cookie: bytes) -> bytes:
 
 def _words(error: Exception) -> tuple[int, str]:
     """The status and the words for what Gradio could not make sense of, or what broke."""
-    if isinstance(error, OSError) and error.errno in FULL:
+    if isinstance(error, OSError) and "disk is full" in (words := broken(error)):
         log.error("the disk is full: %s", error)
-        return 507, "the server's disk is full; try again later"
+        return 507, words
     if isinstance(error, LookupError | TypeError | ValueError | AttributeError | RecursionError):
         log.warning("a request that makes no sense (%s)", type(error).__name__)
         return 400, "the request cannot be understood; see docs/http.md"
     log.error("a request failed", exc_info=error)
-    return 500, "something broke inside varpaint; the log has more"
+    return 500, broken(error)

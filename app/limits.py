@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
@@ -48,6 +49,13 @@ def give_back() -> None:
     """
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(ctypes.c_size_t(0))
+
+
+def broken(error: Exception) -> str:
+    """The words for what nobody thought of: that the disk is full, or that the log has more."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "the server's disk is full; free some space, or try again later"
+    return f"something broke inside varpaint ({type(error).__name__}); the log has more"
 
 
 def require_room(folder: Path, needed: int = 0) -> None:

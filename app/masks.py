@@ -65,7 +65,9 @@ class Masks:
         assert mask is not None
         full = canvas.full_size(mask, session.picture.image.size)
         path = new_folder() / f"{session.name}-mask.png"
-        full.save(path, "PNG")
+        from engine.picture.files import write_picture
+
+        write_picture(path, full)
         yield {"file": str(path), "status": markup.status("The mask is saved.", "done")}
 
     # ---- regions ----------------------------------------------------------------------------

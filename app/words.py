@@ -12,6 +12,7 @@ import gradio as gr
 from app import markup, screens
 from app.fields import FIELDS
 from app.forms import SIDE_FIELDS
+from app.limits import broken
 from app.screens import Screen
 from engine.errors import EngineError
 
@@ -34,7 +35,7 @@ def in_words(handler: Callable[..., Iterator[Screen]]) -> Callable[..., Iterator
             raise
         except Exception as error:
             log.exception("a handler failed")
-            words = f"something broke inside varpaint ({type(error).__name__}); the log has more"
+            words = broken(error)
         else:
             return
         words, field = in_form(words)

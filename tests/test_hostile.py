@@ -9,5 +9,5 @@ def test_hostile_inputs_are_taken_or_refused_in_one_line() -> None:
     ends, failures = run(200, seed=7)
     assert not failures, "\n".join(f"{each.kind} {each.number}: {each.what}" for each in failures)
     assert sum(ends.values()) == 200
-    for kind in SHARES:
+    for kind in SHARES.keys() - {"line"}:  # which tells its errors itself
         assert ends[f"{kind} refused"], f"no {kind} was damaged enough to be refused"

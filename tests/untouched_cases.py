@@ -1,6 +1,6 @@
 """Ten thousand random edits, and not a pixel outside the mask that differs.
 
-    python [-O] tests/untouched_cases.py [--count 10000] [--seed 1]
+    python [-O] tests/untouched_cases.py [--count 10000] [--seed 1] [--seconds S]
 
 Modes and depths, sizes, masks, margins, tasks, options and doors (Python, the backend of the window
 and of HTTP, a file on disk) with tiny models. A case is made from the seed and its number alone.
@@ -151,30 +151,34 @@ def fault_of(doors: Doors, seed: int, number: int, folder: Path) -> str | None:
     return None
 
 
-def run(count: int, seed: int) -> list[str]:
-    """The faults of so many cases."""
-    doors, faults = Doors(), []
+def run(count: int, seed: int, seconds: float = float("inf")) -> tuple[int, list[str]]:
+    """How many cases were tried, ``count`` or as many as the time allows, and their faults."""
+    doors, faults, number = Doors(), [], -1
+    until = time.monotonic() + seconds
     with tempfile.TemporaryDirectory() as folder:
         for number in range(count):
+            if time.monotonic() > until:
+                return number, faults
             try:
                 fault = fault_of(doors, seed, number, Path(folder))
             except Exception:
                 fault = traceback.format_exc()
             if fault is not None:
                 faults.append(f"case {number}: {fault}")
-    return faults
+    return number + 1, faults
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=float("inf"))
     flags = parser.parse_args()
     began = time.monotonic()
-    faults = run(flags.count, flags.seed)
+    done, faults = run(flags.count, flags.seed, flags.seconds)
     for fault in faults:
         print(fault)
-    print(f"{flags.count} edits, {len(faults)} faults, {time.monotonic() - began:.0f} s")
+    print(f"{done} edits, {len(faults)} faults, {time.monotonic() - began:.0f} s")
     sys.exit(bool(faults))
 
 

@@ -3,19 +3,24 @@ and the window answers meanwhile."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import gradio as gr
 import httpx
 import pytest
 from PIL import Image
 
-from app.limits import USUAL
+from app.calls import forget_callers, forget_closed, in_one_line
+from app.limits import USUAL, broken
 from engine.picture.files import encode_png
 from tests.app.server import serving
 
@@ -171,3 +176,49 @@ def test_an_odd_call_is_answered_in_one_line_without_a_path(
         line = asked.text
     assert line and "\n" not in line and "Traceback" not in line
     assert not [each for each in ("/work", "/tmp", "/root", "site-packages") if each in line], line
+
+
+def test_a_full_disk_is_told_as_that_wherever_it_shows() -> None:
+    full = OSError(28, "No space left on device", "/srv/secret/place")
+    for words in (broken(full), _told_by_gradio(full)):
+        assert "disk is full" in words and "secret" not in words
+    assert "something broke" in broken(ZeroDivisionError())
+    assert "cannot be understood" in _told_by_gradio(ValueError("many\nlines of /srv/secret"))
+
+
+def _told_by_gradio(error: Exception) -> str:
+    """What is said of an error that Gradio's own code meets."""
+
+    class Window:
+        async def process_api(self) -> None:
+            raise error
+
+    window: Any = Window()
+    in_one_line(window)
+    with pytest.raises(gr.Error) as told:
+        asyncio.run(window.process_api())
+    return str(told.value)
+
+
+def test_nothing_is_held_of_callers_and_of_closed_windows() -> None:
+    """Gradio holds a third of a megabyte for each; a window that is open keeps its own."""
+    names = ("caller", "open", "closed", "just closed")
+    holder = SimpleNamespace(
+        session_data={name: SimpleNamespace(is_closed="closed" in name) for name in names},
+        time_last_used={name: datetime.now() for name in names},
+        delete_all_expired_state=lambda: None,
+    )
+
+    async def process_api(**_: Any) -> dict[str, Any]:
+        return {}
+
+    window: Any = SimpleNamespace(process_api=process_api, state_holder=holder)
+    forget_callers(window, ("models",))
+    for endpoint, name in (("models", "caller"), ("undo", "open")):
+        called = SimpleNamespace(api_name=endpoint)
+        asyncio.run(window.process_api(block_fn=called, session_hash=name))
+    assert set(holder.session_data) == {"open", "closed", "just closed"}
+    forget_closed(holder, after=60)
+    holder.time_last_used["closed"] -= timedelta(seconds=61)
+    holder.delete_all_expired_state()
+    assert set(holder.session_data) == {"open", "just closed"}

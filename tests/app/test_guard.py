@@ -133,6 +133,7 @@ def test_an_unknown_endpoint_is_told_the_known_ones() -> None:
         answer = ask(f"/gradio_api/{way}/inpant", "POST")
         assert answer.status_code == 404 and "inpaint, models" in answer.json()["detail"]
         assert ask(f"/gradio_api/{way}/inpaint", "POST").status_code == 200
+    assert ask("/gradio_api/run/predict", "POST").status_code == 200, "the page's own events"
 
 
 def test_what_breaks_behind_it_is_one_line_without_a_path(caplog: pytest.LogCaptureFixture) -> None:
@@ -248,7 +249,6 @@ def test_a_real_password_opens_the_page_and_a_wrong_one_is_logged(locked: Any) -
         ("component_server",
          {"data": 1, "component_id": 99999, "session_hash": "x", "fn_name": "x"}),
         ("component_server", {}),
-        ("run/predict", {"data": []}),
         ("cancel", {}),
         ("stream/x", {}),
     ],
@@ -258,3 +258,16 @@ def test_odd_requests_are_told_in_one_line(server: str, path: str, body: Any) ->
     assert 400 <= answer.status_code < 500, answer.text
     assert "\n" not in answer.text and "Traceback" not in answer.text
     assert "/work" not in answer.text and "site-packages" not in answer.text
+
+
+def test_the_pages_events_that_do_not_wait_in_the_queue_pass(server: str) -> None:
+    """A click on Run begins with one; it goes to another path than those that wait."""
+    config = httpx.get(f"{server}/config").json()
+    (now, *_) = [
+        each for each in config["dependencies"]
+        if each["queue"] is False and each["backend_fn"] and each["inputs"]
+    ]  # fmt: skip
+    data = [None] * len(now["inputs"])
+    body = {"data": data, "fn_index": now["id"], "session_hash": "me"}
+    answer = httpx.post(f"{server}/gradio_api/run/predict", json=body, headers={"origin": server})
+    assert answer.status_code == 200, answer.text
