@@ -54,7 +54,7 @@
       taken = chosen.left;
     }
     // Unless it is to be set, what is chosen before the server answers stays.
-    return [task, taken, taken === label ? "" : "set", ...rest];
+    return [task, taken, taken !== label ? "set" : byHand ? "" : "quiet", ...rest];
   };
 
   // ---- often: overlays, and whether the canvas can be painted on ------------------------
