@@ -66,6 +66,11 @@
       const button = $(`#${id}`);
       if (button && !button.title) button.title = button.textContent.trim();
     }
+    $("#canvas .image-container")?.setAttribute("role", "group"); // it has a name
+    for (const item of document.querySelectorAll(".thumbnail-item")) { // by its caption, not "Thumbnail 1 of 2"
+      const name = item.querySelector(".caption-label")?.textContent.trim() || item.querySelector("img")?.alt;
+      if (name && item.getAttribute("aria-label") !== name) item.setAttribute("aria-label", name);
+    }
   }
   /* The field that an error is about. */
   function mark() {
