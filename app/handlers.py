@@ -133,8 +133,11 @@ class Handlers:
         self, task: str, label: str | None, how: str, model: str | None, session: Session
     ) -> Iterator[Screen]:
         """Show what the task needs. The class is set where ``how`` is "set"; else the list keeps
-        what is chosen on the page, for that may be newer than this event."""
-        screen = {**self._task_screen(task), "status": markup.status(hint(session, task))}
+        what is chosen on the page, for that may be newer than this event. "quiet" where no hand
+        chose the task: what the status says then, stays."""
+        screen = self._task_screen(task)
+        if how != "quiet":
+            screen["status"] = markup.status(hint(session, task))
         if self.backend.ready(model):
             labels = self.backend.card(model).labels
             screen["label"] = self._label_update(task, label, labels, keep=how != "set")

@@ -54,7 +54,7 @@
       taken = chosen.left;
     }
     // Unless it is to be set, what is chosen before the server answers stays.
-    return [task, taken, taken === label ? "" : "set", ...rest];
+    return [task, taken, taken !== label ? "set" : byHand ? "" : "quiet", ...rest];
   };
 
   // ---- often: overlays, and whether the canvas can be painted on ------------------------
@@ -65,6 +65,11 @@
     for (const id of names) {
       const button = $(`#${id}`);
       if (button && !button.title) button.title = button.textContent.trim();
+    }
+    $("#canvas .image-container")?.setAttribute("role", "group"); // it has a name
+    for (const item of document.querySelectorAll(".thumbnail-item")) { // by its caption, not "Thumbnail 1 of 2"
+      const name = item.querySelector(".caption-label")?.textContent.trim() || item.querySelector("img")?.alt;
+      if (name && item.getAttribute("aria-label") !== name) item.setAttribute("aria-label", name);
     }
   }
   /* The field that an error is about. */

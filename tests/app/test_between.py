@@ -136,11 +136,12 @@ def test_another_picture_opened_is_what_is_downloaded_though_a_variation_is_kept
     Image.new("RGB", (50, 40), "red").save(other)
     screen = last(handlers.open_picture(str(other), "", "inpaint", session))
     session = screen["session"]
-    assert screen["results"]["visible"] and session.outcome is None and len(session.shown) == 1
+    assert not screen["results"]["visible"] and session.outcome is None and not session.shown
     with Image.open(last(handlers.saving.picture("PNG", session))["file"]) as saved:
         assert saved.size == (50, 40)
+    session = last(handlers.undo("", session))["session"]
     session = last(handlers.choose(0, session))["session"]
-    assert session.outcome in session.kept
+    assert session.outcome in session.kept, "it is there again with its picture"
 
 
 def test_a_page_that_has_gone_is_noticed_before_there_is_news(

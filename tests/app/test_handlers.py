@@ -269,7 +269,8 @@ def test_downloads_are_full_size_in_every_format(
     apart = np.abs(np.asarray(saved).astype(int) - shown).max()
     assert bool(apart == 0) is (form in ("PNG", "WebP (lossless)")), apart
     if form == "JPEG (best)":
-        assert JpegImagePlugin.get_sampling(Image.open(path)) == 0, "4:4:4"
+        with Image.open(path) as written:
+            assert JpegImagePlugin.get_sampling(written) == 0, "4:4:4"
 
 
 def test_changing_the_picture_moves_the_download_with_it(

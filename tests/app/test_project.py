@@ -34,7 +34,7 @@ def worked(mode: str = "RGB") -> tuple[Session, bytes]:
     session = Session().opened(image, "holiday.png", source or None).masked(half)
     request = EditRequest(task="inpaint", options=EditOptions(seed=4, variations=2))
     pictures = tuple(picture(mode, 40, 30, seed) for seed in (4, 5))
-    session = session.ran(Result(pictures, (4, 5), 1.5, request, (-2.0, -1.0)))
+    session = session.ran(Result(pictures, (4, 5), 1.5, request, (-1.0, -2.0)))
     session = session.chose(1).toggled().used().marked(half, "bird")
     request = EditRequest(task="outpaint", right=10, options=EditOptions(seed=9))
     session = session.ran(Result((noisy_rgb(50, 30, 9),), (9,), 0.5, request, (0.25,)))
@@ -65,8 +65,8 @@ def test_a_project_brings_everything_back(tmp_path: Path) -> None:
     assert after.moments[0].source is not None and after.moments[0].source.read() == source
     assert [(r.label, r.colour) for r in after.picture.regions] == [("bird", 0)]
     assert [(v.seed, v.score) for v in after.results] == [(9, 0.25)]
-    assert [(v.seed, v.score) for v in after.kept] == [(5, -1.0)]
-    assert after.kept[0].run.scores == (-2.0, -1.0)
+    assert [(v.seed, v.score) for v in after.kept] == [(5, -2.0)]
+    assert after.kept[0].run.scores == (-1.0, -2.0)
     assert after.results[0].extension == (0, 0, 10, 0)
     base = after.kept[0].base
     assert base is not None and same(base.image, before.moments[0].image)
