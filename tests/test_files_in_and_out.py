@@ -27,6 +27,7 @@ BESIDE = {  # what does not write a file of its own whole, and why that is well
     "engine/machine/shelf.py": "a file without a name",
     "engine/picture/saving.py": "what writes whole",
     "engine/machine/device.py": "memory, not a file",
+    "engine/serving/report.py": "lines that are added one by one; a cut one is left out",
 }
 
 

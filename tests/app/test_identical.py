@@ -71,10 +71,9 @@ def _begin(handlers: Handlers, photo: Path) -> Any:
 
 
 def _files(handlers: Handlers, session: Any) -> list[bytes]:
-    paths = [
-        last(handlers.saving.picture("PNG", session.chose(index)))["file"]
-        for index in range(len(session.results))
-    ]
+    """In the order of their seeds: the window shows the best one first."""
+    order = sorted(range(len(session.results)), key=lambda index: session.results[index].seed)
+    paths = [last(handlers.saving.picture("PNG", session.chose(each)))["file"] for each in order]
     return [Path(path).read_bytes() for path in paths]
 
 
@@ -143,7 +142,8 @@ def test_a_re_roll(client: Client, photo: Path, tmp_path: Path, tiny_model_folde
     ticket = last(handlers.runs.prepare("", session))["ticket"]
     session = last(handlers.runs.more(ticket, 1, session, None, variations=2))["session"]
     expected = _files(handlers, session)
-    options = json.loads(session.results[0].request.to_json())["options"] | {"variations": 2}
+    first = min(session.results, key=lambda each: each.seed)
+    options = json.loads(first.request.to_json())["options"] | {"variations": 2}
     assert options["coarse_seeds"] == [11]
     request = edit_request("inpaint", image=open_image(photo), mask=mask(LEFT), options=options)
     assert by_python(model, request) == expected
