@@ -27,8 +27,9 @@ help: ## Show this list
 run: $(RUN) ## Open varpaint in the browser
 	$(BIN)/python app.py $(ARGS)
 
-test: $(DEV) ## Run all tests (ARGS="tests/test_masks.py -x" runs some)
-	$(BIN)/python -m pytest $(ARGS)
+# All of them: files side by side, a core each.
+test: $(DEV) ## Run all tests (ARGS="tests/test_editor.py -x" runs some)
+	$(if $(ARGS),,OMP_NUM_THREADS=1) $(BIN)/python -m pytest $(or $(ARGS),-n auto --maxprocesses 4 --dist loadfile)
 
 lint: $(DEV) ## Check style and types
 	$(BIN)/python -m ruff check .
