@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import redirect_stdout
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -100,9 +101,10 @@ def main(
             if "error" in entry:
                 bar.write(f"row {entry['row']}: {entry['error']}", file=sys.stderr)
 
-        summary = carry_out(
-            rows(job, masks), setting, somewhere, retry_failed=retry_failed, tell=tell
-        )
+        with redirect_stdout(sys.stderr):  # where Ray says what it sees
+            summary = carry_out(
+                rows(job, masks), setting, somewhere, retry_failed=retry_failed, tell=tell
+            )
     if given.as_json:
         print(json.dumps(asdict(summary)))
     else:
