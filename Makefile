@@ -27,9 +27,14 @@ help: ## Show this list
 run: $(RUN) ## Open varpaint in the browser
 	$(BIN)/python app.py $(ARGS)
 
-# All of them: files side by side, a core each.
+# All of them: files side by side, a core each; then the browser's, which want the cores alone.
 test: $(DEV) ## Run all tests (ARGS="tests/test_editor.py -x" runs some)
-	$(if $(ARGS),,OMP_NUM_THREADS=1) $(BIN)/python -m pytest $(or $(ARGS),-n auto --maxprocesses 4 --dist loadfile)
+ifeq ($(strip $(ARGS)),)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not browser" -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -m browser
+else
+	$(BIN)/python -m pytest $(ARGS)
+endif
 
 lint: $(DEV) ## Check style and types
 	$(BIN)/python -m ruff check .

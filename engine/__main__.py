@@ -11,6 +11,7 @@ import json
 import logging
 import sys
 from importlib import import_module
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -196,8 +197,11 @@ def _edit(
         }
         print(json.dumps(report), file=told)
     else:
-        for name, seed in zip(files, result.seeds, strict=True):
-            print(f"{name}  seed {seed}", file=told)
+        best = max(result.scores, default=0.0)
+        scores = result.scores if len(files) > 1 else ()
+        for name, seed, score in zip_longest(files, result.seeds, scores):
+            more = "" if score is None else f"  score {score:.2f}{', best' * (score == best)}"
+            print(f"{name}  seed {seed}{more}", file=told)
 
 
 def _size(count: int) -> str:

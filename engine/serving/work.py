@@ -11,7 +11,7 @@ from PIL import Image
 
 from engine import EditRequest, EngineError, ImageError, RequestError
 from engine.picture.files import open_image, targets, write_picture
-from engine.serving.jobs import Row
+from engine.serving.jobs import MASK, Row
 
 if TYPE_CHECKING:
     from engine import Editor
@@ -111,6 +111,9 @@ class Worker:
 
     def _with_pictures(self, row: Row, request: EditRequest) -> EditRequest:
         image, mask, masks = row.paths()
+        if image and not mask and not masks and request.task in ("inpaint", "edit_class"):
+            beside = f"{Path(image).stem}{MASK}.png"
+            raise RequestError(f'no mask: put {beside} beside it, or give --masks, or "mask"')
         painted = [
             region.model_copy(update={"mask": _opened(path)})
             for region, path in zip(request.regions, masks, strict=True)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from engine.paint.exemplar.areas import areas
 from engine.paint.exemplar.filling import Piece, fill, filling
+from engine.paint.exemplar.grid import Grid
 from engine.paint.exemplar.matching import Field
 from engine.paint.exemplar.patches import SIZE, vectors
 from engine.paint.exemplar.settings import Settings
@@ -190,3 +191,26 @@ def test_a_strip_lower_than_a_patch_is_filled_from_its_length() -> None:
     hole = np.zeros(picture.shape[:2], bool)
     hole[:, 150:160] = True
     assert (filled(picture, hole, fill(picture, hole, seed=1)) == 90).all()
+
+
+def test_it_is_filled_in_one_thread_and_the_others_are_given_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where others want the cores, several threads wait for each other at every small operator."""
+    before, seen = torch.get_num_threads(), set[int]()
+    vote = Grid.vote
+
+    def noting(grid: Grid) -> None:
+        seen.add(torch.get_num_threads())
+        vote(grid)
+
+    monkeypatch.setattr(Grid, "vote", noting)
+    picture = np.random.default_rng(0).integers(0, 256, (60, 60, 3), dtype=np.uint8)
+    hole = np.zeros((60, 60), bool)
+    hole[25:35, 25:35] = True
+    try:
+        torch.set_num_threads(2)
+        fill(picture, hole)
+        assert seen == {1} and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -10,7 +10,8 @@ Pictures are (H, W, 3) RGB in 0..255, masks (H, W) bool, True = fill. It knows n
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,13 +71,26 @@ def filling(
         work = _fill(picture, hole, drawn, area, np.random.default_rng([seed, number]), settings)
         while True:
             try:
-                with torch.inference_mode():
+                with torch.inference_mode(), _one_thread():
                     done = next(work)
             except StopIteration as end:
                 pieces += [] if end.value is None else [Piece(area.box, end.value, area.wanted)]
                 break
             yield (number + done) / len(parts)
     return pieces
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """These are thousands of small operators. On idle cores a second thread gains a tenth, and
+    where others want them too all of them wait, spinning, for the one that has none: ten times as
+    long, measured."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def fill(
