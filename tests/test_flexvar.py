@@ -13,7 +13,6 @@ from engine.draw.keeping import ClosedLoop
 from engine.draw.loop import generate
 from engine.draw.maps import regenerate_maps
 from engine.editor import Editor
-from engine.events import ScaleDone, result_of
 from engine.loading import lay_out
 from engine.machine.packed import can_pack
 from engine.machine.tensors import to_tensor
@@ -27,13 +26,10 @@ from engine.plan.card import Card
 from engine.plan.labels import Labels
 from engine.plan.rules import Sampling
 from tests.parity import reproducible_weights
-from tests.pictures import noisy_rgb
+from tests.test_toy_family import MASK, PHOTO, kept_and_repeated
 from tests.tiny import tiny_var, tiny_vqvae
 
 SCALES, LARGER = (1, 2, 3, 4, 6), (1, 2, 3, 4, 5, 6, 9, 12)
-PHOTO = noisy_rgb(70, 50)
-MASK = np.zeros((50, 70), bool)
-MASK[10:40, 20:50] = True
 OPTIONS: tuple[dict[str, Any], ...] = (
     {}, {"square": 96}, {"steps": 3}, {"rule": "paper"}, {"variations": 3}, {"soft_scales": 2},
     {"speed": "fast"},
@@ -77,22 +73,11 @@ def requests(**more: Any) -> list[EditRequest]:
 def test_every_task_keeps_what_is_known_and_can_be_repeated(
     task: int, more: dict[str, Any]
 ) -> None:
-    asked, editor = requests(**more)[task], flex_editor()
-    editor.warm(asked)
-    events = list(editor.steps(asked))
-    assert all(e.previews() for e in events if isinstance(e, ScaleDone))
-    made = [np.asarray(each) for each in result_of(events).images]
-    again = [np.asarray(each) for each in flex_editor().run(asked).images]
+    asked = requests(**more)[task]
+    made = kept_and_repeated(asked, flex_editor)
     assert len(made) == more.get("variations", 1)
-    assert all(map(np.array_equal, made, again))
-    for picture in made:
-        if asked.task == "outpaint":
-            assert np.array_equal(picture[:, :70], np.asarray(PHOTO))
-        elif asked.image is not None:
-            assert np.array_equal(picture[~MASK], np.asarray(PHOTO)[~MASK])
-            assert not np.array_equal(picture[MASK], np.asarray(PHOTO)[MASK])
-        else:
-            assert picture.shape[0] == more.get("square", 48)
+    if asked.task == "generate":
+        assert all(picture.shape[0] == more.get("square", 48) for picture in made)
 
 
 def test_one_editor_serves_every_side_and_remembers_each_for_itself() -> None:

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-
-from engine.model.family import Labels
 from engine.model.flexvar.autoencoder import FlexVAE
 from engine.model.flexvar.scheme import Replacing
 from engine.model.flexvar.transformer import FlexVAR
 from engine.model.spec import Scales
-from engine.model.var.predictor import CachedVAR, conditioned
-from engine.model.var.transformer import Condition
+from engine.model.var.pair import Cached
 
 
 @dataclass(frozen=True)
-class FlexVARPair:
+class FlexVARPair(Cached):
     """A model. The predictor is VAR's, of another transformer."""
 
     vae: FlexVAE
@@ -31,24 +27,8 @@ class FlexVARPair:
         return self.vae.scheme
 
     @property
-    def device(self) -> torch.device:
-        return self.var.pos_start.device
-
-    @property
     def networks(self) -> tuple[FlexVAE, FlexVAR]:
         return self.vae, self.var
-
-    @property
-    def picture_bytes(self) -> int:
-        """Every position's key and value in every block, with a label and without."""
-        spec = self.var.spec
-        return 4 * spec.depth * spec.width * spec.num_tokens * self.var.dtype.itemsize
-
-    def condition(self, labels: Labels) -> Condition:
-        return conditioned(self.var, labels)
-
-    def predictor(self, condition: Condition, branches: int) -> CachedVAR:
-        return CachedVAR(self.var, condition, branches)
 
     def at(self, scales: Scales) -> FlexVARPair:
         """The same networks for another schedule, and so perhaps another side."""

@@ -13,29 +13,14 @@ from engine.model.var.transformer import VAR, Condition
 from engine.model.var.vqvae import VQVAE
 
 
-@dataclass(frozen=True)
-class VARPair:
-    """A model: codec and scheme are the VQVAE and its quantizer, the predictor is the transformer
-    behind its cache."""
+class Cached:
+    """What models have in common whose predictor is one transformer behind its cache."""
 
-    vqvae: VQVAE
     var: VAR
-
-    @property
-    def codec(self) -> VQVAE:
-        return self.vqvae
-
-    @property
-    def scheme(self) -> Quantizer:
-        return self.vqvae.quantize
 
     @property
     def device(self) -> torch.device:
         return self.var.pos_start.device
-
-    @property
-    def networks(self) -> tuple[VQVAE, VAR]:
-        return self.vqvae, self.var
 
     @property
     def picture_bytes(self) -> int:
@@ -49,3 +34,23 @@ class VARPair:
 
     def predictor(self, condition: Condition, branches: int) -> CachedVAR:
         return CachedVAR(self.var, condition, branches)
+
+
+@dataclass(frozen=True)
+class VARPair(Cached):
+    """A model: codec and scheme are the VQVAE and its quantizer."""
+
+    vqvae: VQVAE
+    var: VAR
+
+    @property
+    def codec(self) -> VQVAE:
+        return self.vqvae
+
+    @property
+    def scheme(self) -> Quantizer:
+        return self.vqvae.quantize
+
+    @property
+    def networks(self) -> tuple[VQVAE, VAR]:
+        return self.vqvae, self.var
