@@ -14,7 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engine.model.family import Predictor
+from engine.draw.guidance import guided
+from engine.draw.keeping import Keeper
+from engine.draw.loop import Noise, ScaleStep, generate
+from engine.draw.sampling import noise as keyed_noise
+from engine.model.family import Model, Predictor, Scheme
+from engine.plan.rules import Sampling
 
 TOLERANCE = 1e-4
 BUFFERS = (
@@ -114,6 +119,23 @@ class Noting:
         logits = self.inner.logits(k, inputs, rows, branches)
         self.calls.append((k, inputs, logits))
         return logits
+
+
+def generated(
+    model: Model, scheme: Scheme, label: int, sampling: Sampling, noise: Noise = keyed_noise
+) -> tuple[Noting, list[ScaleStep]]:
+    """A picture of which nothing is kept, and what the model was asked on the way."""
+    noting = Noting(
+        guided(
+            lambda labels, branches: model.predictor(model.condition(labels), branches),
+            label, sampling, len(scheme.scales),
+        )
+    )  # fmt: skip
+    every = [torch.ones(side * side, dtype=torch.bool) for side in scheme.scales]
+    steps = generate(
+        noting, Keeper(scheme), regenerate=every, seeds=(0,), sampling=sampling, noise=noise
+    )
+    return noting, list(steps)
 
 
 @dataclass

@@ -9,11 +9,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from engine.benchmark.fixture import Fixture, Noting, Row, ready
+from engine.benchmark.fixture import Fixture, Row, generated, ready
 from engine.benchmark.parity_var import encoded, var_spec, vqvae_spec
-from engine.draw.guidance import guided
-from engine.draw.keeping import Keeper
-from engine.draw.loop import generate
 from engine.draw.sampling import likely
 from engine.model.family import Scheme
 from engine.model.relay import Relayed
@@ -48,7 +45,7 @@ class CoDeFixture(Fixture):
         """Its edits draw everywhere: ``everywhere`` is all the same."""
         config, vqvae = self.config, self.vqvae
         drafter, refiner, switch = self.drafter, self.refiner, config["draft_steps"]
-        scales, quantizer = vqvae.spec.scales, vqvae.quantize
+        quantizer = vqvae.quantize
         model = Relayed(VARPair(vqvae, drafter), VARPair(vqvae, refiner), switch)
 
         yield from encoded(self, vqvae)
@@ -63,21 +60,7 @@ class CoDeFixture(Fixture):
         hole = self.expected["hole"][..., ::vqvae.spec.stride, ::vqvae.spec.stride]
         schemes = {"greedy": quantizer, "inpaint": Pasted.over(quantizer, tokens, hole)}
         for task, scheme in schemes.items():
-            noting = Noting(
-                guided(
-                    lambda labels, branches: model.predictor(model.condition(labels), branches),
-                    config["label"], sampling, len(scales),
-                )
-            )  # fmt: skip
-            steps = list(
-                generate(
-                    noting,
-                    Keeper(cast(Scheme, scheme)),
-                    regenerate=[torch.ones(side * side, dtype=torch.bool) for side in scales],
-                    seeds=(0,),
-                    sampling=sampling,
-                )
-            )
+            noting, steps = generated(model, cast(Scheme, scheme), config["label"], sampling)
             read = torch.cat([given for _, given, _ in noting.calls[1 : switch + 1]], dim=1)
             for step in steps:
                 yield self.same(f"{task}_tokens.{step.index}", step.ids)

@@ -9,11 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.benchmark.fixture import Fixture, Noting, Row, ready
+from engine.benchmark.fixture import Fixture, Row, generated, ready
 from engine.benchmark.parity_var import encoded, shared, vqvae_spec
-from engine.draw.guidance import guided
-from engine.draw.keeping import Keeper
-from engine.draw.loop import generate
 from engine.draw.sampling import likeliest
 from engine.model.hmar.pair import HMARPair
 from engine.model.hmar.scheme import Rounds
@@ -48,7 +45,7 @@ class HMARFixture(Fixture):
     def compare(self, *, everywhere: bool) -> Iterator[Row]:
         """Nothing is kept in these numbers: ``everywhere`` is all the same."""
         config, vqvae, hmar = self.config, self.vqvae, self.hmar
-        scales, quantizer = vqvae.spec.scales, vqvae.quantize
+        quantizer = vqvae.quantize
         scheme = Rounds(quantizer, tuple(map(tuple, config["schedule"])))
         label = torch.tensor([config["label"]], device=self.picture.device)
 
@@ -64,24 +61,10 @@ class HMARFixture(Fixture):
         yield self.close("hidden_logits", hmar(masked, label))
 
         sampling = Sampling(guidance=config["cfg"], top_k=config["top_k"], top_p=config["top_p"])
-        pair = HMARPair(vqvae, hmar)
-        noting = Noting(
-            guided(
-                lambda labels, branches: pair.predictor(pair.condition(labels), branches),
-                config["label"], sampling, len(scales),
-            )
-        )  # fmt: skip
-        steps = list(
-            generate(
-                noting,
-                Keeper(scheme),
-                regenerate=[torch.ones(side * side, dtype=torch.bool) for side in scales],
-                seeds=(0,),
-                sampling=sampling,
-                noise=likeliest,
-            )
+        noting, steps = generated(
+            HMARPair(vqvae, hmar), scheme, config["label"], sampling, likeliest
         )
-        turns = dict.fromkeys(range(len(scales)), 0)
+        turns = dict.fromkeys(range(len(scheme.scales)), 0)
         for k, given, logits in noting.calls:
             turn, turns[k] = turns[k], turns[k] + 1
             if turn == 0:

@@ -25,8 +25,8 @@ def scale_bounds(scales: Scales) -> tuple[tuple[int, int], ...]:
     return tuple(zip([0, *ends[:-1]], ends, strict=True))
 
 
-class TokenizerSpec(Protocol):
-    """What every family's tokenizer says of itself."""
+class Spec(Protocol):
+    """What every network says of itself: a tokenizer and its transformer the same."""
 
     @property
     def scales(self) -> Scales: ...
@@ -36,23 +36,18 @@ class TokenizerSpec(Protocol):
 
     @property
     def latent_channels(self) -> int: ...
+
+
+class TokenizerSpec(Spec, Protocol):
+    """What every family's tokenizer says of itself."""
 
     @property
     def side(self) -> int:
         """Side of the square picture in pixels."""
 
 
-class TransformerSpec(Protocol):
+class TransformerSpec(Spec, Protocol):
     """What every family's transformer says of itself."""
-
-    @property
-    def scales(self) -> Scales: ...
-
-    @property
-    def codebook_size(self) -> int: ...
-
-    @property
-    def latent_channels(self) -> int: ...
 
     @property
     def num_classes(self) -> int: ...

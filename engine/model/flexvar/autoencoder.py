@@ -17,7 +17,14 @@ from engine.model.flexvar.scheme import Replacing
 from engine.model.flexvar.spec import FlexVAESpec
 from engine.model.normalization import group_norm
 from engine.model.spec import Scales
-from engine.model.var.autoencoder import Downsample, ResnetBlock, Upsample, silu, total
+from engine.model.var.autoencoder import (
+    Downsample,
+    ResnetBlock,
+    Upsample,
+    silu,
+    through,
+    total,
+)
 
 
 class Attention(nn.Module):
@@ -51,14 +58,7 @@ class Level(nn.Module):
         self.attn = nn.ModuleList(Attention(outputs) for _ in range(blocks if lowest else 0))
 
     def forward(self, x: Tensor) -> Tensor:
-        for index, block in enumerate(self.res):
-            x = block(x)
-            if len(self.attn):
-                x = self.attn[index](x)
-        for name in ("downsample", "upsample"):
-            if hasattr(self, name):
-                x = getattr(self, name)(x)
-        return x
+        return through(self, self.res, self.attn, x)
 
 
 def middle(channels: int) -> nn.ModuleList:

@@ -97,14 +97,21 @@ class Level(nn.Module):
         self.attn = nn.ModuleList(AttentionBlock(outputs) for _ in range(blocks if lowest else 0))
 
     def forward(self, x: Tensor) -> Tensor:
-        for index, block in enumerate(self.block):
-            x = block(x)
-            if len(self.attn):
-                x = self.attn[index](x)
-        for name in ("downsample", "upsample"):
-            if hasattr(self, name):
-                x = getattr(self, name)(x)
-        return x
+        return through(self, self.block, self.attn, x)
+
+
+def through(
+    level: nn.Module, blocks: nn.ModuleList, attention: nn.ModuleList, x: Tensor
+) -> Tensor:
+    """A map's way through one resolution of a tower, whatever its state dict calls the blocks."""
+    for index, block in enumerate(blocks):
+        x = block(x)
+        if len(attention):
+            x = attention[index](x)
+    for name in ("downsample", "upsample"):
+        if hasattr(level, name):
+            x = getattr(level, name)(x)
+    return x
 
 
 class Middle(nn.Module):
