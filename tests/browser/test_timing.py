@@ -1,0 +1,37 @@
+"""The benchmark of the window does what a person does, and sees the end of each step."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from engine import RequestError
+from engine.benchmark import in_browser
+from tests.browser.conftest import SIZE
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+pytestmark = pytest.mark.browser
+
+
+def test_each_step_of_an_edit_is_timed_to_its_end(
+    chromium: Browser, address: str, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(in_browser, "SIZE", SIZE)
+    monkeypatch.setattr(in_browser, "HOLE", (100, 60, 160, 120))
+    monkeypatch.setattr(in_browser, "REPEATS", 1)
+    seconds = in_browser._as_a_person(chromium, address, photo)
+    assert list(seconds) == ["open, to the first sight", "Run, to the result", "Use this", "Undo"]
+    assert all(len(taken) == 1 and taken[0] > 0 for taken in seconds.values())
+
+
+def test_without_a_browser_the_benchmark_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(RequestError, match="Chromium"), in_browser._browser():
+        pass
