@@ -127,7 +127,8 @@ def main(arguments: list[str] | None = None) -> None:
     auth = login(flags)
 
     from app.folder import Folder
-    from app.limits import GIGABYTE, Limits
+    from app.limits import Limits
+    from engine.serving.bounds import GIGABYTE
 
     folder = Folder()
     folder.use()  # before Gradio is imported
@@ -140,7 +141,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     limits = Limits(work=flags.most_work, memory=int(flags.memory * GIGABYTE))
     hosts = Hosts(flags.host, flags.allow_host)
-    backend = Local(flags.model, flags.device, limits)
+    backend = Local(flags.model, flags.device, limits.edit)
     window = build_window(backend, limits)
     window.queue(max_size=QUEUE_SIZE, api_open=None)
     bound_calls(window, ENDPOINTS, limits.waiting)
