@@ -2,7 +2,7 @@
 
     python app.py [--host H] [--port P] [--model M] [--device D] [--share] [--no-browser]
                   [--auth USER:PASSWORD] [--auth-file FILE] [--allow-host NAME] [--mcp]
-                  [--most-work N] [--memory GB]
+                  [--most-work N] [--memory GB] [--fleet ADDRESS]
 
 A password is better given in a file, or as VARPAINT_AUTH in the environment: whoever can list the
 processes of a machine can read their flags.
@@ -49,6 +49,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
                         help="scales that one edit may draw: frames x variations x scales")
     parser.add_argument("--memory", metavar="GB", type=_gigabytes, default=4.0,
                         help="what pictures may take of the memory, all together")
+    parser.add_argument("--fleet", metavar="ADDRESS",
+                        help="edit on the replicas of a service (python -m engine serve) on the "
+                        "Ray cluster there, or auto")  # fmt: skip
     parser.add_argument("--mcp", action="store_true",
                         help="offer the endpoints as tools of an MCP server too")  # fmt: skip
     flags = parser.parse_args(arguments)
@@ -60,6 +63,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
             parser.error(f"--auth-file: {flags.auth_file} cannot be read ({reason})")
     if flags.auth is not None and not all(flags.auth.partition(":")[::2]):
         parser.error("--auth: expected USER:PASSWORD")
+    if flags.fleet is not None and (flags.model, flags.device) != ("auto", "auto"):
+        parser.error("--fleet: the service has its own model and device; leave out --model and "
+                     "--device")
     if flags.mcp and (flags.auth or flags.share or not _only_here(flags.host)):
         parser.error("--mcp: its clients cannot log in, so it is for this machine alone; leave out "
                      "--auth, --share and --host")
@@ -120,6 +126,23 @@ def launch(window: Any, **options: Any) -> None:
             raise SystemExit(2) from None
 
 
+def _backend(flags: argparse.Namespace, bounds: Any) -> Any:
+    """What edits: this machine, or a fleet."""
+    from engine.errors import RequestError
+
+    if flags.fleet is None:
+        from app.backend import Local
+
+        return Local(flags.model, flags.device, bounds)
+    from app.backend import Fleet
+
+    try:
+        return Fleet(flags.fleet, bounds)
+    except RequestError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
 def main(arguments: list[str] | None = None) -> None:
     flags = parse(arguments)
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -127,20 +150,20 @@ def main(arguments: list[str] | None = None) -> None:
     auth = login(flags)
 
     from app.folder import Folder
-    from app.limits import GIGABYTE, Limits
+    from app.limits import Limits
+    from engine.serving.bounds import GIGABYTE
 
     folder = Folder()
     folder.use()  # before Gradio is imported
 
     from app.api import ENDPOINTS
-    from app.backend import Local
     from app.calls import bound_calls, forget_callers, forget_closed, in_one_line
     from app.guard import Guard, Hosts
     from app.layout import build_window, launch_options
 
     limits = Limits(work=flags.most_work, memory=int(flags.memory * GIGABYTE))
     hosts = Hosts(flags.host, flags.allow_host)
-    backend = Local(flags.model, flags.device, limits)
+    backend = _backend(flags, limits.edit)
     window = build_window(backend, limits)
     window.queue(max_size=QUEUE_SIZE, api_open=None)
     bound_calls(window, ENDPOINTS, limits.waiting)

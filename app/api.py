@@ -22,11 +22,11 @@ from app import files
 from app.backend import facts
 from app.calls import Caller
 from app.forms import edit_request
-from app.limits import broken
 from app.outbox import new_folder
 from engine.errors import EngineError, ImageError, MaskError, RequestError
 from engine.events import Finished, result_of
 from engine.request import SIDES, EditRequest, Region
+from engine.serving.bounds import broken
 
 log = logging.getLogger("varpaint")
 

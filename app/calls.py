@@ -14,7 +14,7 @@ from typing import Any
 import gradio as gr
 from gradio.context import LocalContext
 
-from app.limits import broken
+from engine.serving.bounds import broken
 
 CLOSED = 60.0  # seconds after which a closed window's values are let go of
 

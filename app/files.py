@@ -9,8 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from app.limits import LARGE, give_back
 from engine.errors import ImageError
+from engine.serving.bounds import LARGE, give_back
 
 _alone = threading.Lock()
 

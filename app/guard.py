@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from app.limits import MEGABYTE, broken, require_room
+from app.limits import require_room
 from app.logins import Logins
 from engine.errors import RequestError
+from engine.serving.bounds import MEGABYTE, broken
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

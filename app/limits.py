@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
-import errno
 import shutil
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import RequestError
+from engine.serving.bounds import GIGABYTE, MEGABYTE, WAITING, Bounds
 
-MEGABYTE = 1 << 20
-GIGABYTE = 1 << 30
-LARGE = 4_000_000  # pixels of a picture beyond which one is opened, or edited, at a time
 LEAST_FREE = 512 * MEGABYTE  # of the disk that pictures go to; below it nothing new is taken in
 
 
@@ -24,9 +19,9 @@ class Limits:
     the edit under way the rest. ``waiting`` are calls over HTTP that may wait in line, ``cache``
     bytes of files on their way in and out."""
 
-    work: int = 20_000
+    work: int = Bounds.work
     memory: int = 4 * GIGABYTE
-    waiting: int = 24
+    waiting: int = WAITING
     cache: int = 2 * GIGABYTE
 
     @property
@@ -35,27 +30,12 @@ class Limits:
         return self.memory // 4
 
     @property
-    def edit(self) -> int:
-        """Bytes that the pictures of one edit may take."""
-        return self.memory - self.history
+    def edit(self) -> Bounds:
+        """What one edit may take."""
+        return Bounds(self.work, self.memory - self.history)
 
 
 USUAL = Limits()
-
-
-def give_back() -> None:
-    """Give freed memory back to the system, where the C library keeps it (glibc, once a model is
-    loaded: `engine.machine.allocator`): each thread that held a large picture would keep its own.
-    """
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(ctypes.c_size_t(0))
-
-
-def broken(error: Exception) -> str:
-    """The words for what nobody thought of: that the disk is full, or that the log has more."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "the server's disk is full; free some space, or try again later"
-    return f"something broke inside varpaint ({type(error).__name__}); the log has more"
 
 
 def require_room(folder: Path, needed: int = 0) -> None:

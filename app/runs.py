@@ -23,7 +23,6 @@ import gradio as gr
 from app import forms, markup, screens, views
 from app.backend import Backend
 from app.clock import Clock
-from app.live import Live
 from app.moments import Moment
 from app.screens import Screen
 from app.session import Session
@@ -32,6 +31,7 @@ from engine.errors import EngineError, RequestError
 from engine.events import Event, Finished, ScaleDone
 from engine.request import EditRequest
 from engine.request.options import MAX_SEED
+from engine.serving.live import Live
 
 GRACE = 20.0  # seconds that a run goes on without a page to show it
 TAKE_OVER = 10.0  # seconds that a page waits for its forerunner to let go of its run

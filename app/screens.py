@@ -11,10 +11,10 @@ import gradio as gr
 
 from app import clock, markup, views
 from app.clock import Clock
-from app.live import Live
 from app.moments import Variation
 from app.session import Session
 from app.views import Box
+from engine.serving.live import Live
 
 Screen = dict[str, Any]
 

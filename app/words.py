@@ -12,9 +12,9 @@ import gradio as gr
 from app import markup, screens
 from app.fields import FIELDS
 from app.forms import SIDE_FIELDS
-from app.limits import broken
 from app.screens import Screen
 from engine.errors import EngineError
+from engine.serving.bounds import broken
 
 log = logging.getLogger("varpaint")
 

@@ -36,6 +36,7 @@ app.add_typer(models_app, name="models")
 # Commands whose own module declares them, as its function ``main``, and what they are for.
 ELSEWHERE = {
     "batch": ("engine.serving.command", "Carry out many edits, here or on a cluster; resumes."),
+    "serve": ("engine.serving.serve", "Serve edits over HTTP, on one machine or many."),
     "evaluate": ("engine.evaluation.command", "Measure edits of held-out pictures, or of photos."),
     "bench": ("engine.benchmark.command", "Time edits against the authors' algorithm, in one run."),
     "check": ("engine.benchmark.check", "Whether a device computes as it should; one page."),

@@ -55,11 +55,11 @@ def test_regions_and_candidates_count() -> None:
 def test_many_variations_of_a_large_extension_are_refused_by_their_memory() -> None:
     large = planned("outpaint", (6000, 6000), right=600, options={"variations": 16})
     with pytest.raises(RequestError, match=r"about \d+\.\d GB, and \d\.\d GB is the bound"):
-        large.require(None, USUAL.edit)
-    planned("outpaint", (6000, 6000), right=600).require(None, USUAL.edit)
+        large.require(None, USUAL.edit.memory)
+    planned("outpaint", (6000, 6000), right=600).require(None, USUAL.edit.memory)
     size = (7900, 5000)
     few = {"mask": part(size, (100, 100, 500, 500)), "options": {"variations": 16}}
-    planned("inpaint", size, **few).require(None, USUAL.edit)
+    planned("inpaint", size, **few).require(None, USUAL.edit.memory)
 
 
 def test_an_editor_refuses_before_the_first_scale() -> None:

@@ -51,13 +51,15 @@ def spread(
         ray.shutdown()
 
 
-def connected(address: str) -> Any:
-    """Ray, connected to a cluster. Raises RequestError."""
+def connected(address: str, flag: str = "--ray") -> Any:
+    """Ray, connected to a cluster that ``flag`` names. Raises RequestError."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
     except ImportError:
-        raise RequestError("--ray: needs the package ray; run: pip install ray") from None
+        raise RequestError(
+            f"{flag}: needs the package ray; run: pip install 'ray[serve]'"
+        ) from None
     where: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     if address != "local":
         where["address"] = address
@@ -72,7 +74,7 @@ def connected(address: str) -> Any:
         )
     except (OSError, ValueError, RuntimeError) as error:
         why = " ".join(str(error).split())[:120]
-        raise RequestError(f"--ray: no cluster at {address!r} ({why}); give its address") from None
+        raise RequestError(f"{flag}: no cluster at {address!r} ({why}); give its address") from None
     return ray
 
 

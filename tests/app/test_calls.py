@@ -20,8 +20,9 @@ import pytest
 from PIL import Image
 
 from app.calls import forget_callers, forget_closed, in_one_line
-from app.limits import USUAL, broken
+from app.limits import USUAL
 from engine.picture.files import encode_png
+from engine.serving.bounds import broken
 from tests.app.server import serving
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from app.line import Line
+from engine.serving.line import Line
 
 
 def wait_until(true: object) -> None:

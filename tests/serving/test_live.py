@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from PIL import Image
 
 from app.clock import Clock
-from app.live import SHARE, Live
 from app.screens import of_step
+from engine.serving.live import SHARE, Live
 
 
 @dataclass
