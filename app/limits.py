@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import logging
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
@@ -42,6 +43,8 @@ class Limits:
 
 USUAL = Limits()
 
+log = logging.getLogger("varpaint")
+
 
 def give_back() -> None:
     """Give freed memory back to the system, where the C library keeps it (glibc, once a model is
@@ -51,10 +54,17 @@ def give_back() -> None:
         ctypes.CDLL(None).malloc_trim(ctypes.c_size_t(0))
 
 
+def disk_is_full(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 def broken(error: Exception) -> str:
-    """The words for what nobody thought of: that the disk is full, or that the log has more."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    """The words for what nobody thought of, which goes to the log: that the disk is full, or that
+    the log has more."""
+    if disk_is_full(error):
+        log.error("the disk is full: %s", error)
         return "the server's disk is full; free some space, or try again later"
+    log.error("something broke", exc_info=error)
     return f"something broke inside varpaint ({type(error).__name__}); the log has more"
 
 
