@@ -156,6 +156,9 @@ def main(arguments: list[str] | None = None) -> None:
     folder = Folder()
     folder.use()  # before Gradio is imported
 
+    from starlette.middleware import Middleware
+
+    from app.aliases import Aliases
     from app.api import ENDPOINTS
     from app.calls import bound_calls, forget_callers, forget_closed, in_one_line
     from app.guard import Guard, Hosts
@@ -169,6 +172,8 @@ def main(arguments: list[str] | None = None) -> None:
     bound_calls(window, ENDPOINTS, limits.waiting)
     in_one_line(window)
     forget_callers(window, ENDPOINTS)
+
+    aliases = Middleware(Aliases, folder=folder.cache)
 
     @asynccontextmanager
     async def guarded(server: Any) -> Any:
@@ -186,7 +191,7 @@ def main(arguments: list[str] | None = None) -> None:
         auth=auth,
         prevent_thread_lock=True,
         mcp_server=flags.mcp,
-        app_kwargs={"lifespan": guarded},
+        app_kwargs={"lifespan": guarded, "middleware": [aliases]},
         state_session_capacity=WINDOWS,
         **launch_options(),
     )

@@ -8,7 +8,6 @@ and the request.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
@@ -27,8 +26,6 @@ from engine.errors import EngineError, ImageError, MaskError, RequestError
 from engine.events import Finished, result_of
 from engine.request import SIDES, EditRequest, Region
 from engine.serving.bounds import broken
-
-log = logging.getLogger("varpaint")
 
 if TYPE_CHECKING:
     from app.handlers import Handlers
@@ -257,7 +254,6 @@ class Endpoints:
         except EngineError as error:
             raise _error(error) from None
         except Exception as error:
-            log.exception("an endpoint failed")
             raise gr.Error(broken(error), print_exception=False) from None
 
     def _answered(
@@ -280,7 +276,8 @@ class Endpoints:
             folder, written = new_folder(), []
             for index, seed in enumerate(result.seeds):
                 path = folder / f"{task}-{seed}.png"
-                write_whole(path, result.png(index))
+                with files.told_by_name(path):
+                    write_whole(path, result.png(index))
                 written.append(str(path))
         report = {
             "seeds": list(result.seeds),

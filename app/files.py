@@ -1,4 +1,4 @@
-"""Picture files on their way in, told by the name that the user knows."""
+"""Files on their way in and out, told by the name that the user knows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from engine.errors import ImageError
+from engine.errors import EngineError
 from engine.serving.bounds import LARGE, give_back
 
 _alone = threading.Lock()
@@ -19,11 +19,17 @@ def opened(path: str | Path) -> Image.Image:
     """The picture in a file; ImageError with the file's name, and not where it lies here."""
     from engine.picture.files import open_image  # imports torch; the page need not wait for it
 
+    with told_by_name(path), _in_turn(path):
+        return open_image(path)
+
+
+@contextmanager
+def told_by_name(path: str | Path) -> Iterator[None]:
+    """What goes wrong with a file is told with its name, and not with where it lies here."""
     try:
-        with _in_turn(path):
-            return open_image(path)
-    except ImageError as error:
-        raise ImageError(str(error).replace(str(path), Path(path).name)) from None
+        yield
+    except EngineError as error:
+        raise type(error)(str(error).replace(str(path), Path(path).name)) from None
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from app.limits import require_room
 from app.logins import Logins
 from engine.errors import RequestError
-from engine.serving.bounds import MEGABYTE, broken
+from engine.serving.bounds import MEGABYTE, broken, disk_is_full
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -271,11 +271,9 @@ def _lax(cookie: bytes) -> bytes:
 
 def _words(error: Exception) -> tuple[int, str]:
     """The status and the words for what Gradio could not make sense of, or what broke."""
-    if isinstance(error, OSError) and "disk is full" in (words := broken(error)):
-        log.error("the disk is full: %s", error)
-        return 507, words
+    if disk_is_full(error):
+        return 507, broken(error)
     if isinstance(error, LookupError | TypeError | ValueError | AttributeError | RecursionError):
         log.warning("a request that makes no sense (%s)", type(error).__name__)
         return 400, "the request cannot be understood; see docs/http.md"
-    log.error("a request failed", exc_info=error)
     return 500, broken(error)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from PIL import Image
 
 from app import canvas, forms, markup, screens
+from app.files import told_by_name
 from app.forms import read_painted
 from app.outbox import new_folder
 from app.screens import Screen
@@ -67,7 +68,8 @@ class Masks:
         path = new_folder() / f"{session.name}-mask.png"
         from engine.picture.files import write_picture
 
-        write_picture(path, full)
+        with told_by_name(path):
+            write_picture(path, full)
         yield {"file": str(path), "status": markup.status("The mask is saved.", "done")}
 
     # ---- regions ----------------------------------------------------------------------------

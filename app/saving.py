@@ -7,6 +7,7 @@ from typing import Any
 
 from app import forms, markup
 from app import project as projects
+from app.files import told_by_name
 from app.moments import Moment, Variation
 from app.outbox import new_folder
 from app.screens import Screen
@@ -53,9 +54,10 @@ class Saving:
             said[CODING], quality = {"lossless": True}, None
         saved = image.copy()
         saved.info = said
-        notes = write_picture(
-            path, saved, request.to_json() if request else None, quality=quality
-        )
+        with told_by_name(path):
+            notes = write_picture(
+                path, saved, request.to_json() if request else None, quality=quality
+            )
         megabytes = path.stat().st_size / 1e6
         detail = "; ".join([f"{image.width} × {image.height}, {megabytes:.1f} MB", *notes])
         yield {"file": str(path), "status": markup.status("Saved.", "done", detail)}

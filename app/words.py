@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from html import escape
 from typing import Any
@@ -15,8 +14,6 @@ from app.forms import SIDE_FIELDS
 from app.screens import Screen
 from engine.errors import EngineError
 from engine.serving.bounds import broken
-
-log = logging.getLogger("varpaint")
 
 
 def in_words(handler: Callable[..., Iterator[Screen]]) -> Callable[..., Iterator[Screen]]:
@@ -34,7 +31,6 @@ def in_words(handler: Callable[..., Iterator[Screen]]) -> Callable[..., Iterator
         except gr.Error:
             raise
         except Exception as error:
-            log.exception("a handler failed")
             words = broken(error)
         else:
             return

@@ -1,22 +1,22 @@
-"""Killed at random moments, and with the disk full: nothing half-written is taken for whole, and
-nothing finished is lost.
+"""Killed at random moments: nothing half-written is taken for whole, and nothing finished is lost.
 
     python tests/killed.py [--count 30] [--seed 5] [--only project]
 
 What is killed: saving a picture, writing a project, a training checkpoint, a model's weights, a
-download, and an edit from the command line over its own source. A child does it over and over, the
-old thing and the new one in turn; it gets SIGKILL after a moment of chance. What is there then has
-to be one of the two, whole; nothing may lie beside it, and the next one to write must get through.
-The disk is full as soon as a file may have so few bytes (RLIMIT_FSIZE).
+training run, a download, and an edit from the command line over its own source. A child does it
+over and over, the old thing and the new one in turn; it gets SIGKILL after a moment of chance. What
+is there then has to be one of the two, whole; nothing may lie beside it, and the next one to write
+must get through. What a full disk does to the same is in `tests/full_disk.py`.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import os
 import random
-import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -163,37 +163,6 @@ def kill_at_random(kind: str, count: int, rng: random.Random) -> None:
         assert read(folder) == 1, "whoever comes next gets through"
 
 
-def fill_the_disk(kind: str, rng: random.Random) -> None:
-    """Each time a file may be so long: the old one stays, whole, and the error is one line."""
-    from engine.errors import EngineError
-
-    write, read = WORK[kind]
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        write(folder, 0)
-        for _ in range(5):
-
-            def work() -> None:
-                signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-                most = rng.randrange(1, 30_000)
-                resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
-                try:
-                    write(folder, 1)
-                except EngineError as error:
-                    os._exit(3 if "\n" in str(error) else 0)
-                except BaseException:
-                    import traceback
-
-                    traceback.print_exc()
-                    os._exit(4)
-                os._exit(5)
-
-            rng.random()
-            _, status = os.waitpid(forked(work), 0)
-            assert os.waitstatus_to_exitcode(status) == 0, os.waitstatus_to_exitcode(status)
-            assert read(folder) == 0 and not left_over(folder), left_over(folder)
-
-
 def kill_downloads(count: int, rng: random.Random) -> None:
     """What was received is gone on with; the file is there only when it is whole."""
     from engine.weights.download import fetch, recorded
@@ -228,6 +197,13 @@ fetch("FoundationVision/var", "var_d16.pth", Path(sys.argv[1]), endpoint=sys.arg
 """
 
 
+def extension(folder: Path) -> list[str]:
+    """An edit of `a.png`, over itself."""
+    picture = str(folder / "a.png")
+    return [sys.executable, "-m", "engine", "outpaint", picture, "--right", "200", "-o", picture,
+            "--model", str(folder / "tiny"), "--device", "cpu", "--seed", "1"]  # fmt: skip
+
+
 def kill_runs(count: int, rng: random.Random) -> None:
     """An edit over its own source, killed: the source is there, or the result."""
     from engine.picture.files import open_image
@@ -237,42 +213,116 @@ def kill_runs(count: int, rng: random.Random) -> None:
         save_weights(folder, 0)
         photo(0).crop((0, 0, 60, 40)).save(folder / "source.png")
         before = (folder / "source.png").read_bytes()
-        for _ in range(count):
+        finished = 0
+        began, once = time.monotonic(), 0.0
+        for turn in range(count + 1):
             (folder / "a.png").write_bytes(before)
-            command = [sys.executable, "-m", "engine", "outpaint", str(folder / "a.png"), "--right",
-                       "200", "-o", str(folder / "a.png"), "--model", str(folder / "tiny"),
-                       "--device", "cpu", "--seed", "1"]  # fmt: skip
-            with subprocess.Popen(
-                command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-            ) as process:
-                time.sleep(rng.uniform(0.5, 8))
-                process.kill()
+            process = subprocess.Popen(
+                extension(folder), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            )
+            with process:
+                if not turn:  # to know how long it takes
+                    process.wait()
+                    once = time.monotonic() - began
+                else:
+                    time.sleep(rng.uniform(0, 1.1 * once))
+                    process.kill()
             data = (folder / "a.png").read_bytes()
             assert data == before or open_image(data).size == (260, 40)
+            finished += data != before
             assert not [each for each in left_over(folder) if "source.png" not in each]
+        print(f"run: {finished - 1} had come to their end before", flush=True)
+
+
+def kill_training(count: int, rng: random.Random) -> None:
+    """A training run that saves at every step, killed and gone on with: it ends where one that
+    nobody killed does, to the bit."""
+    import torch
+
+    with tempfile.TemporaryDirectory() as name:
+        data, out = Path(name) / "data", Path(name) / "out"
+        make_pictures(data)
+        began = time.monotonic()
+        whole = train(data, Path(name) / "whole")
+        once = time.monotonic() - began
+        kills = ended = 0
+        while kills < count:
+            child = forked(lambda: train(data, out))
+            time.sleep(rng.uniform(0, once))
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            kills += 1
+            assert not list(out.rglob("*.part"))
+            checkpoint = out / "checkpoint.pt"
+            done = checkpoint.exists() and state_of_training(checkpoint) == STEPS
+            if done or kills == count:
+                resumed = train(data, out).state_dict()
+                for key, tensor in whole.state_dict().items():
+                    assert torch.equal(tensor, resumed[key]), key
+                ended += 1
+                shutil.rmtree(out)
+        print(f"training: {ended} runs came to their end", flush=True)
+
+
+STEPS = 6  # of a training run
+
+
+def make_pictures(folder: Path) -> None:
+    for number in range(8):
+        place = folder / f"class{number % 2}"
+        place.mkdir(parents=True, exist_ok=True)
+        photo(number).crop((0, 0, 48, 40)).save(place / f"{number}.png")
+
+
+def train(data: Path, out: Path, steps: int = STEPS) -> Any:
+    from engine.model.spec import VQVAESpec
+    from engine.training.run import Budget
+    from engine.training.vqvae import train_vqvae
+    from engine.training.vqvae_objective import VQVAEOptions
+
+    spec = VQVAESpec(
+        scales=(1, 2, 4), codebook_size=48, latent_channels=8, width=16, multipliers=(1, 2),
+        blocks_per_level=1, stem=4, linear_skip=True,
+    )  # fmt: skip
+    options = VQVAEOptions(
+        batch=4, start_pictures=8, held_out=2, revive_after=2, evaluate_every=2,
+        checkpoint_minutes=0,
+    )  # fmt: skip
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
+        return train_vqvae(data, out, spec=spec, budget=Budget(steps=steps), options=options)
+
+
+def state_of_training(checkpoint: Path) -> int:
+    import torch
+
+    from engine.training.run import load_checkpoint
+
+    return int(load_checkpoint(checkpoint, torch.device("cpu"))["step"])
 
 
 def run(count: int, seed: int, only: str | None = None) -> None:
     """All of it; AssertionError at the first that is not as it should be."""
-    rng = random.Random(seed)
-    for kind in WORK:
-        if only in (None, kind):
+    whole = {"training": kill_training, "download": kill_downloads, "run": kill_runs}
+    for kind in KINDS:
+        if only not in (None, kind):
+            continue
+        rng, began = random.Random(f"{seed}/{kind}"), time.monotonic()
+        if kind in WORK:
             kill_at_random(kind, count, rng)
-            fill_the_disk(kind, rng)
-            print(f"{kind}: killed {count} times, the disk full 5 times", flush=True)
-    if only in (None, "download"):
-        kill_downloads(count, rng)
-        print(f"download: killed {count} times", flush=True)
-    if only in (None, "run"):
-        kill_runs(max(count // 3, 1), rng)
-        print(f"run: killed {max(count // 3, 1)} times", flush=True)
+        else:
+            whole[kind](count, rng)
+        seconds = time.monotonic() - began
+        print(f"{kind}: killed {count} times, {seconds:.0f} s", flush=True)
+
+
+KINDS = (*WORK, "training", "download", "run")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=30)
     parser.add_argument("--seed", type=int, default=5)
-    parser.add_argument("--only", choices=[*WORK, "download", "run"])
+    parser.add_argument("--only", choices=KINDS)
     flags = parser.parse_args()
     run(flags.count, flags.seed, flags.only)
 

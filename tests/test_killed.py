@@ -1,4 +1,4 @@
-"""SIGKILL at random moments and a full disk: a few of what `tests/killed.py` does."""
+"""SIGKILL at random moments: a few of what `tests/killed.py` does."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import sys
 import pytest
 
 from tests.house import ROOT
+from tests.killed import KINDS
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork and no SIGKILL")
-@pytest.mark.parametrize("kind", ["picture", "project", "checkpoint", "weights", "download", "run"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_whoever_is_killed_leaves_the_old_thing_or_the_new_one_whole(kind: str) -> None:
     command = [sys.executable, "tests/killed.py", "--count", "3", "--seed", "1", "--only", kind]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import logging
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -11,6 +12,9 @@ MEGABYTE = 1 << 20
 GIGABYTE = 1 << 30
 LARGE = 4_000_000  # pixels of a picture beyond which one is opened, or edited, at a time
 WAITING = 24  # calls over HTTP that may wait in line
+
+
+log = logging.getLogger("varpaint")
 
 
 @dataclass(frozen=True)
@@ -30,8 +34,16 @@ def give_back() -> None:
         ctypes.CDLL(None).malloc_trim(ctypes.c_size_t(0))
 
 
+def disk_is_full(error: Exception) -> bool:
+    """Whether that is why it failed."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 def broken(error: Exception) -> str:
-    """The words for what nobody thought of: that the disk is full, or that the log has more."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    """The words for what nobody thought of, which goes to the log: that the disk is full, or that
+    the log has more."""
+    if disk_is_full(error):
+        log.error("the disk is full: %s", error)
         return "the server's disk is full; free some space, or try again later"
+    log.error("something broke", exc_info=error)
     return f"something broke inside varpaint ({type(error).__name__}); the log has more"

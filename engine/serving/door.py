@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from base64 import b64encode
 from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
 from contextlib import aclosing
@@ -36,8 +35,6 @@ FILES = 32  # in one form
 RETRY = 5  # seconds after which one may ask again
 EVENTS, PNG = "text/event-stream", "image/png"
 PREVIEW = 85  # quality of a preview as JPEG
-
-log = logging.getLogger(__name__)
 
 
 class RefusedError(Exception):
@@ -81,7 +78,6 @@ class Door:
         except EngineError as error:
             return _refusal(400, str(error))
         except Exception as error:
-            log.exception("the door failed")
             return _refusal(500, broken(error))
 
     async def _edit(self, task: Task, request: Request) -> Response:

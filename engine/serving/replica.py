@@ -6,7 +6,6 @@ What it tells of an edit are values that travel (`engine.serving.told`).
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -36,8 +35,6 @@ from engine.serving.service import Service
 from engine.serving.told import Made, Told
 
 PICTURES = 8  # that a replica is known to remember; of their edits, the next ones come here
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -124,7 +121,6 @@ class Replica:
         except EngineError as error:
             yield "error", error
         except Exception as error:  # a fault of ours; the next edit is none the worse
-            log.exception("an edit failed")
             yield "error", RequestError(broken(error))
 
     def _opened(self, posted: Posted) -> EditRequest:

@@ -15,6 +15,7 @@ import json
 import math
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -32,7 +33,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from engine import CheckpointError, RequestError
-from engine.picture.saving import whole
+from engine.picture.saving import whole, write_whole
 
 
 @dataclass(frozen=True)
@@ -218,6 +219,30 @@ class Stopwatch:
 
 
 @contextmanager
+def told_when_full(out: Path) -> Iterator[None]:
+    """RequestError where the run's own files, such as its log, cannot be written.
+
+    TensorBoard writes in a thread of its own, which would print a traceback before it tells us.
+    """
+    before = threading.excepthook
+
+    def other_than_full(what: threading.ExceptHookArgs) -> None:
+        if not issubclass(what.exc_type, OSError):
+            before(what)
+
+    threading.excepthook = other_than_full
+    try:
+        yield
+    except OSError as error:
+        raise RequestError(
+            f"{out}: the run cannot be written ({(error.strerror or str(error)).lower()}); make "
+            "room and run the command again, it goes on from its last checkpoint"
+        ) from None
+    finally:
+        threading.excepthook = before
+
+
+@contextmanager
 def interruptible() -> Iterator[list[int]]:
     """Collects SIGINT and SIGTERM, so that a run can save itself and end."""
     caught: list[int] = []
@@ -285,8 +310,8 @@ class Log:
             return
         sheet = torch.cat([torch.cat(list(row.float().cpu()), dim=2) for row in rows], dim=1)
         pixels = ((sheet.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
-        path = self.folder / "samples" / f"{name}-{step:06d}.png"
-        cv2.imwrite(str(path), np.ascontiguousarray(pixels[..., ::-1]))
+        _, data = cv2.imencode(".png", np.ascontiguousarray(pixels[..., ::-1]))
+        write_whole(self.folder / "samples" / f"{name}-{step:06d}.png", data.tobytes())
 
     def close(self) -> None:
         self.bar.close()

@@ -37,7 +37,14 @@ from engine.training.data import open_pictures
 from engine.training.export import export
 from engine.training.holes import NO_LABEL, Kind, choose_kind, draw_hole
 from engine.training.pieces import keyed_generator
-from engine.training.run import Budget, Log, Processes, interruptible, processes
+from engine.training.run import (
+    Budget,
+    Log,
+    Processes,
+    interruptible,
+    processes,
+    told_when_full,
+)
 from engine.training.tokens import TokenStore
 from engine.training.trainer import Trainer
 from engine.training.var_objective import (
@@ -288,7 +295,7 @@ def train_var(
     At the end both networks, with averaged weights, are saved to `out/model` as a model that
     `load_editor` opens. Returns the transformer.
     """
-    with processes() as group, interruptible() as caught:
+    with processes() as group, interruptible() as caught, told_when_full(out):
         network = load_trained_vqvae(vqvae, group.device)
         trainer = VARTrainer(data, network, out, budget, options or VAROptions(), group, start)
         trainer.run(caught)

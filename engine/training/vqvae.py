@@ -37,6 +37,7 @@ from engine.training.run import (
     interruptible,
     load_checkpoint,
     processes,
+    told_when_full,
 )
 from engine.training.trainer import Trainer
 from engine.training.vqvae_objective import Objective, VQVAEOptions, features_of, psnr
@@ -260,7 +261,7 @@ def train_vqvae(
     ``start`` is a VQVAE whose shape and weights a new run begins with. ``transformer`` is the file
     of one that was trained on its codes: the decoder then also learns from what that draws.
     """
-    with processes() as group, interruptible() as caught:
+    with processes() as group, interruptible() as caught, told_when_full(out):
         begun = None if start is None else load_trained_vqvae(start)
         trainer = VQVAETrainer(
             data, spec if begun is None else begun.spec, out, budget, options or VQVAEOptions(),

@@ -222,7 +222,8 @@ def _translated(repository: str, filename: str, folder: Path) -> Iterator[None]:
         ) from None
     except OSError as error:
         if error.errno in _FULL:
-            free = shutil.disk_usage(folder).free
+            there = next(each for each in (folder, *folder.parents) if each.exists())
+            free = shutil.disk_usage(there).free
             raise _no_space(folder, filename, f"writing failed, {free} bytes are free") from None
         raise DownloadError(
             f"{filename}: cannot be written to {folder}: {error.strerror}"
