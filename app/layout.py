@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from app import markup
+from app import crop, markup
 from app.advanced import draw_advanced
 from app.api import add_endpoints
 from app.backend import Backend
@@ -30,9 +30,11 @@ from engine.request.options import MAX_VARIATIONS
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 SCRIPTS = (
     "page", "editor", "shapes", "opening", "lists", "keys", "overlay", "edges", "seen", "zoom",
-    "undo", "tools", "touch", "run", "memory",
+    "undo", "tools", "crop", "touch", "run", "memory",
 )  # fmt: skip
-STYLES = ("frame", "form", "stage", "rail", "outcome", "dialogs", "small")  # both in this order
+STYLES = (  # both in this order
+    "frame", "form", "stage", "rail", "outcome", "dialogs", "crop", "small",
+)  # fmt: skip
 AROUND = FIELDS["around"]  # beside the class, not among the advanced
 THREADS = 256  # more than all that may wait there, of the window and of the endpoints
 
@@ -87,7 +89,7 @@ class Page:
                 self._draw_stage()
             with gr.Column(elem_id="outcome", scale=3, min_width=320):
                 self._draw_outcome()
-        gr.HTML(markup.hotkeys(), elem_id="dialogs")
+        gr.HTML(markup.hotkeys() + crop.dialog(), elem_id="dialogs")
         parts["facts"] = gr.HTML("", elem_id="facts-box")
         parts["file"] = gr.File(visible="hidden", elem_id="file", interactive=False)
 
@@ -138,6 +140,7 @@ class Page:
             self._add("show-examples", gr.Button, "Examples", size="sm", min_width=0)
             self._add("undo", gr.Button, "Undo", size="sm", min_width=0, interactive=False)
             self._add("redo", gr.Button, "Redo", size="sm", min_width=0, interactive=False)
+            self._add("show-crop", gr.Button, "Crop, turn, resize", size="sm", min_width=0)
             gr.HTML("<span></span>", elem_classes="gap")
             self._add("mask-clear", gr.Button, "Clear mask", size="sm", min_width=0)
             self._add("mask-invert", gr.Button, "Invert the mask", size="sm", min_width=0)
@@ -148,7 +151,8 @@ class Page:
                       file_types=list(PICTURES), type="filepath")  # fmt: skip
             self._add("export-mask", gr.Button, "Export mask", size="sm", min_width=0)
         gr.HTML(rail(), elem_id="hand")
-        for name in ("pick", "stroke-back", "painted", "ahead", "label-how"):  # from the scripts
+        # what the scripts say
+        for name in ("pick", "reshape", "stroke-back", "painted", "ahead", "label-how"):
             self._add(name, gr.Textbox, "", visible="hidden", show_label=False, max_lines=1)
         parts = self.parts
         parts["shape"] = gr.HTML("", elem_id="shape-box", visible="hidden")

@@ -60,6 +60,7 @@ HOTKEYS: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
         (("C",), "Before the edit, while held"),
     )),
     ("Edit", (
+        (("T",), "Crop, turn, resize"),
         (("Ctrl", "Enter"), "Run"),
         (("Esc",), "Cancel the run"),
         (("Ctrl", "Z"), "Undo a stroke, then an edit"),

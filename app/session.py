@@ -117,6 +117,16 @@ class Session:
                                            caption=caption, request=None, source=None,
                                            earlier=(), later=(), made_from=None))  # fmt: skip
 
+    def reshaped(
+        self, image: Image.Image, caption: str, mask: Image.Image | None,
+        regions: Sequence[Marked],
+    ) -> Session:  # fmt: skip
+        """With the picture in another shape, as a step of the history, and what is painted and
+        marked on it."""
+        held = self.vault.hold(mask) if mask is not None else None
+        moment = Moment(self.vault.hold(image), caption, held, regions=tuple(regions))
+        return self._push(self.at, moment)
+
     def masked(self, mask: Image.Image | None) -> Session:
         """Remember what is painted over the current picture."""
         current = self.current

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from app import canvas, markup, original, screens, selection
+from app import canvas, geometry, markup, original, screens, selection
 from app.backend import Backend
 from app.forms import edit_request, remembered
 from app.screens import Screen
@@ -49,6 +49,15 @@ class Stroke(_Gesture):
 
     points: Annotated[list[tuple[Part, Part]], Field(min_length=1, max_length=MOST_POINTS)]
     radius: Annotated[float, Field(gt=0, le=4096)]
+
+
+class Reshape(_Gesture):
+    """Another shape for the picture; see ``geometry.Framing``."""
+
+    turns: Annotated[int, Field(ge=0, le=3)] = 0
+    angle: Annotated[float, Field(ge=-geometry.STEEPEST, le=geometry.STEEPEST)] = 0.0
+    box: tuple[Part, Part, Part, Part] = (0.0, 0.0, 1.0, 1.0)
+    width: Annotated[int, Field(ge=0, le=1 << 16)] = 0
 
 
 G = TypeVar("G", bound=_Gesture)
@@ -100,6 +109,38 @@ class Tools:
         yield {
             **screens.of_session(after),
             "status": markup.status("The original is back there.", "done"),
+        }
+
+    def reshape(self, sent: str, painted: str, session: Session) -> Iterator[Screen]:
+        """Crop, turn, straighten or resize the picture; a step of the history. What is painted and
+        marked goes along."""
+        asked = _read(Reshape, sent)
+        if asked.version != session.version:
+            return  # another picture is on the canvas by now
+        yield {"status": markup.status("Working …", "busy")}
+        framing = geometry.Framing(asked.turns, asked.angle, asked.box, asked.width)
+        session = remembered(painted, session)
+        moment = session.picture
+        picture = geometry.framed(moment.image, framing)
+        shown = canvas.proxy_size(picture.size)
+
+        def along(mask: Image.Image) -> Image.Image | None:
+            return geometry.framed_mask(mask, framing, moment.size, shown)
+
+        mask = along(moment.mask) if moment.mask is not None else None
+        moved = [(region, along(region.mask)) for region in moment.regions]
+        regions = [replace(r, held=session.vault.hold(m)) for r, m in moved if m is not None]
+        caption = geometry.in_words(moment.size, picture.size, framing)
+        after = session.reshaped(picture, caption, mask, regions)
+        text = f"{caption}. Undo takes it back."
+        if (moment.mask is not None and mask is None) or len(regions) < len(moved):
+            text = f"{caption}. What was marked outside of it is gone; undo brings it back."
+        elif mask is not None or regions:
+            text = f"{caption}; what is marked went along. Undo takes it back."
+        detail = f"{picture.width} × {picture.height}"
+        yield {
+            **screens.of_session(after),
+            "status": markup.status(text, "done", detail),
         }
 
     def sight(

@@ -91,6 +91,7 @@ class Wiring:
             parts["stroke-back"].change, self.tools.paint_back, ["stroke-back", "mask", "session"],
             trigger_mode="multiple",
         )  # fmt: skip
+        self.on(parts["reshape"].change, self.tools.reshape, ["reshape", "mask", "session"])
         self.on(parts["cancel"].click, do.runs.cancel, ["ticket", "session"], queue=False,
                 alone=False)  # fmt: skip
         self.on(parts["use-result"].click, do.use, ["task", "mask", "session"])

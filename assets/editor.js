@@ -171,6 +171,9 @@
     if (drawnBySoftware()) app.ticker.maxFPS = FEW;
   }
 
+  /* Where the picture on the canvas comes from. */
+  varpaint.pictureUrl = () => [loads.given.pictures].flat()[0];
+
   varpaint.tickEditor = () => {
     ease();
     ready();

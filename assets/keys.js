@@ -46,6 +46,7 @@
     o: () => varpaint.choose("original"),
     h: () => varpaint.choose("pan"),
     f: () => varpaint.toggleFrames(),
+    t: () => varpaint.crop(),
     "[": () => varpaint.resizeBrush(1 / 1.25),
     "]": () => varpaint.resizeBrush(1.25),
     g: () => press("#mask-grow"),

@@ -59,7 +59,7 @@
 
   // ---- often: overlays, and whether the canvas can be painted on ------------------------
   const names = ["undo", "redo", "mask-clear", "mask-invert", "mask-grow", "mask-shrink", "mask-last", "import-mask",
-    "export-mask", "theme", "help", "show-examples"];
+    "export-mask", "theme", "help", "show-examples", "show-crop"];
   function title() {
     $("#status")?.setAttribute("role", "status"); // what comes and goes in it is read out
     for (const id of names) {
@@ -111,6 +111,7 @@
     varpaint.tickUndo();
     varpaint.tickRun();
     varpaint.tickTools();
+    varpaint.tickCrop();
     mark();
     follow();
     if (ticks++ % 60 === 0) title();

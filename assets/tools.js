@@ -196,6 +196,7 @@
     const version = Number($("#facts")?.dataset.version ?? 0);
     put(id, JSON.stringify({ id: ++number, version, ...what }));
   }
+  varpaint.send = send;
   varpaint.put = put;
   function put(id, text) {
     const field = $(`#${id} textarea, #${id} input`);
