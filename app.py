@@ -2,7 +2,7 @@
 
     python app.py [--host H] [--port P] [--model M] [--device D] [--share] [--no-browser]
                   [--auth USER:PASSWORD] [--auth-file FILE] [--allow-host NAME] [--mcp]
-                  [--most-work N] [--memory GB]
+                  [--most-work N] [--memory GB] [--downloads | --no-downloads]
 
 A password is better given in a file, or as VARPAINT_AUTH in the environment: whoever can list the
 processes of a machine can read their flags.
@@ -49,6 +49,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
                         help="scales that one edit may draw: frames x variations x scales")
     parser.add_argument("--memory", metavar="GB", type=_gigabytes, default=4.0,
                         help="what pictures may take of the memory, all together")
+    parser.add_argument("--downloads", action=argparse.BooleanOptionalAction,
+                        help="models may be fetched and removed from the window; if not given, "
+                        "where only this machine can reach it")
     parser.add_argument("--mcp", action="store_true",
                         help="offer the endpoints as tools of an MCP server too")  # fmt: skip
     flags = parser.parse_args(arguments)
@@ -60,6 +63,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
             parser.error(f"--auth-file: {flags.auth_file} cannot be read ({reason})")
     if flags.auth is not None and not all(flags.auth.partition(":")[::2]):
         parser.error("--auth: expected USER:PASSWORD")
+    if flags.downloads is None:  # behind a proxy are others, too
+        flags.downloads = _only_here(flags.host) and not (flags.share or flags.allow_host)
     if flags.mcp and (flags.auth or flags.share or not _only_here(flags.host)):
         parser.error("--mcp: its clients cannot log in, so it is for this machine alone; leave out "
                      "--auth, --share and --host")
@@ -135,13 +140,15 @@ def main(arguments: list[str] | None = None) -> None:
     from app.api import ENDPOINTS
     from app.backend import Local
     from app.calls import bound_calls, forget_callers, forget_closed, in_one_line
+    from app.downloads import Downloads
     from app.guard import Guard, Hosts
     from app.layout import build_window, launch_options
 
     limits = Limits(work=flags.most_work, memory=int(flags.memory * GIGABYTE))
     hosts = Hosts(flags.host, flags.allow_host)
     backend = Local(flags.model, flags.device, limits)
-    window = build_window(backend, limits)
+    downloads = Downloads(allowed=flags.downloads, forget=backend.forget)
+    window = build_window(backend, limits, downloads)
     window.queue(max_size=QUEUE_SIZE, api_open=None)
     bound_calls(window, ENDPOINTS, limits.waiting)
     in_one_line(window)
@@ -173,6 +180,7 @@ def main(arguments: list[str] | None = None) -> None:
     def end(*_: Any) -> None:
         """Nothing is left behind; and the interpreter's own end, which stumbles over networks at
         work, is left out."""
+        downloads.close()
         folder.remove()
         sys.stdout.flush()
         os._exit(0)

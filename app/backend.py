@@ -25,7 +25,7 @@ from PIL import Image
 
 from app.limits import LARGE, USUAL, Limits, give_back
 from app.line import Flag, Line
-from engine.errors import EngineError, ModelNotFoundError
+from engine.errors import EngineError, ModelNotFoundError, RequestError
 from engine.events import Event, ScaleDone, Sketch
 from engine.plan.card import Card
 from engine.plan.plan import Plan, plan
@@ -63,6 +63,11 @@ class Offer:
     source: str = ""
     memory: int = 0  # bytes that an edit takes, roughly; 0 where nobody knows
     licence: str = ""
+    commercial: bool = True
+    suits: str = ""  # whom, in a few words
+    published: bool = False  # it can be downloaded, and removed
+    missing: int = 0  # bytes still to come
+    begun: bool = False  # some is here
 
 
 class Backend(Protocol):
@@ -248,6 +253,19 @@ class Local:
                 del self._editors[others.pop(0)]
             return editor
 
+    def forget(self, name: str) -> None:
+        """Let go of a model whose files are to be deleted. RequestError if it is the one that the
+        window starts with, or a part of that."""
+        with self._loading:
+            if name in self.chosen.split("@")[0].split("+"):
+                raise RequestError(
+                    f"{name} is what this server starts with; start it with another --model first"
+                )
+            for each in list(self._cards):
+                if name in each.split("@")[0].split("+"):
+                    self._editors.pop(each, None)
+                    self._cards.pop(each, None)
+
     def _named(self, name: str | None) -> str:
         """The name that stands for a model here."""
         return self.chosen if name in (None, "", "auto") else str(name)
@@ -319,6 +337,11 @@ class Local:
                     source=info.source if info.name in needs else _last(info.source),
                     memory=needs.get(info.name, 0),
                     licence=info.licence,
+                    commercial=info.commercial,
+                    suits=info.suits,
+                    published=info.published,
+                    missing=info.missing,
+                    begun=info.begun,
                 )
                 for info in models()
             ]
