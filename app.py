@@ -3,6 +3,7 @@
     python app.py [--host H] [--port P] [--model M] [--device D] [--share] [--no-browser]
                   [--auth USER:PASSWORD] [--auth-file FILE] [--allow-host NAME] [--mcp]
                   [--most-work N] [--memory GB] [--fleet ADDRESS]
+                  [--downloads | --no-downloads]
 
 A password is better given in a file, or as VARPAINT_AUTH in the environment: whoever can list the
 processes of a machine can read their flags.
@@ -52,6 +53,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--fleet", metavar="ADDRESS",
                         help="edit on the replicas of a service (python -m engine serve) on the "
                         "Ray cluster there, or auto")  # fmt: skip
+    parser.add_argument("--downloads", action=argparse.BooleanOptionalAction,
+                        help="models may be fetched and removed from the window; if not given, "
+                        "where only this machine can reach it")
     parser.add_argument("--mcp", action="store_true",
                         help="offer the endpoints as tools of an MCP server too")  # fmt: skip
     flags = parser.parse_args(arguments)
@@ -66,6 +70,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     if flags.fleet is not None and (flags.model, flags.device) != ("auto", "auto"):
         parser.error("--fleet: the service has its own model and device; leave out --model and "
                      "--device")
+    if flags.fleet is not None and flags.downloads:
+        parser.error("--downloads: the service's machines have their own models; leave it out")
+    if flags.downloads is None:  # behind a proxy are others, too; a fleet has its own models
+        alone = _only_here(flags.host) and not (flags.share or flags.allow_host)
+        flags.downloads = alone and flags.fleet is None
     if flags.mcp and (flags.auth or flags.share or not _only_here(flags.host)):
         parser.error("--mcp: its clients cannot log in, so it is for this machine alone; leave out "
                      "--auth, --share and --host")
@@ -161,13 +170,15 @@ def main(arguments: list[str] | None = None) -> None:
     from app.aliases import Aliases
     from app.api import ENDPOINTS
     from app.calls import bound_calls, forget_callers, forget_closed, in_one_line
+    from app.downloads import Downloads
     from app.guard import Guard, Hosts
     from app.layout import build_window, launch_options
 
     limits = Limits(work=flags.most_work, memory=int(flags.memory * GIGABYTE))
     hosts = Hosts(flags.host, flags.allow_host)
     backend = _backend(flags, limits.edit)
-    window = build_window(backend, limits)
+    downloads = Downloads(allowed=flags.downloads, forget=backend.forget)
+    window = build_window(backend, limits, downloads)
     window.queue(max_size=QUEUE_SIZE, api_open=None)
     bound_calls(window, ENDPOINTS, limits.waiting)
     in_one_line(window)
@@ -201,6 +212,7 @@ def main(arguments: list[str] | None = None) -> None:
     def end(*_: Any) -> None:
         """Nothing is left behind; and the interpreter's own end, which stumbles over networks at
         work, is left out."""
+        downloads.close()
         folder.remove()
         sys.stdout.flush()
         os._exit(0)

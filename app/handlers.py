@@ -5,6 +5,7 @@ Mistakes are raised as ``EngineError`` and put into words in one place, app/word
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import gradio as gr
 from PIL import Image
 
 from app import classes, files, forms, markup, project, screens
-from app.backend import Backend, Offer
+from app.backend import Backend
 from app.classes import Named
+from app.downloads import Downloads
 from app.forms import NEED_LABEL
 from app.limits import USUAL, Limits
 from app.masks import Masks
@@ -22,6 +24,7 @@ from app.runs import Runs
 from app.saving import Saving
 from app.screens import Screen, hint
 from app.session import Session
+from app.shelf import Shelf
 from app.store import Store
 from app.vault import Vault
 from engine.errors import EngineError, ImageError
@@ -33,8 +36,11 @@ ASPECTS = {"1:1": 1 / 1, "4:3": 4 / 3, "3:2": 3 / 2, "16:9": 16 / 9, "9:16": 9 /
 class Handlers:
     """The callbacks. Holds the backend and what runs on them; a window's work is in its session."""
 
-    def __init__(self, backend: Backend, limits: Limits = USUAL) -> None:
+    def __init__(
+        self, backend: Backend, limits: Limits = USUAL, downloads: Downloads | None = None
+    ) -> None:
         self.backend = backend
+        self.shelf = Shelf(backend, downloads)
         self.vault = Vault(limits.history)
         self.store = Store()
         self.runs = Runs(backend, self.store)
@@ -58,7 +64,8 @@ class Handlers:
         if session.current is not None or session.outcome is not None:
             session = session.remounted()
             screen |= {**screens.of_session(session), **screens.of_result(session)}
-        model = model if model and self._offer(model) else None
+        offer = self.shelf.offer(model)
+        model = model if offer is not None and offer.present else None
         if not self.backend.ready(model):
             text = "The model is loading; you can open a picture already."
             yield {**screen, "status": markup.status(text, "busy")}
@@ -82,15 +89,37 @@ class Handlers:
         if goes_on and not taken:  # another window shows it
             yield {"status": markup.status(hint(session, task))}
 
-    def model_changed(self, model: str | None, task: str, label: str | None) -> Iterator[Screen]:
-        """Load another model; its classes replace the old one's."""
-        offer = self._offer(model)
-        title = offer.title if offer else str(model)
+    def model_changed(
+        self, model: str | None, using: str, task: str, label: str | None
+    ) -> Iterator[Screen]:
+        """Load another model; its classes replace the old one's. For one that is not here, the
+        dialog of the models opens at it, and the one in use stays."""
+        offer = self.shelf.offer(model)
+        if offer is not None and not offer.present:
+            text = f"{offer.title} is not here yet."
+            yield {
+                **({"model": gr.update(value=using)} if using else {}),
+                **self.shelf.screen(using, opened=f"{offer.name} {secrets.token_hex(4)}"),
+                "status": markup.status(text),
+            }
+            return
+        yield from self._load(str(model), using, task, label)
+
+    def models(self, what: str, using: str, task: str, label: str | None) -> Iterator[Screen]:
+        """A button of the models' dialog, or a look at how far a download is."""
+        yield from self.shelf.asked(what, using, lambda name: self._load(name, using, task, label))
+
+    def _load(self, model: str, using: str, task: str, label: str | None) -> Iterator[Screen]:
+        offer = self.shelf.offer(model)
+        title = offer.title if offer else model
         yield {"status": markup.status(f"Loading {title} …", "busy")}
         try:
             card = self.backend.card(model)
         except EngineError:
-            yield {"model": gr.update(value=self.backend.chosen)}
+            yield {
+                "model": gr.update(value=using or self.backend.chosen),
+                "status": markup.status(f"{title} could not be loaded.", "error"),
+            }
             raise
         yield {
             **self._model_screen(card.name),
@@ -98,25 +127,22 @@ class Handlers:
             "status": markup.status(f"{title} is ready.", "done"),
         }
 
-    def _offer(self, name: str | None) -> Offer | None:
-        return next((offer for offer in self.backend.offers() if offer.name == name), None)
-
     def _model_screen(self, name: str) -> Screen:
-        offers = self.backend.offers()
-        choices = [(o.title if o.present else f"{o.title} · not here yet", o.name) for o in offers]
-        offer = self._offer(name)
+        offer = self.shelf.offer(name)
         card = self.backend.card(name)
         detail = f"{card.side} px"
         if offer and offer.bytes:
             detail += f", {offer.bytes / 1e6:.0f} MB"
         about = card.about or (offer.about if offer else "")
-        note = markup.model_note(offer.title if offer else name, about, detail, offers)
+        note = markup.model_note(offer.title if offer else name, about, detail)
         count = len(card.scales)
         keeps = _how_alike(count)
         more = gr.update(choices=keeps, value=keeps[(len(keeps) - 1) // 2][1])
         return {
-            "model": gr.update(choices=choices, value=name),
+            **self.shelf.screen(name),
+            "model": gr.update(choices=self.shelf.choices(), value=name),
             "model-note": note,
+            "using": name,
             "more-scales": more,
         }
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import gradio as gr
 
-from app import crop, markup
+from app import catalogue, crop, markup
 from app.advanced import draw_advanced
 from app.api import add_endpoints
 from app.backend import Backend
+from app.downloads import Downloads
 from app.examples import PICTURES, example_thumbs
 from app.fields import FIELDS
 from app.handlers import ASPECTS, Handlers
@@ -30,18 +31,20 @@ from engine.request.options import MAX_VARIATIONS
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 SCRIPTS = (
     "page", "editor", "shapes", "opening", "lists", "keys", "overlay", "edges", "seen", "zoom",
-    "undo", "tools", "crop", "touch", "run", "memory",
+    "undo", "tools", "crop", "touch", "run", "memory", "models",
 )  # fmt: skip
 STYLES = (  # both in this order
-    "frame", "form", "stage", "rail", "outcome", "dialogs", "crop", "small",
+    "frame", "form", "stage", "rail", "outcome", "dialogs", "crop", "small", "models",
 )  # fmt: skip
 AROUND = FIELDS["around"]  # beside the class, not among the advanced
 THREADS = 256  # more than all that may wait there, of the window and of the endpoints
 
 
-def build_window(backend: Backend, limits: Limits = USUAL) -> gr.Blocks:
+def build_window(
+    backend: Backend, limits: Limits = USUAL, downloads: Downloads | None = None
+) -> gr.Blocks:
     """The whole window; launch it with ``launch_options()``."""
-    handlers = Handlers(backend, limits)
+    handlers = Handlers(backend, limits, downloads)
     with gr.Blocks(title="varpaint", analytics_enabled=False, fill_width=True) as window:
         page = Page(handlers.vault)
         page.draw()
@@ -89,7 +92,10 @@ class Page:
                 self._draw_stage()
             with gr.Column(elem_id="outcome", scale=3, min_width=320):
                 self._draw_outcome()
-        gr.HTML(markup.hotkeys() + crop.dialog(), elem_id="dialogs")
+        dialogs = markup.hotkeys() + crop.dialog() + catalogue.dialog()
+        gr.HTML(dialogs, elem_id="dialogs")
+        parts["using"] = gr.State("")  # the model that the page has, by name
+        parts["shelf"] = gr.HTML("", elem_id="shelf-box", visible="hidden")
         parts["facts"] = gr.HTML("", elem_id="facts-box")
         parts["file"] = gr.File(visible="hidden", elem_id="file", interactive=False)
 
@@ -134,6 +140,7 @@ class Page:
                 self._add("cancel", gr.Button, "Cancel", interactive=False, scale=1, min_width=80)
 
     def _draw_stage(self) -> None:
+        gr.HTML(catalogue.first_run(), elem_id="first-run")
         with gr.Row(elem_id="tools"):
             self._add("open", gr.UploadButton, "Open", size="sm", min_width=0,
                       file_types=[*PICTURES, SUFFIX], type="filepath")  # fmt: skip
@@ -152,7 +159,8 @@ class Page:
             self._add("export-mask", gr.Button, "Export mask", size="sm", min_width=0)
         gr.HTML(rail(), elem_id="hand")
         # what the scripts say
-        for name in ("pick", "reshape", "stroke-back", "painted", "ahead", "label-how"):
+        for name in ("pick", "reshape", "stroke-back", "painted", "ahead", "label-how",
+                     "ask-models"):
             self._add(name, gr.Textbox, "", visible="hidden", show_label=False, max_lines=1)
         parts = self.parts
         parts["shape"] = gr.HTML("", elem_id="shape-box", visible="hidden")

@@ -14,8 +14,6 @@ from typing import Literal
 
 from PIL import Image
 
-from app.backend import GET, Offer
-
 Tone = Literal["idle", "busy", "done", "error"]
 
 REGION_COLOURS = (  # apart from each other and from the mask's pink; for light and dark pictures
@@ -24,11 +22,6 @@ REGION_COLOURS = (  # apart from each other and from the mask's pink; for light 
 )  # fmt: skip
 
 PREVIEW_SIDE = 960  # pixels of a row of live previews, for dense screens too
-MODEL_WORDS = (
-    "The bundled model knows stickers and scenery, and needs next to nothing. For photos of the "
-    "1000 ImageNet classes get official weights: the larger, the better and the slower. None of "
-    "them follows sentences: they know classes."
-)
 REGION_CLICKS = """
 element.addEventListener("click", (event) => {
   const button = event.target.closest("button[data-index]");
@@ -224,42 +217,14 @@ def key(key: str) -> str:
     return f'<span data-key="{escape(key)}"></span>'
 
 
-def model_note(title: str, about: str, detail: str, offers: Sequence[Offer] = ()) -> str:
-    """The model in a line that opens the list of all of them."""
-    text = f"{escape(about)} <em>{escape(detail)}</em>"
+def model_note(title: str, about: str, detail: str) -> str:
+    """The model in a line that opens the dialog of all of them (app/catalogue.py); where there is
+    no room for that, a word."""
     return (
-        f'<button type="button" class="note" title="{escape(f"{title}. {about}")}" '
-        "onclick=\"document.getElementById('models').showModal()\">"
-        f"{text}</button>{_models(offers)}"
+        f'<button type="button" class="note" title="{escape(f"{title}. {about}")}"><b></b>'
+        f'<span class="long">{escape(about)} <em>{escape(detail)}</em></span>'
+        '<span class="short">Models</span></button>'
     )
-
-
-def _models(offers: Sequence[Offer]) -> str:
-    """What each model is good for, what it takes, and where it comes from."""
-    rows = "".join(
-        f"<tr><th>{escape(offer.title)}</th><td>{escape(offer.about)}</td>"
-        f"<td>{_megabytes(offer.bytes)}</td><td>{_megabytes(offer.memory)}</td>"
-        f"<td>{escape(offer.source)}<br><small>{escape(offer.licence)}</small></td>"
-        f"<td>{_get(offer)}</td></tr>"
-        for offer in offers
-    )
-    return (
-        '<dialog id="models" aria-label="Models"><form method="dialog"><h2>Models</h2>'
-        f"<p>{MODEL_WORDS}</p><table><thead><tr><th>Model</th><th>Good for</th><th>Size</th>"
-        "<th>Memory</th><th>From</th><th>Get it</th></tr></thead>"
-        f"<tbody>{rows}</tbody></table><button>Close</button></form></dialog>"
-    )
-
-
-def _get(offer: Offer) -> str:
-    """How to get a model that is not here yet."""
-    return "here" if offer.present else f"<code>{escape(GET)} {escape(offer.name)}</code>"
-
-
-def _megabytes(count: int) -> str:
-    if not count:
-        return "–"
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
 def head() -> str:

@@ -31,10 +31,10 @@ FORM = ("session", "task", "label", "model", *MARGINS, *OPTIONS)
 FIELDS = ("task", "label", "model", *MARGINS, *OPTIONS)  # what a page keeps for its return
 SHOWN = (  # what handlers change; every event updates all of them, mostly by nothing
     "session", "key", "version", "ticket", "facts", "file", "status", "run", "cancel", "task",
-    "label", "model", "model-note", "sides", "region-box", "regions", *MARGINS, *OPTIONS,
-    "last-seed", "open", "import-mask", "undo", "redo", "shape", "sight", "preview", "compare",
-    "results", "seen", "result-note", "result-row", "keep", "more", "more-scales", "use-result",
-    "download", "save-project", "history",
+    "label", "model", "model-note", "using", "shelf", "sides", "region-box", "regions", *MARGINS,
+    *OPTIONS, "last-seed", "open", "import-mask", "undo", "redo", "shape", "sight", "preview",
+    "compare", "results", "seen", "result-note", "result-row", "keep", "more", "more-scales",
+    "use-result", "download", "save-project", "history",
 )  # fmt: skip
 
 
@@ -58,7 +58,11 @@ class Wiring:
             None,
             js=f"(...values) => varpaint.keep({names}, values)",
         )
-        self.on(parts["model"].select, do.model_changed, ["model", "task", "label"])
+        self.on(parts["model"].select, do.model_changed, ["model", "using", "task", "label"])
+        self.on(
+            parts["ask-models"].change, do.models, ["ask-models", "using", "task", "label"],
+            trigger_mode="multiple",
+        )  # fmt: skip
         self.on(
             parts["task"].change, do.task_changed,
             ["task", "label", "label-how", "model", "session"], alone=False,

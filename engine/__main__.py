@@ -221,8 +221,13 @@ def models_list(as_json: JsonOpt = False) -> None:
         print(json.dumps([asdict(info) for info in known], default=str))
         return
     for info in known:
-        here = "here" if info.present else "not here"
-        print(f"{info.name:11} {info.side:4} px  {_size(info.bytes):>9}  {here:8}  {info.about}")
+        begun = f"{1 - info.missing / info.bytes:.0%} here" if info.begun else "-"
+        here = "here" if info.present else begun
+        memory = _size(info.memory) if info.memory else "-"
+        print(
+            f"{info.name:11} {info.side:4} px  {_size(info.bytes):>9}  {here:9} "
+            f"memory {memory:>8}  {info.licence or '-':42}  {info.about}"
+        )
 
 
 @models_app.command("download")

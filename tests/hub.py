@@ -10,13 +10,15 @@ from __future__ import annotations
 import hashlib
 import re
 import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
 
+STEPS = 20  # a second, where the rate is bounded
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -33,6 +35,7 @@ class Hub:
     corrupt: bool = False  # serve other bytes than declared
     status: int = 0  # answer everything with this error
     plain: bool = False  # declare no SHA-256, as for a file that is not in the store
+    rate: int = 0  # serve so many bytes a second; 0 for at once
     ignore_ranges: bool = False  # a proxy that always sends the whole file
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)
 
@@ -119,16 +122,26 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body) if length is None else length))
         self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
-            self.wfile.flush()
+        if self.command != "GET":
+            return
+        step = self.hub.rate // STEPS or len(body) or 1
+        with suppress(ConnectionError):  # whoever asked may have had enough
+            for at in range(0, len(body), step):
+                self.wfile.write(body[at : at + step])
+                self.wfile.flush()
+                time.sleep(1 / STEPS if self.hub.rate else 0)
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Whoever pauses a download hangs up."""
 
 
 @contextmanager
 def serve(hub: Hub) -> Iterator[Hub]:
     """Run ``hub`` on two free ports of the loopback interface."""
     handler = type("Handler", (_Handler,), {"hub": hub})
-    servers = [ThreadingHTTPServer(("127.0.0.1", 0), handler) for _ in range(2)]
+    servers = [_Server(("127.0.0.1", 0), handler) for _ in range(2)]
     threads = [Thread(target=server.serve_forever, args=(0.05,)) for server in servers]
     hub.endpoint, hub.store = (f"http://127.0.0.1:{server.server_port}" for server in servers)
     for thread in threads:

@@ -248,6 +248,8 @@ def test_models_are_listed(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert main(["models", "list"]) == 0
     listed = capsys.readouterr().out
     assert all(name in listed for name in ("bundled", "var-d16", "var-d36"))
+    (line,) = [line for line in listed.splitlines() if line.startswith("hmar-d16")]
+    assert "memory  1.37 GB" in line and "NVIDIA, for research only, non-commercial" in line
     assert main(["models", "list", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["name"] == "bundled"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from engine import ScaleDone
 from engine.benchmark.meter import Clock
 from engine.editor import Editor
-from engine.events import ScaleDone
 from engine.model.family import Model
 from engine.picture.frame import Frame
 from engine.plan.plan import Pass

@@ -33,6 +33,11 @@ class Offer:
     source: str = ""
     memory: int = 0  # bytes that an edit takes, roughly; 0 where nobody knows
     licence: str = ""
+    commercial: bool = True
+    suits: str = ""  # whom, in a few words
+    published: bool = False  # it can be downloaded, and removed
+    missing: int = 0  # bytes still to come
+    begun: bool = False  # some is here
 
 
 class Backend(Protocol):
@@ -76,6 +81,10 @@ class Backend(Protocol):
 
     def wake(self) -> None:
         """Have those that wait notice that they were cancelled."""
+        ...
+
+    def forget(self, name: str) -> None:
+        """Let go of a model whose files are to be deleted. RequestError if it is needed."""
         ...
 
     def warm(self, request: EditRequest) -> None:

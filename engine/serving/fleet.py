@@ -141,6 +141,9 @@ class Fleet:
             for run in self._runs:
                 run.news.put(None)
 
+    def forget(self, name: str) -> None:
+        raise RequestError("a service's machines have their own models; remove it there")
+
     def warm(self, request: EditRequest) -> None:
         if not self._runs:
             self._answer("warm", request, place=place_of(request.image))

@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from engine import EditRequest, EngineError, Event, ModelNotFoundError, ScaleDone
+from engine import (
+    EditRequest,
+    EngineError,
+    Event,
+    ModelNotFoundError,
+    RequestError,
+    ScaleDone,
+)
 from engine.plan.card import Card
 from engine.plan.plan import Plan, plan
 from engine.serving.backend import Asked, Offer, last_of
@@ -179,6 +186,19 @@ class Local:
                 del self._editors[others.pop(0)]
             return editor
 
+    def forget(self, name: str) -> None:
+        """Let go of a model whose files are to be deleted. RequestError if it is the one that the
+        window starts with, or a part of that."""
+        with self._loading:
+            if name in self.chosen.split("@")[0].split("+"):
+                raise RequestError(
+                    f"{name} is what this server starts with; start it with another --model first"
+                )
+            for each in list(self._cards):
+                if name in each.split("@")[0].split("+"):
+                    self._editors.pop(each, None)
+                    self._cards.pop(each, None)
+
     def _named(self, name: str | None) -> str:
         """The name that stands for a model here."""
         return self.chosen if name in (None, "", "auto") else str(name)
@@ -250,6 +270,11 @@ class Local:
                     source=info.source if info.name in needs else last_of(info.source),
                     memory=needs.get(info.name, 0),
                     licence=info.licence,
+                    commercial=info.commercial,
+                    suits=info.suits,
+                    published=info.published,
+                    missing=info.missing,
+                    begun=info.begun,
                 )
                 for info in models()
             ]

@@ -25,9 +25,14 @@ from engine.picture.saving import write_whole
 
 SUM_SUFFIX = ".sha256"  # beside a file, in the format of sha256sum
 RETRIES = 5  # in a row, without a byte received
-CHUNK = 1 << 20
+CHUNK = 1 << 18
+GLANCE = 0.25  # seconds between two words to whoever watches, while nothing comes
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+
+Told = Callable[[str, int, int], None]
+"""Whoever watches a download: is told a file's name, how many bytes of it are here, and of how
+many. What it raises ends the download; what has arrived stays, to go on with another time."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,14 @@ class _Remote:
     size: int
 
 
-def fetch(repository: str, filename: str, folder: Path, *, endpoint: str | None = None) -> Path:
+def fetch(
+    repository: str,
+    filename: str,
+    folder: Path,
+    *,
+    endpoint: str | None = None,
+    told: Told | None = None,
+) -> Path:
     """Download ``filename`` of a hub repository into ``folder`` and record its SHA-256 beside it.
 
     What an earlier call left unfinished is continued. ``endpoint`` is another hub than
@@ -50,13 +62,13 @@ def fetch(repository: str, filename: str, folder: Path, *, endpoint: str | None 
         remote = _declared(repository, filename, endpoint)
         with _only_one(folder, filename):
             part = folder / f"{filename}.{remote.sha256[:12]}.part"
-            for stale in set(folder.glob(f"{filename}.*.part")) - {part}:
+            for stale in set(unfinished(folder, filename)) - {part}:
                 stale.unlink()  # what is left of another version of the file
             with part.open("ab") as file:
                 if file.tell() > remote.size:
                     _empty(file)
                 _require_space(folder, filename, remote.size - file.tell())
-                _receive(remote, filename, file)
+                _receive(remote, filename, file, told)
             found = sha256(part)
             if found != remote.sha256:
                 part.unlink()
@@ -69,6 +81,11 @@ def fetch(repository: str, filename: str, folder: Path, *, endpoint: str | None 
             record(folder / filename, found)
             part.replace(folder / filename)
     return folder / filename
+
+
+def unfinished(folder: Path, filename: str) -> list[Path]:
+    """What earlier downloads of a file left of it."""
+    return sorted(folder.glob(f"{filename}.*.part"))
 
 
 def sha256(path: Path) -> str:
@@ -106,7 +123,7 @@ def _declared(repository: str, filename: str, endpoint: str | None) -> _Remote:
     return _Remote(url, found.etag, found.size)
 
 
-def _receive(remote: _Remote, filename: str, file: BinaryIO) -> None:
+def _receive(remote: _Remote, filename: str, file: BinaryIO, told: Told | None) -> None:
     """Append what is missing, going on after every cut that at least some bytes came before."""
     import httpx2
     from tqdm import tqdm
@@ -121,10 +138,17 @@ def _receive(remote: _Remote, filename: str, file: BinaryIO) -> None:
         file=sys.stderr,
         disable=None,  # where nobody looks at a terminal
     ) as bar:
+
+        def advance(count: int) -> None:
+            bar.update(count)
+            if told is not None:
+                told(filename, file.tell(), remote.size)
+
+        advance(0)
         while (begin := file.tell()) < remote.size:
             problem: Exception = httpx2.ReadError("the answer ended early")
             try:
-                _append(remote, file, bar.update)
+                _append(remote, file, advance)
             except httpx2.TransportError as error:
                 problem = error
             if file.tell() > begin:
@@ -132,7 +156,9 @@ def _receive(remote: _Remote, filename: str, file: BinaryIO) -> None:
             elif (idle := idle + 1) > RETRIES:
                 raise problem
             else:
-                time.sleep(min(2**idle, 16))
+                for _ in range(round(min(2**idle, 16) / GLANCE)):
+                    time.sleep(GLANCE)
+                    advance(0)
 
 
 def _append(remote: _Remote, file: BinaryIO, advance: Callable[[int], object]) -> None:
@@ -148,8 +174,8 @@ def _append(remote: _Remote, file: BinaryIO, advance: Callable[[int], object]) -
     with get_session().stream("GET", remote.url, headers=headers, timeout=timeout) as response:
         hf_raise_for_status(response)
         if begin and response.status_code != 206:  # the whole file again
-            advance(-begin)
             _empty(file)
+            advance(-begin)
         for chunk in response.iter_bytes(CHUNK):
             file.write(chunk)
             advance(len(chunk))

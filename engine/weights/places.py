@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine.errors import ModelNotFoundError
 from engine.weights.published import BY_STEM, OFFICIAL, TOKENIZERS, Drafted, Published
 
-WEIGHTS = Path(__file__).resolve().parent.parent.parent / "weights"
+HOME = Path(__file__).resolve().parent.parent.parent / "weights"  # what comes with the code
+WEIGHTS = Path(os.environ.get("VARPAINT_WEIGHTS") or HOME)  # where downloads go, and are found
 ENDINGS = (".pth", ".safetensors")
 OWN_VQVAE, OWN_VAR = "vqvae.safetensors", "var.safetensors"
 HALVES = tuple(  # stems of files that are good in a pair only, as its first and as its second

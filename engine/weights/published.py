@@ -31,7 +31,8 @@ class Published:
 
     ``stem`` is the name of its file without the ending, ``home`` its repository where that is not
     the tokenizer's. Where ``auto``, it may be taken by itself when it is there; where not
-    ``commercial``, its title says so. ``recommended`` is the authors' own sampling.
+    ``commercial``, its title says so. ``suits`` is a plain sentence for somebody who chooses.
+    ``recommended`` is the authors' own sampling.
     """
 
     family: Family
@@ -44,6 +45,7 @@ class Published:
     fid: float | None
     licence: str = "MIT"
     commercial: bool = True
+    suits: str = ""
     auto: bool = True
     more: str = ""
     home: str = ""
@@ -147,8 +149,12 @@ VQVAE = Tokenizer("FoundationVision/var", "vae_ch160v4096z32", 108_948_355, 160)
 FLEXVAE = Tokenizer("jiaosiyu1999/FlexVAR", "FlexVAE", 72_049_827, 128)
 
 
-def _var(depth: int, side: int, tokens: int, parameters: int, fid: float) -> Published:
-    return Published(VAR, VQVAE, f"var_d{depth}", depth, side, tokens, parameters, fid)
+def _var(
+    depth: int, side: int, tokens: int, parameters: int, fid: float, suits: str
+) -> Published:
+    return Published(
+        VAR, VQVAE, f"var_d{depth}", depth, side, tokens, parameters, fid, suits=suits
+    )
 
 
 def _flexvar(depth: int, epoch: int, parameters: int, fid: float) -> Published:
@@ -156,6 +162,7 @@ def _flexvar(depth: int, epoch: int, parameters: int, fid: float) -> Published:
     return Published(
         FLEXVAR, FLEXVAE, f"FlexVARd{depth}-epo{epoch}", depth, 256, 680, parameters, fid,
         licence="MIT (code; none stated for the weights)", auto=False, more=", or at 512 px",
+        suits="Draws at two sizes.",
         recommended={
             "guidance": 2.5, "guidance_schedule": "ramp", "top_k": 900, "top_p": 0.95
         },
@@ -169,6 +176,7 @@ def _hmar(
     return Published(
         HMAR, VQVAE, f"hmar-d{depth}", depth, 256, 680, parameters, None,
         licence="NVIDIA, for research only, non-commercial", commercial=False, auto=False,
+        suits="For research.",
         home="nvidia/HMAR", recommended={"guidance": guidance, "top_k": top_k, "top_p": 0.99},
     )  # fmt: skip
 
@@ -184,16 +192,17 @@ def _code(switch: int, fid: float, share: float) -> Drafted:
     )
     return Drafted(
         VAR, VQVAE, f"drafter_{switch}", 30, 256, 680, 2_010_020_356, fid, auto=False,
+        suits="Large one and small one in turn: nearly as good as d30, sooner.",
         more=f" in {share:.0%} of d30's operations", home=home, switch=switch, second=small,
     )  # fmt: skip
 
 
 OFFICIAL = (
-    _var(16, 256, 680, 310_283_520, 3.55),
-    _var(20, 256, 680, 600_917_136, 2.95),
-    _var(24, 256, 680, 1_033_399_360, 2.33),
-    _var(30, 256, 680, 2_010_020_356, 1.97),
-    _var(36, 512, 2240, 2_353_893_904, 2.63),
+    _var(16, 256, 680, 310_283_520, 3.55, "The smallest of the official ones, and the quickest."),
+    _var(20, 256, 680, 600_917_136, 2.95, "Draws a little better than d16."),
+    _var(24, 256, 680, 1_033_399_360, 2.33, "Draws well; wants a GPU."),
+    _var(30, 256, 680, 2_010_020_356, 1.97, "Draws best at its size; wants a GPU."),
+    _var(36, 512, 2240, 2_353_893_904, 2.63, "Draws the finest detail; wants a large GPU."),
     _flexvar(16, 179, 315_561_936, 3.05),
     _flexvar(20, 249, 607_513_952, 2.41),
     _flexvar(24, 349, 1_041_314_576, 2.21),

@@ -17,9 +17,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import CheckpointError, DownloadError, ModelNotFoundError
-from engine.weights.download import SUM_SUFFIX, fetch, recorded, sha256
+from engine.weights.download import (
+    SUM_SUFFIX,
+    Told,
+    fetch,
+    recorded,
+    sha256,
+    unfinished,
+)
 from engine.weights.places import (
     HALVES,
+    HOME,
     OWN_VAR,
     OWN_VQVAE,
     WEIGHTS,
@@ -33,7 +41,7 @@ from engine.weights.places import (
     published_file,
     published_files,
 )
-from engine.weights.published import BY_NAME, OFFICIAL
+from engine.weights.published import BY_NAME, OFFICIAL, Published
 
 BUNDLED = "bundled"
 AUTO = "auto"
@@ -41,7 +49,11 @@ AUTO = "auto"
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """A model as it is offered to a user. ``bytes`` is what its files take, here or to download."""
+    """A model as it is offered to a user. ``bytes`` is what its files take, here or to download;
+    ``missing``, what is still to come of them, and ``begun``, whether some is here that no other
+    model needs. ``memory`` is what an edit takes in half precision, 0 where nobody knows;
+    ``suits``, what somebody who chooses wants to hear. One that is ``published`` can be
+    downloaded."""
 
     name: str
     title: str
@@ -51,6 +63,12 @@ class ModelInfo:
     bytes: int
     source: str
     licence: str
+    memory: int = 0
+    commercial: bool = True
+    suits: str = ""
+    published: bool = False
+    missing: int = 0
+    begun: bool = False
 
 
 def models(weights: Path = WEIGHTS) -> list[ModelInfo]:
@@ -70,10 +88,25 @@ def models(weights: Path = WEIGHTS) -> list[ModelInfo]:
                 bytes=sum(here) if present else model.bytes,
                 source=model.repository,
                 licence=model.licence,
+                memory=model.memory(bytes_per_weight=2),
+                commercial=model.commercial,
+                suits=model.suits,
+                published=True,
+                missing=0 if present else _missing(model, weights),
+                begun=not present and _is_wanted(model, weights),
             )
         )
     found.extend(_describe_folder(folder.name, folder) for folder in _own_folders(weights))
     return found
+
+
+def _missing(model: Published, weights: Path) -> int:
+    """Bytes of a model's files that are not here yet, roughly: the files are a little larger than
+    their weights."""
+    whole = [published_file(weights, stem) for stem in model.stems]
+    here = [path for path in whole if path is not None]
+    here += [part for stem in model.stems for part in unfinished(weights, f"{stem}.pth")]
+    return max(0, model.bytes - sum(path.stat().st_size for path in here))
 
 
 def resolve(
@@ -153,9 +186,14 @@ def _resolve_pair(first: str, second: str, switch: int, weights: Path) -> PairFi
 
 
 def download(
-    name: str, weights: Path = WEIGHTS, *, endpoint: str | None = None
+    name: str,
+    weights: Path = WEIGHTS,
+    *,
+    endpoint: str | None = None,
+    told: Told | None = None,
 ) -> list[Path]:
     """Fetch the files of an official model that are not in ``weights`` yet; the paths of all.
+    ``told`` watches (`engine.weights.download.Told`).
 
     Raises ModelNotFoundError for an unknown name, DownloadError for everything on the way.
     """
@@ -167,9 +205,44 @@ def download(
     for repository, stem in BY_NAME[name].files:
         path = published_file(weights, stem)
         if path is None:
-            path = fetch(repository, f"{stem}.pth", weights, endpoint=endpoint)
+            path = fetch(repository, f"{stem}.pth", weights, endpoint=endpoint, told=told)
         paths.append(path)
     return paths
+
+
+def remove(name: str, weights: Path = WEIGHTS) -> list[Path]:
+    """Delete an official model's files, and what was begun of them; the paths of those deleted.
+
+    A file that another model needs, which is here or begun, stays. Raises ModelNotFoundError for
+    any other model: the bundled one comes with varpaint, and folders are somebody's own work.
+    """
+    if name not in BY_NAME:
+        raise ModelNotFoundError(
+            f"{name[:60]!r}: only official models can be removed; what else is here, is yours"
+        )
+    needed = {
+        stem
+        for other in OFFICIAL
+        if other.name != name and _is_wanted(other, weights)
+        for stem in other.stems
+    }
+    deleted = []
+    for stem in BY_NAME[name].stems:
+        if stem in needed:
+            continue
+        whole = published_file(weights, stem)
+        for path in (*unfinished(weights, f"{stem}.pth"), *([whole] if whole else [])):
+            path.unlink(missing_ok=True)
+            path.with_name(path.name + SUM_SUFFIX).unlink(missing_ok=True)
+            deleted.append(path)
+    return deleted
+
+
+def _is_wanted(model: Published, weights: Path) -> bool:
+    """Whether a model's own transformer is here, or begun."""
+    own = model.stems[1:]
+    here = any(published_file(weights, stem) is not None for stem in own)
+    return here or any(unfinished(weights, f"{stem}.pth") for stem in own)
 
 
 def verify(name: str, weights: Path = WEIGHTS) -> list[str]:
@@ -217,7 +290,7 @@ def _checked(path: Path) -> str:
 def bundled_folder(weights: Path) -> Path:
     """The bundled model's folder; it comes with the code, wherever downloads go to."""
     here = weights / BUNDLED
-    return here if is_own(here) else WEIGHTS / BUNDLED
+    return here if is_own(here) else HOME / BUNDLED
 
 
 def _own_folders(weights: Path) -> Iterator[Path]:

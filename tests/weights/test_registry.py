@@ -26,6 +26,7 @@ from engine.weights.registry import (
     download,
     free_memory,
     models,
+    remove,
     resolve,
     verify,
 )
@@ -479,3 +480,79 @@ def test_verify_finds_another_network_under_an_official_name(weights):
     with pytest.raises(CheckpointError, match="expected VQVAESpec") as caught:
         verify("var-d16", weights)
     assert "width=160" in one_line(caught)
+
+
+# Whoever watches, and what is removed
+
+
+class EnoughError(Exception):
+    """Somebody pressed Pause."""
+
+
+def test_whoever_watches_may_stop_a_download_and_it_goes_on_where_it_was(hub, weights):
+    seen: list[tuple[str, int, int]] = []
+    pauses = [True]
+
+    def told(name: str, received: int, size: int) -> None:
+        seen.append((name, received, size))
+        if received > 300_000 and pauses:
+            pauses.pop()
+            raise EnoughError
+
+    with pytest.raises(EnoughError):
+        fetch(REPOSITORY, VQVAE_PTH, weights, endpoint=hub.endpoint, told=told)
+    (part,) = weights.glob("*.part")
+    kept = part.stat().st_size
+    assert 300_000 < kept < len(CONTENT) and seen[0] == (VQVAE_PTH, 0, len(CONTENT))
+    fetch(REPOSITORY, VQVAE_PTH, weights, endpoint=hub.endpoint, told=told)
+    assert hub.ranges()[-1] == f"bytes={kept}-"
+    assert seen[-1] == (VQVAE_PTH, len(CONTENT), len(CONTENT))
+    assert (weights / VQVAE_PTH).read_bytes() == CONTENT
+
+
+def test_a_list_says_what_is_begun_and_what_is_missing(weights):
+    def listed(name: str):
+        return next(info for info in models(weights) if info.name == name)
+
+    whole = listed("var-d16")
+    assert (whole.missing, whole.begun, whole.published) == (whole.bytes, False, True)
+    (weights / "var_d16.pth.0123456789ab.part").write_bytes(bytes(1000))
+    begun = listed("var-d16")
+    assert (begun.missing, begun.begun, begun.present) == (whole.bytes - 1000, True, False)
+    put(weights, VQVAE_PTH)
+    assert listed("var-d20").missing == listed("var-d20").bytes - 10
+    assert not listed("var-d20").begun, "the tokenizer is there for another"
+    put(weights, "var_d16.pth")
+    assert listed("var-d16").missing == 0
+    assert not listed("hmar-d16").commercial and listed("bundled").memory == 0
+
+
+def test_what_is_removed_takes_nothing_along_that_others_need(weights):
+    put(weights, VQVAE_PTH, "var_d16.pth", "var_d20.pth", "var_d16.pth.sha256")
+    (weights / "var_d16.pth.0123456789ab.part").write_bytes(b"x")
+    assert {path.name for path in remove("var-d16", weights)} == {
+        "var_d16.pth", "var_d16.pth.0123456789ab.part"
+    }  # fmt: skip
+    assert sorted(path.name for path in weights.iterdir()) == [VQVAE_PTH, "var_d20.pth"]
+    remove("var-d20", weights)
+    assert list(weights.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["bundled", "birds", "../x", "auto", ""])
+def test_what_is_no_official_model_is_never_removed(weights, name):
+    save_small(weights / "birds")
+    save_small(weights / "bundled")
+    before = sorted(weights.rglob("*"))
+    with pytest.raises(ModelNotFoundError, match="only official models"):
+        remove(name, weights)
+    assert sorted(weights.rglob("*")) == before
+
+
+def test_the_bundled_model_is_there_wherever_downloads_go(tmp_path):
+    code = "from engine.weights.registry import models; print(models()[0].present)"
+    root = Path(__file__).parent.parent.parent
+    told = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, text=True, capture_output=True, check=True,
+        env={**os.environ, "VARPAINT_WEIGHTS": str(tmp_path / "elsewhere")},
+    )  # fmt: skip
+    assert told.stdout == "True\n"
