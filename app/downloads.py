@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from app.limits import broken
 from engine.errors import DownloadError, EngineError, ModelNotFoundError
+from engine.serving.bounds import broken
 from engine.weights.places import WEIGHTS
 from engine.weights.registry import ModelInfo, download, models, remove
 
