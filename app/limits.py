@@ -15,6 +15,7 @@ from engine.errors import RequestError
 MEGABYTE = 1 << 20
 GIGABYTE = 1 << 30
 LARGE = 4_000_000  # pixels of a picture beyond which one is opened, or edited, at a time
+BROKEN = "something broke inside varpaint"
 LEAST_FREE = 512 * MEGABYTE  # of the disk that pictures go to; below it nothing new is taken in
 
 
@@ -65,7 +66,7 @@ def broken(error: Exception) -> str:
         log.error("the disk is full: %s", error)
         return "the server's disk is full; free some space, or try again later"
     log.error("something broke", exc_info=error)
-    return f"something broke inside varpaint ({type(error).__name__}); the log has more"
+    return f"{BROKEN} ({type(error).__name__}); the log has more"
 
 
 def require_room(folder: Path, needed: int = 0) -> None:
