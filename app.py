@@ -171,7 +171,7 @@ def main(arguments: list[str] | None = None) -> None:
     from app.api import ENDPOINTS
     from app.calls import bound_calls, forget_callers, forget_closed, in_one_line
     from app.downloads import Downloads
-    from app.guard import Guard, Hosts
+    from app.guard import Guard, Hosts, logged_in
     from app.layout import build_window, launch_options
 
     limits = Limits(work=flags.most_work, memory=int(flags.memory * GIGABYTE))
@@ -190,7 +190,9 @@ def main(arguments: list[str] | None = None) -> None:
     async def guarded(server: Any) -> Any:
         """The guard stands before all that Gradio puts around its pages, too."""
         forget_closed(server.state_holder)
-        server.middleware_stack = Guard(server.middleware_stack, hosts, ENDPOINTS, folder.path)
+        server.middleware_stack = Guard(
+            server.middleware_stack, hosts, ENDPOINTS, folder.path, logged_in(server)
+        )
         yield
 
     launch(

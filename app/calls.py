@@ -14,7 +14,7 @@ from typing import Any
 import gradio as gr
 from gradio.context import LocalContext
 
-from engine.serving.bounds import broken
+from engine.serving.bounds import broken, disk_is_full
 
 CLOSED = 60.0  # seconds after which a closed window's values are let go of
 
@@ -122,7 +122,7 @@ def in_one_line(window: gr.Blocks) -> None:
         told = " ".join(str(reason).split())[:200]
         log.warning("a request that Gradio refuses: %s: %s", type(reason).__name__, told)
         words = "the request cannot be understood: a value is not what docs/http.md says"
-        if isinstance(reason, OSError):
+        if disk_is_full(reason):
             words = broken(reason)
         raise gr.Error(words, print_exception=False) from None
 

@@ -97,7 +97,8 @@ def _mine(found: os.stat_result) -> bool:
 
 def tidy(folder: Path, limit: int, *, age: float = AGE, fetched: float = FETCHED) -> None:
     """Let go of files in a folder older than ``age`` seconds, and of the oldest beyond ``limit``
-    bytes of them all; but not of those younger than ``fetched`` seconds."""
+    bytes of them all; but not of those younger than ``fetched`` seconds. A file that lies in no
+    folder of its own is an upload under way, or one that was cut."""
     now = time.time()
     files = []
     for path in folder.rglob("*"):
@@ -108,8 +109,10 @@ def tidy(folder: Path, limit: int, *, age: float = AGE, fetched: float = FETCHED
     left = sum(size for _, size, _ in files)
     for then, size, path in sorted(files):
         old = now - then
-        if old > age or (left > limit and old > fetched):
+        cut = path.parent == folder
+        if old > age or ((cut or left > limit) and old > fetched):
             with suppress(OSError):
                 path.unlink()
-                path.parent.rmdir()  # if it was the last one there
+                if not cut:
+                    path.parent.rmdir()  # if it was the last one there
             left -= size

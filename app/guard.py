@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from app.limits import require_room
 from app.logins import Logins
 from engine.errors import RequestError
-from engine.serving.bounds import MEGABYTE, broken, disk_is_full
+from engine.serving.bounds import BROKEN, MEGABYTE, broken, disk_is_full
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -36,6 +36,9 @@ PAGE = "predict"  # the page's own name for an event that does not wait in the q
 NEVER = (  # of Gradio's own paths: nothing here needs them, and they give or change too much
     "/token", "/deep_link", "/proxy=", "/vibe-", "/undo-vibe-", "/process_recording", "/runs",
     "/run-history", "/profiling", "/dev/", "/monitoring",
+)  # fmt: skip
+OPEN = (  # what a page asks for, and the server's own start, before anybody has logged in
+    "/startup-events", "/login_check", "/user", "/app_id", "/theme.css",
 )  # fmt: skip
 HEADERS = {
     "content-security-policy": "frame-ancestors 'none'",
@@ -93,12 +96,19 @@ def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 class Guard:
     """An ASGI application around another. ``endpoints`` are the names of those that there are,
-    ``folder`` is where uploads go."""
+    ``folder`` is where uploads go; ``known`` tells by its cookies whether somebody has logged in,
+    which Gradio asks at some paths only."""
 
     def __init__(
-        self, app: App, hosts: Hosts, endpoints: Iterable[str] = (), folder: Path = Path(".")
+        self,
+        app: App,
+        hosts: Hosts,
+        endpoints: Iterable[str] = (),
+        folder: Path = Path("."),
+        known: Callable[[str], bool] = lambda cookies: True,
     ) -> None:
         self._app = app
+        self._known = known
         self._hosts = hosts
         self._endpoints = tuple(endpoints)
         self._folder = folder
@@ -148,6 +158,10 @@ class Guard:
             raise RefusedError(403, "a page of another site may not use this server")
         if scope["type"] == "http":
             self._route(scope)
+        asked = scope["path"].rstrip("/")
+        inside = asked.startswith(API) and asked.removeprefix(API) not in OPEN
+        if inside and not self._known(headers.get("cookie", "")):
+            raise RefusedError(401, "log in first")
 
     def _route(self, scope: Scope) -> None:
         """Refuse what there is not; and what would change something by being looked at."""
@@ -212,6 +226,7 @@ class _Answer:
         self.begun = False
         self.status = 0
         self._broken = False
+        self._held: Message | None = None  # a head that waits for what its body says
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -223,6 +238,14 @@ class _Answer:
                 return
             message["headers"] = self._headers(given)
             self.begun = True
+            if self.status == 500 and kind.startswith(b"application/json"):
+                self._held = message
+                return
+        if self._held is not None:
+            if BROKEN.encode() not in message.get("body", b""):  # a mistake of the caller's
+                self._held["status"] = self.status = 400
+            await self._send(self._held)
+            self._held = None
         if not self._broken:
             await self._send(message)
 
@@ -249,7 +272,21 @@ class _Answer:
 
     async def end(self) -> None:
         if self._broken:
-            await self.instead(500, "something broke inside varpaint; the log has more")
+            await self.instead(500, f"{BROKEN}; the log has more")
+
+
+def logged_in(server: Any) -> Callable[[str], bool]:
+    """Whether these cookies are those of somebody who has logged in to a server of Gradio's, or
+    need not."""
+
+    def known(cookies: str) -> bool:
+        if server.auth is None:
+            return True
+        names = [f"access-token{way}-{server.cookie_id}" for way in ("", "-unsecure")]
+        given = (part.strip().partition("=") for part in cookies.split(";"))
+        return any(name in names and token in server.tokens for name, _, token in given)
+
+    return known
 
 
 def _same(origin: str, *hosts: str) -> bool:

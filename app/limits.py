@@ -38,6 +38,7 @@ class Limits:
 USUAL = Limits()
 
 
+
 def require_room(folder: Path, needed: int = 0) -> None:
     """RequestError if a folder's disk would be nearly full with so many bytes more."""
     if shutil.disk_usage(folder).free - needed < LEAST_FREE:

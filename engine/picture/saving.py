@@ -2,7 +2,8 @@
 
 The bytes go to a file beside the target, onto the disk, and only then take the target's name: at
 whatever moment the disk is full or the process ends, the old file is whole. On Linux the new file
-has no name until then, so that not even SIGKILL leaves a part of it behind.
+has no name until then, so that not even SIGKILL leaves a part of it behind. To replace a file it
+needs a name for a moment; what a SIGKILL in that moment leaves goes with the next one to write.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ import signal
 import stat
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from engine.errors import RequestError
 
+FORSAKEN = 5.0  # seconds after which nobody is about to replace a file with one of our names
 NO_NAMELESS = (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL)
 ENDING = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}
 
@@ -55,10 +58,13 @@ def whole(path: str | Path) -> Iterator[BinaryIO]:
             os.fchmod(file.fileno(), _permissions(target))
             os.fsync(file.fileno())
             with _undisturbed():
-                if name is None:
-                    name = _named(file.fileno(), folder, target.name)
-                os.replace(name, target)
-                name = None
+                if name is None and _named(file.fileno(), target):
+                    pass  # there was no old one
+                else:
+                    name = name or _beside_named(file.fileno(), target)
+                    os.replace(name, target)
+                    name = None
+                    _sweep(folder, target.name)
     finally:
         if name is not None:
             name.unlink(missing_ok=True)
@@ -78,15 +84,33 @@ def _beside(folder: Path, name: str) -> tuple[BinaryIO, Path | None]:
     return os.fdopen(number, "w+b"), Path(held)
 
 
-def _named(number: int, folder: Path, name: str) -> Path:
-    """Give a nameless file one beside its target, since a rename needs one."""
-    beside = folder / f".{name[:60]}.{secrets.token_hex(8)}.part"
+def _named(number: int, path: Path) -> bool:
+    """Give a nameless file a name; False if there is a file of that name."""
     root = os.open("/", os.O_RDONLY)
     try:  # a folder's number makes Python follow the link that /proc shows
-        os.link(f"/proc/self/fd/{number}", beside, src_dir_fd=root, follow_symlinks=True)
+        os.link(f"/proc/self/fd/{number}", path, src_dir_fd=root, follow_symlinks=True)
+    except FileExistsError:
+        return False
     finally:
         os.close(root)
+    return True
+
+
+def _beside_named(number: int, target: Path) -> Path:
+    """Give a nameless file a name beside its target, since a rename needs one."""
+    beside = target.with_name(f".{target.name[:60]}.{secrets.token_hex(8)}.part")
+    _named(number, beside)
     return beside
+
+
+def _sweep(folder: Path, name: str) -> None:
+    """Remove what others who were killed while they replaced this file left beside it."""
+    with contextlib.suppress(OSError), os.scandir(folder) as found:
+        for each in found:
+            if each.name.startswith(f".{name[:60]}.") and each.name.endswith(".part"):
+                with contextlib.suppress(OSError):
+                    if time.time() - each.stat(follow_symlinks=False).st_ctime > FORSAKEN:
+                        os.unlink(each.path)
 
 
 def _permissions(target: Path) -> int:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 MEGABYTE = 1 << 20
 GIGABYTE = 1 << 30
 LARGE = 4_000_000  # pixels of a picture beyond which one is opened, or edited, at a time
+BROKEN = "something broke inside varpaint"
 WAITING = 24  # calls over HTTP that may wait in line
 
 
@@ -46,4 +47,4 @@ def broken(error: Exception) -> str:
         log.error("the disk is full: %s", error)
         return "the server's disk is full; free some space, or try again later"
     log.error("something broke", exc_info=error)
-    return f"something broke inside varpaint ({type(error).__name__}); the log has more"
+    return f"{BROKEN} ({type(error).__name__}); the log has more"

@@ -77,7 +77,11 @@ def test_old_files_go_and_the_oldest_beyond_the_bound_but_none_that_is_being_fet
 
     tidy(tmp_path, 3000)
     assert ages(tmp_path) == ["fresh", "large", "next"]
+    for age, name in ((150, "cut"), (50, "under way")):
+        (tmp_path / f"{name}.part").touch()
+        os.utime(tmp_path / f"{name}.part", (now - age, now - age))
     tidy(tmp_path, 2000)
+    assert [path.stem for path in tmp_path.glob("*.part")] == ["under way"]
     assert ages(tmp_path) == ["fresh", "next"]
     tidy(tmp_path, 0)
     assert ages(tmp_path) == ["fresh"]

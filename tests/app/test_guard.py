@@ -225,7 +225,8 @@ def test_the_real_server_refuses_foreign_names_and_origins(server: str) -> None:
 def test_a_real_password_opens_the_page_and_a_wrong_one_is_logged(locked: Any) -> None:
     url, log = locked
     with httpx.Client(base_url=url) as client:
-        assert client.post("/gradio_api/call/models", json={"data": []}).status_code == 401
+        for path in ("call/models", "cancel", "heartbeat/x", "upload", "stream/x", "mcp/"):
+            assert client.post(f"/gradio_api/{path}", json={"data": []}).status_code == 401, path
         wrong = client.post("/login", data={"username": "ann", "password": "guess"})
         assert wrong.status_code == 400 and "1 in a row" in log.read_text()
         right = client.post("/login", data={"username": "ann", "password": "secret"})

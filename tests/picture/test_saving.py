@@ -144,3 +144,16 @@ def test_a_name_that_is_taken_meanwhile_is_replaced(tmp_path: Path) -> None:
         file.write(b"new")
         path.write_bytes(b"meanwhile")
     assert path.read_bytes() == b"new" and saving.ENDING
+
+
+def test_what_a_kill_left_between_two_names_goes_with_the_next_one_to_write(
+    tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, other = tmp_path / ".a.png.0123456789abcdef.part", tmp_path / ".b.png.01.part"
+    for path in (left, other, tmp_path / "a.png"):
+        path.write_bytes(b"old")
+    write_whole(tmp_path / "a.png", b"new")
+    assert left.exists(), "somebody may be about to use it"
+    monkeypatch.setattr(saving, "FORSAKEN", -1.0)
+    write_whole(tmp_path / "a.png", b"newer")
+    assert listed(tmp_path) == [".b.png.01.part", "a.png"]
