@@ -58,6 +58,8 @@ class Door:
     async def __call__(self, request: Request) -> Response:
         path = request.url.path.strip("/")
         try:
+            if "origin" in request.headers:  # somebody's page must not make one's own machine work
+                raise RefusedError(403, "pages of a browser are not answered; ask from a program")
             for task in FIELDS:
                 if task == path:
                     _require("POST", request)
@@ -120,7 +122,7 @@ class Door:
             async with aclosing(self._told(posted, previews=True)) as tale:
                 async for kind, what in tale:
                     if kind == "begun":
-                        yield _line("begun", {})
+                        yield _line("begun", {"replica": what})
                     elif isinstance(what, ScaleDone):
                         yield _line("scale", _scale(what))
                     elif kind == "error":

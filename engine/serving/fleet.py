@@ -36,7 +36,7 @@ class _Run:
     request: EditRequest
     news: queue.Queue[Told | None] = field(default_factory=queue.Queue)
     begun: bool = False
-    over: bool = False
+    over: threading.Event = field(default_factory=threading.Event)
     stream: Any = None
 
 
@@ -129,7 +129,7 @@ class Fleet:
                 else:
                     yield _with_pictures(what, run.request)
         finally:
-            run.over = True
+            run.over.set()
             with self._lock:
                 self._runs.remove(run)
             self.wake()
@@ -159,10 +159,10 @@ class Fleet:
         """What a replica tells of an edit; another one's, where that ends."""
         tale, place = Tale(), place_of(run.request.image)
         try:
-            while not (tale.ended or run.over):
+            while not (tale.ended or run.over.is_set()):
                 there = self._replicas.options(stream=True, multiplexed_model_id=place)
                 run.stream = there.steps.remote(run.request, True)
-                if run.over:
+                if run.over.is_set():
                     run.stream.cancel()
                 try:
                     for told in run.stream:
@@ -170,7 +170,7 @@ class Fleet:
                             run.news.put(told)
                     break
                 except Exception as error:
-                    if run.over:
+                    if run.over.is_set():
                         break
                     tale.begin_again(error)
                     time.sleep(PAUSE)

@@ -64,6 +64,7 @@ class Replica:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="edit")
         self._remembers = serve.multiplexed(max_num_models_per_replica=PICTURES)(_known)
         self._counts = Counts()
+        self._name: str = serve.get_replica_context().replica_id.unique_id
 
     async def facts(self) -> tuple[str, list[Offer], dict[str, Any]]:
         """The model that the fleet starts with, all on offer, and what a script may know of it."""
@@ -90,7 +91,7 @@ class Replica:
         came = time.perf_counter()
         async with self._turn:
             self._counts.took("wait", time.perf_counter() - came)
-            yield "begun", None
+            yield "begun", self._name
             work, ended = self._work(asked, previews), "left"
             try:
                 while (told := await self._done(next, work, None)) is not None:

@@ -21,7 +21,6 @@ class Report:
         self.setting = setting
         self.path = setting.folder / NAME
         self._places: dict[int, int] = {}  # row -> where its last line begins
-        self._asked: dict[int, tuple[str, tuple[str, ...]]] = {}  # row -> what it was, its files
         self.failed: set[int] = set()
         self._last = 0
         self._ordered = True
@@ -35,12 +34,15 @@ class Report:
     def has(self, row: Row, *, retry_failed: bool) -> bool:
         """Whether a row needs nothing more: it is done as it is asked for now, and its files are
         there; or it failed, and is not to be tried again."""
-        asked, files = self._asked.get(row.number, ("", ()))
-        if asked != row.fingerprint(self.setting.defaults):
+        if row.number not in self._places:
+            return False
+        self._file.seek(self._places[row.number])
+        entry = json.loads(self._file.readline())
+        if entry["asked"] != row.fingerprint(self.setting.defaults):
             return False
         if row.number in self.failed:
             return not retry_failed
-        return all((self.setting.folder / name).is_file() for name in files)
+        return all((self.setting.folder / name).is_file() for name in entry.get("files", ()))
 
     def add(self, entry: Entry) -> None:
         """A line, whole or not at all for whoever reads it later."""
@@ -65,6 +67,8 @@ class Report:
                 break
             try:
                 entry = json.loads(line)
+                if "asked" not in entry:
+                    raise KeyError("asked")
                 self._note(entry, end)
             except (ValueError, KeyError, TypeError):
                 raise RequestError(
@@ -78,7 +82,6 @@ class Report:
         self._ordered &= number > self._last
         self._last = number
         self._places[number] = place
-        self._asked[number] = (str(entry["asked"]), tuple(entry.get("files", ())))
         if "error" in entry:
             self.failed.add(number)
         else:

@@ -79,7 +79,7 @@ def _serving() -> Any:
 def _begin(serve: Any, service: Service, host: str, port: int) -> None:
     """Bring the application up, with its models loaded. Raises RequestError."""
     try:
-        serve.start(proxy_location="EveryNode", http_options={"host": host, "port": port})
+        serve.start(proxy_location="HeadOnly", http_options={"host": host, "port": port})
         serve.run(application(service), name=NAME, route_prefix="/")
     except (RuntimeError, OSError) as error:
         lines = [line for line in str(error).splitlines() if line.strip()]

@@ -20,8 +20,8 @@ GONE = "the fleet lost this edit {} times as its machines ended; try again"
 SERIES = 4096  # names that pictures share: Ray keeps a gauge for each
 
 Told = tuple[str, Any]
-"""("begun", None) once its turn has come; ("event", Event); and in the end, of an edit over HTTP
-("made", Made), or ("error", EngineError)."""
+"""("begun", a replica's name) once its turn has come; then ("event", Event); in the end of an edit
+over HTTP ("made", Made); or ("error", EngineError)."""
 
 
 @dataclass(frozen=True)

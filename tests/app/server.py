@@ -36,12 +36,12 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(model: Path | str, log: Path, *flags: str) -> Iterator[str]:
-    """A running server's address; its output goes to ``log``."""
+def serving(model: Path | str | None, log: Path, *flags: str) -> Iterator[str]:
+    """A running server's address; its output goes to ``log``. Without a model it is a fleet's."""
     port = free_port()
     command = [
-        sys.executable, "app.py", "--port", str(port), "--no-browser", "--device", "cpu",
-        "--model", str(model), *flags,
+        sys.executable, "app.py", "--port", str(port), "--no-browser", *flags,
+        *(() if model is None else ("--device", "cpu", "--model", str(model))),
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with log.open("w") as output:

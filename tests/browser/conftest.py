@@ -1,7 +1,12 @@
-"""A real Chromium, a real server, and a hand that paints."""
+"""A real Chromium, a real server, and a hand that paints.
+
+With ``VARPAINT_TEST_FLEET=1`` in the environment the server's runs go to a service on a cluster of
+two cores: ``VARPAINT_TEST_FLEET=1 python -m pytest tests/browser/test_window.py``.
+"""
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +18,7 @@ from PIL import Image, ImageFilter
 
 from tests.app.server import save_tiny_model, serving
 from tests.browser.window import Window
+from tests.serving.fleet import cluster, service
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -24,6 +30,7 @@ FLAGS = (
 )  # fmt: skip
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 SIZE = (360, 240)
+FLEET = "VARPAINT_TEST_FLEET"
 
 
 @pytest.fixture(scope="package")
@@ -33,7 +40,17 @@ def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="package")
 def address(tiny_model_folder: Path) -> Iterator[str]:
-    with serving(tiny_model_folder, tiny_model_folder.parent / "log.txt") as url:
+    log = tiny_model_folder.parent / "log.txt"
+    if not os.environ.get(FLEET):
+        with serving(tiny_model_folder, log) as url:
+            yield url
+        return
+    flags = ("--model", str(tiny_model_folder), "--device", "cpu", "--max", "1")
+    with (
+        cluster(2) as nodes,
+        service(nodes.address, log.with_name("service.txt"), *flags),
+        serving(None, log, "--fleet", nodes.address) as url,
+    ):
         yield url
 
 
