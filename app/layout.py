@@ -16,6 +16,7 @@ from app.downloads import Downloads
 from app.examples import PICTURES, example_thumbs
 from app.fields import FIELDS
 from app.handlers import ASPECTS, Handlers
+from app.kept import Kept
 from app.lean import skip_for_free
 from app.limits import USUAL, Limits
 from app.project import SUFFIX
@@ -31,7 +32,7 @@ from engine.request.options import MAX_VARIATIONS
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 SCRIPTS = (
     "page", "editor", "shapes", "opening", "lists", "keys", "overlay", "edges", "seen", "zoom",
-    "undo", "tools", "touch", "run", "memory", "models",  # in this order, as the styles
+    "undo", "tools", "touch", "run", "memory", "models", "kept",  # in this order, as the styles
 )  # fmt: skip
 STYLES = ("frame", "form", "stage", "rail", "outcome", "dialogs", "small", "models")
 AROUND = FIELDS["around"]  # beside the class, not among the advanced
@@ -39,10 +40,11 @@ THREADS = 256  # more than all that may wait there, of the window and of the end
 
 
 def build_window(
-    backend: Backend, limits: Limits = USUAL, downloads: Downloads | None = None
-) -> gr.Blocks:
+    backend: Backend, limits: Limits = USUAL, downloads: Downloads | None = None,
+    kept: Kept | None = None,
+) -> gr.Blocks:  # fmt: skip
     """The whole window; launch it with ``launch_options()``."""
-    handlers = Handlers(backend, limits, downloads)
+    handlers = Handlers(backend, limits, downloads, kept)
     with gr.Blocks(title="varpaint", analytics_enabled=False, fill_width=True) as window:
         page = Page(handlers.vault)
         page.draw()
@@ -138,6 +140,7 @@ class Page:
 
     def _draw_stage(self) -> None:
         gr.HTML(catalogue.first_run(), elem_id="first-run")
+        self.parts["offer"] = gr.HTML("", elem_id="offer")
         with gr.Row(elem_id="tools"):
             self._add("open", gr.UploadButton, "Open", size="sm", min_width=0,
                       file_types=[*PICTURES, SUFFIX], type="filepath")  # fmt: skip

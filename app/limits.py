@@ -13,6 +13,7 @@ from engine.errors import RequestError
 
 MEGABYTE = 1 << 20
 GIGABYTE = 1 << 30
+DAY = 24 * 3600.0
 LARGE = 4_000_000  # pixels of a picture beyond which one is opened, or edited, at a time
 LEAST_FREE = 512 * MEGABYTE  # of the disk that pictures go to; below it nothing new is taken in
 
@@ -22,12 +23,15 @@ class Limits:
     """``work`` is what one edit may cost, in scales drawn: frames x variations x scales.
     ``memory`` are bytes that pictures may take: those of all histories a quarter of it, those of
     the edit under way the rest. ``waiting`` are calls over HTTP that may wait in line, ``cache``
-    bytes of files on their way in and out."""
+    bytes of files on their way in and out. Of the sessions on disk ``kept`` bytes stay, and none
+    unused for ``kept_age`` seconds."""
 
     work: int = 20_000
     memory: int = 4 * GIGABYTE
     waiting: int = 24
     cache: int = 2 * GIGABYTE
+    kept: int = 4 * GIGABYTE
+    kept_age: float = 7 * DAY
 
     @property
     def history(self) -> int:
