@@ -3,7 +3,7 @@
     python app.py [--host H] [--port P] [--model M] [--device D] [--share] [--no-browser]
                   [--auth USER:PASSWORD] [--auth-file FILE] [--allow-host NAME] [--mcp]
                   [--most-work N] [--memory GB] [--fleet ADDRESS]
-                  [--downloads | --no-downloads]
+                  [--downloads | --no-downloads] [--no-keep] [--keep-size GB] [--keep-days N]
 
 A password is better given in a file, or as VARPAINT_AUTH in the environment: whoever can list the
 processes of a machine can read their flags.
@@ -56,6 +56,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--downloads", action=argparse.BooleanOptionalAction,
                         help="models may be fetched and removed from the window; if not given, "
                         "where only this machine can reach it")
+    parser.add_argument("--keep", action=argparse.BooleanOptionalAction, default=True,
+                        help="keep the work of windows on disk, so that it outlives the server")
+    parser.add_argument("--keep-size", metavar="GB", type=_gigabytes, default=4.0,
+                        help="of that; what was unused longest goes first")
+    parser.add_argument("--keep-days", metavar="N", type=_count, default=7,
+                        help="without use after which it is removed")
     parser.add_argument("--mcp", action="store_true",
                         help="offer the endpoints as tools of an MCP server too")  # fmt: skip
     flags = parser.parse_args(arguments)
@@ -159,7 +165,7 @@ def main(arguments: list[str] | None = None) -> None:
     auth = login(flags)
 
     from app.folder import Folder
-    from app.limits import Limits
+    from app.limits import DAY, Limits
     from engine.serving.bounds import GIGABYTE
 
     folder = Folder()
@@ -172,13 +178,18 @@ def main(arguments: list[str] | None = None) -> None:
     from app.calls import bound_calls, forget_callers, forget_closed, in_one_line
     from app.downloads import Downloads
     from app.guard import Guard, Hosts, logged_in
+    from app.kept import Kept, home
     from app.layout import build_window, launch_options
 
-    limits = Limits(work=flags.most_work, memory=int(flags.memory * GIGABYTE))
+    limits = Limits(
+        work=flags.most_work, memory=int(flags.memory * GIGABYTE),
+        kept=int(flags.keep_size * GIGABYTE), kept_age=flags.keep_days * DAY,
+    )  # fmt: skip
     hosts = Hosts(flags.host, flags.allow_host)
     backend = _backend(flags, limits.edit)
     downloads = Downloads(allowed=flags.downloads, forget=backend.forget)
-    window = build_window(backend, limits, downloads)
+    kept = Kept(home() / "sessions", limits) if flags.keep else None
+    window = build_window(backend, limits, downloads, kept)
     window.queue(max_size=QUEUE_SIZE, api_open=None)
     bound_calls(window, ENDPOINTS, limits.waiting)
     in_one_line(window)
@@ -215,6 +226,8 @@ def main(arguments: list[str] | None = None) -> None:
         """Nothing is left behind; and the interpreter's own end, which stumbles over networks at
         work, is left out."""
         downloads.close()
+        if kept is not None:
+            kept.close()
         folder.remove()
         sys.stdout.flush()
         os._exit(0)

@@ -83,7 +83,7 @@ def shelf(
         "active": str(int(bool(active))),
     }  # fmt: skip
     given = " ".join(f'data-{key}="{escape(value)}"' for key, value in data.items())
-    return f'<span id="shelf" {given}><template>{entries}</template></span>'
+    return f'<div id="shelf" {given}><div hidden>{entries}</div></div>'
 
 
 def known(offers: Sequence[Offer]) -> str:
@@ -129,7 +129,7 @@ def _entry(offer: Offer, now: Progress | None, here: Here) -> str:
         f'aria-label="{escape(offer.title)}"><h3>{escape(offer.title)}{mark}</h3>'
         f"<p>{escape(' '.join(filter(None, (offer.suits, about))))}</p><dl>{rows}</dl>"
         f'<div class="state">{_state(offer, now, here)}</div>'
-        f'<p class="wrong" role="alert"></p></article>'
+        f'<p class="refusal" role="alert"></p></article>'
     )
 
 

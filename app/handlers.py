@@ -18,6 +18,7 @@ from app.backend import Backend
 from app.classes import Named
 from app.downloads import Downloads
 from app.forms import NEED_LABEL
+from app.kept import Kept
 from app.limits import USUAL, Limits
 from app.masks import Masks
 from app.runs import Runs
@@ -37,12 +38,13 @@ class Handlers:
     """The callbacks. Holds the backend and what runs on them; a window's work is in its session."""
 
     def __init__(
-        self, backend: Backend, limits: Limits = USUAL, downloads: Downloads | None = None
-    ) -> None:
+        self, backend: Backend, limits: Limits = USUAL, downloads: Downloads | None = None,
+        kept: Kept | None = None,
+    ) -> None:  # fmt: skip
         self.backend = backend
         self.shelf = Shelf(backend, downloads)
         self.vault = Vault(limits.history)
-        self.store = Store()
+        self.store = Store(disk=kept)
         self.runs = Runs(backend, self.store)
         self.masks = Masks()
         self.saving = Saving(self.store)
@@ -64,6 +66,8 @@ class Handlers:
         if session.current is not None or session.outcome is not None:
             session = session.remounted()
             screen |= {**screens.of_session(session), **screens.of_result(session)}
+        else:
+            screen["offer"] = self._offer(recalled)
         offer = self.shelf.offer(model)
         model = model if offer is not None and offer.present else None
         if not self.backend.ready(model):
@@ -88,6 +92,14 @@ class Handlers:
             yield news
         if goes_on and not taken:  # another window shows it
             yield {"status": markup.status(hint(session, task))}
+
+    def _offer(self, recalled: dict[str, Any]) -> str:
+        """What a page without a picture is told of earlier work: that it is gone from here, or that
+        it can be gone on with."""
+        if recalled.get("had"):
+            return markup.lost()
+        glance = self.store.glance(str(recalled.get("last") or ""))
+        return markup.go_on(glance.name, glance.steps, glance.then) if glance is not None else ""
 
     def model_changed(
         self, model: str | None, using: str, task: str, label: str | None

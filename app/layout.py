@@ -16,6 +16,7 @@ from app.downloads import Downloads
 from app.examples import PICTURES, example_thumbs
 from app.fields import FIELDS
 from app.handlers import ASPECTS, Handlers
+from app.kept import Kept
 from app.lean import skip_for_free
 from app.limits import USUAL, Limits
 from app.project import SUFFIX
@@ -31,7 +32,7 @@ from engine.request.options import MAX_VARIATIONS
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 SCRIPTS = (
     "page", "editor", "shapes", "opening", "lists", "keys", "overlay", "edges", "seen", "zoom",
-    "undo", "tools", "crop", "touch", "run", "memory", "models",
+    "undo", "tools", "crop", "touch", "run", "memory", "models", "kept",
 )  # fmt: skip
 STYLES = (  # both in this order
     "frame", "form", "stage", "rail", "outcome", "dialogs", "crop", "small", "models",
@@ -41,10 +42,11 @@ THREADS = 256  # more than all that may wait there, of the window and of the end
 
 
 def build_window(
-    backend: Backend, limits: Limits = USUAL, downloads: Downloads | None = None
-) -> gr.Blocks:
+    backend: Backend, limits: Limits = USUAL, downloads: Downloads | None = None,
+    kept: Kept | None = None,
+) -> gr.Blocks:  # fmt: skip
     """The whole window; launch it with ``launch_options()``."""
-    handlers = Handlers(backend, limits, downloads)
+    handlers = Handlers(backend, limits, downloads, kept)
     with gr.Blocks(title="varpaint", analytics_enabled=False, fill_width=True) as window:
         page = Page(handlers.vault)
         page.draw()
@@ -141,6 +143,7 @@ class Page:
 
     def _draw_stage(self) -> None:
         gr.HTML(catalogue.first_run(), elem_id="first-run")
+        self.parts["offer"] = gr.HTML("", elem_id="offer")
         with gr.Row(elem_id="tools"):
             self._add("open", gr.UploadButton, "Open", size="sm", min_width=0,
                       file_types=[*PICTURES, SUFFIX], type="filepath")  # fmt: skip

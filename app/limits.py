@@ -9,6 +9,7 @@ from pathlib import Path
 from engine.errors import RequestError
 from engine.serving.bounds import GIGABYTE, MEGABYTE, WAITING, Bounds
 
+DAY = 24 * 3600.0
 LEAST_FREE = 512 * MEGABYTE  # of the disk that pictures go to; below it nothing new is taken in
 
 
@@ -17,12 +18,15 @@ class Limits:
     """``work`` is what one edit may cost, in scales drawn: frames x variations x scales.
     ``memory`` are bytes that pictures may take: those of all histories a quarter of it, those of
     the edit under way the rest. ``waiting`` are calls over HTTP that may wait in line, ``cache``
-    bytes of files on their way in and out."""
+    bytes of files on their way in and out. Of the sessions on disk ``kept`` bytes stay, and none
+    unused for ``kept_age`` seconds."""
 
     work: int = Bounds.work
     memory: int = 4 * GIGABYTE
     waiting: int = WAITING
     cache: int = 2 * GIGABYTE
+    kept: int = 4 * GIGABYTE
+    kept_age: float = 7 * DAY
 
     @property
     def history(self) -> int:

@@ -217,6 +217,27 @@ def key(key: str) -> str:
     return f'<span data-key="{escape(key)}"></span>'
 
 
+def go_on(name: str, steps: int, then: float) -> str:
+    """The offer to go on with what this browser worked on last; ``then`` is when that was, in
+    seconds since 1970, which the page says in its own words."""
+    count = f", {steps} steps" if steps > 1 else ""
+    return (
+        f'<div class="offer" data-then="{then:.0f}"><p>Your last work is still here: '
+        f"{escape(name)}{count}<span></span>. "
+        '<button type="button" data-do="go-on">Go on with it</button></p>'
+        '<button type="button" class="close" aria-label="Close this note">✕</button></div>'
+    )
+
+
+def lost() -> str:
+    """That a page's work is gone from the server; the page's script adds what the browser has."""
+    return (
+        '<div class="offer lost"><p>The server no longer has the work of this page: it was started '
+        "anew without keeping it, or that was too long ago. <span></span></p>"
+        '<button type="button" class="close" aria-label="Close this note">✕</button></div>'
+    )
+
+
 def model_note(title: str, about: str, detail: str) -> str:
     """The model in a line that opens the dialog of all of them (app/catalogue.py); where there is
     no room for that, a word."""

@@ -1,6 +1,6 @@
 """Project files: a window's whole work in one zip, to go on with another day.
 
-``project.json`` is the ``_Project`` below. Opened files lie in it byte for byte, all other
+``project.json`` is the ``Project`` below. Opened files lie in it byte for byte, all other
 pictures as PNG (CMYK and deep grey as TIFF, which keeps their bytes; what neither knows, such as
 YCbCr, becomes sRGB), masks as PNG of the canvas's proxy.
 """
@@ -87,7 +87,7 @@ class _Variation(_Schema):
     last: bool = True  # of the last run
 
 
-class _Project(_Schema):
+class Project(_Schema):
     format: str
     version: int
     name: str = "picture"
@@ -116,13 +116,13 @@ def save(path: Path, session: Session, fields: dict[str, Any]) -> None:
             raise ProjectError(f"{len(many)} {what} are more than the {most} that a project holds")
     try:
         with whole(path) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as file:
-            _Writer(file).write(session, fields)
+            Writer(file).write(session, fields)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise ProjectError(f"the project cannot be written ({reason}); make room first") from None
 
 
-class _Writer:
+class Writer:
     """Puts each picture into the zip once, however often it is shown."""
 
     def __init__(self, file: zipfile.ZipFile) -> None:
@@ -140,7 +140,7 @@ class _Writer:
                 opened.setdefault(run.base.held, run.base)
         for moment in opened.values():
             self._source(moment)
-        project = _Project(
+        project = Project(
             format=FORMAT,
             version=VERSION,
             name=session.name,
@@ -229,7 +229,7 @@ def load(path: Path, session: Session) -> tuple[Session, dict[str, Any], tuple[s
     try:
         _require_short_list(path)
         with zipfile.ZipFile(path) as file:
-            return _Reader(file, session, path.stat().st_size).read()
+            return Reader(file, session, path.stat().st_size).read()
     except ProjectError as error:
         raise ProjectError(f"{path.name}: {error}") from None
     except ValidationError as error:
@@ -253,7 +253,7 @@ def _require_short_list(path: Path) -> None:
         raise ProjectError(f"holds more than {MAX_ENTRIES} files; use another copy")
 
 
-class _Reader:
+class Reader:
     """Builds a session; every picture is read once. ``size`` is that of the project's file: what it
     unpacks to is bounded by that, and by the disk."""
 
@@ -306,7 +306,7 @@ class _Reader:
         self._notes += notes
         return request
 
-    def _project(self) -> _Project:
+    def _project(self) -> Project:
         text = self._bytes(INDEX, MAX_INDEX)
         head = _Head.model_validate_json(text)
         if head.format != FORMAT:
@@ -316,7 +316,7 @@ class _Reader:
                 f"was saved by a newer varpaint (project version {head.version}, this one reads "
                 f"{VERSION}); update varpaint"
             )
-        return _Project.model_validate_json(text)
+        return Project.model_validate_json(text)
 
     def _bytes(self, name: str, limit: int = MAX_ENTRY) -> bytes:
         """A file inside; no more of it is unpacked than it says that it holds."""

@@ -16,9 +16,10 @@ from dataclasses import replace
 from threading import Lock
 from weakref import WeakValueDictionary
 
+from app.kept import Glance, Kept
 from app.session import Session
 
-KEPT = 1000  # sessions with work in them, whose pictures are on disk; those unused longest go first
+KEPT = 1000  # sessions with work in them; those unused longest go first
 FRESH = 200  # sessions without any, such as every page load begins
 PATIENCE = 60.0  # seconds that one waits for another's turn to end
 AGE = 24 * 3600.0  # seconds that a session is kept after its last change
@@ -28,12 +29,14 @@ _Kept = OrderedDict[str, tuple[Session, float]]
 
 class Store:
     """Sessions by key. Those without work are counted apart: whoever loads pages takes nobody's
-    work away."""
+    work away. What is forgotten here may still lie on ``disk``."""
 
     def __init__(
-        self, kept: int = KEPT, age: float = AGE, now: Callable[[], float] = time.monotonic
-    ) -> None:
+        self, kept: int = KEPT, age: float = AGE, now: Callable[[], float] = time.monotonic,
+        disk: Kept | None = None,
+    ) -> None:  # fmt: skip
         self._kept, self._age, self._now = kept, age, now
+        self.disk = disk
         self._sessions: _Kept = OrderedDict()
         self._fresh: _Kept = OrderedDict()
         self._lock = Lock()
@@ -57,6 +60,8 @@ class Store:
                     if self._now() - then <= self._age:
                         break
                     del sessions[key]
+        if works and self.disk is not None:
+            self.disk.put(session)
 
     @contextmanager
     def turn(self, session: Session) -> Iterator[Session]:
@@ -77,15 +82,26 @@ class Store:
             found = self._found(session.key)
         return found[0] if found is not None else session
 
+    def glance(self, key: str) -> Glance | None:
+        """What there is under a key, here or on disk; None where there is nothing."""
+        with self._lock:
+            found = self._sessions.get(key)
+        if found is not None:
+            session, then = found
+            return Glance(session.name, len(session.moments), time.time() - self._now() + then)
+        return self.disk.glance(key) if self.disk is not None and key else None
+
     def _found(self, key: str) -> tuple[Session, float] | None:
         return self._sessions.get(key) or self._fresh.get(key)
 
     def begun(self, key: str, fresh: Session) -> Session:
         """A session for a page that was just opened: the one of ``key`` gone on with under a key
-        of its own, or ``fresh``."""
+        of its own, or ``fresh``. Work that was found on disk is there from now on, too."""
         with self._lock:
             found = self._found(key)
-        session = found[0] if found is not None else fresh
-        session = replace(session, key=secrets.token_urlsafe(18))
+        session = found[0] if found is not None else None
+        if session is None and key and self.disk is not None:
+            session = self.disk.find(key, fresh)
+        session = replace(session or fresh, key=secrets.token_urlsafe(18))
         self.put(session)
         return session

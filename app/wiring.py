@@ -31,10 +31,10 @@ FORM = ("session", "task", "label", "model", *MARGINS, *OPTIONS)
 FIELDS = ("task", "label", "model", *MARGINS, *OPTIONS)  # what a page keeps for its return
 SHOWN = (  # what handlers change; every event updates all of them, mostly by nothing
     "session", "key", "version", "ticket", "facts", "file", "status", "run", "cancel", "task",
-    "label", "model", "model-note", "using", "shelf", "sides", "region-box", "regions", *MARGINS,
-    *OPTIONS, "last-seed", "open", "import-mask", "undo", "redo", "shape", "sight", "preview",
-    "compare", "results", "seen", "result-note", "result-row", "keep", "more", "more-scales",
-    "use-result", "download", "save-project", "history",
+    "label", "model", "model-note", "using", "shelf", "offer", "sides", "region-box", "regions",
+    *MARGINS, *OPTIONS, "last-seed", "open", "import-mask", "undo", "redo", "shape", "sight",
+    "preview", "compare", "results", "seen", "result-note", "result-row", "keep", "more",
+    "more-scales", "use-result", "download", "save-project", "history",
 )  # fmt: skip
 
 

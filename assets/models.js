@@ -24,7 +24,7 @@
   function take(shelf) {
     const data = shelf.dataset;
     const box = dialog().querySelector(".entries");
-    const fresh = [...shelf.querySelector("template").content.cloneNode(true).children];
+    const fresh = [...shelf.firstElementChild.cloneNode(true).children];
     const before = new Map([...box.children].map((node) => [node.dataset.name, node]));
     const nodes = fresh.map((node) => {
       const old = before.get(node.dataset.name);
@@ -38,7 +38,7 @@
     const room = dialog().querySelector(".room");
     room.textContent = data.room;
     room.hidden = !data.room;
-    if (data.wrong && entry(data.wrong)) entry(data.wrong).querySelector(".wrong").textContent = data.words;
+    if (data.wrong && entry(data.wrong)) entry(data.wrong).querySelector(".refusal").textContent = data.words;
     if (wanted && data.using === wanted && using !== wanted) dialog().close(); // it is in use now
     if (data.using === wanted || data.wrong === wanted) wanted = "";
     using = data.using;
@@ -90,7 +90,7 @@
     if (button) press(button.dataset.do, button.closest(".entry"));
   });
   function press(what, of) {
-    of.querySelector(".wrong").textContent = "";
+    of.querySelector(".refusal").textContent = "";
     if (what === "ask") {
       of.classList.add("asking");
       of.querySelector("[data-do=keep]").focus();

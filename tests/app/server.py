@@ -43,7 +43,8 @@ def serving(model: Path | str | None, log: Path, *flags: str) -> Iterator[str]:
         sys.executable, "app.py", "--port", str(port), "--no-browser", *flags,
         *(() if model is None else ("--device", "cpu", "--model", str(model))),
     ]  # fmt: skip
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    state = os.environ.get("XDG_STATE_HOME", str(log.parent / "state"))
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "XDG_STATE_HOME": state}
     with log.open("w") as output:
         process = subprocess.Popen(
             command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, env=environment

@@ -295,13 +295,3 @@ def test_the_canvas_is_not_sent_back_at_every_change(window: Window, photo: Path
     window.press_and_wait("#redo")
     assert any(url.endswith("/queue/join") for url in sent)
     assert sum(url.endswith("/upload") for url in sent) <= 6  # there were fifty
-
-
-def test_the_models_are_told_with_what_they_are_good_for(window: Window) -> None:
-    window.page.set_viewport_size({"width": 1280, "height": 720})
-    window.page.click("#model-note button.note")
-    dialog = window.page.locator("#models")
-    text = dialog.inner_text()
-    assert "ImageNet" in text and "models download var-d16" in text and "GB" in text
-    window.page.keyboard.press("Escape")
-    assert not dialog.is_visible()
