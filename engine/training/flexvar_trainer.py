@@ -6,6 +6,7 @@ side and a schedule takes those it has.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -37,6 +38,20 @@ class FlexVARTrainer(VARTrainer):
 
     def build(self, sizes: dict[str, Any], attention: Attention) -> FlexVAR:
         return FlexVAR(FlexVARSpec(**sizes, grid=sizes["scales"][-1]), attention)
+
+    def go_on_from(self, var: FlexVAR, start: Path, sizes: dict[str, Any]) -> None:
+        """All but the head and the levels: positions are those of the finest scale, and a code is
+        read as the features that it is the direction of (`flexvae.start_from`)."""
+        weights = self.weights_of(start, sizes)
+        side = var.spec.grid
+        finest = weights["pos_1LC"][:, -side * side :]
+        weights["pos_1LC"] = finest.transpose(1, 2).unflatten(2, (side, side))
+        constant, codes = self.vqvae.encoder.linear.bias[-1], self.vqvae.scheme.codebook
+        weights["word_embed.weight"] *= constant / codes[:, -1].mean()
+        weights["word_embed.weight"][:, -1] = 0
+        ours = var.state_dict()
+        kept = {n: t for n, t in weights.items() if n in ours and not n.startswith("head.")}
+        var.load_state_dict({**ours, **kept})
 
     def to_store(self) -> Any:
         return self.vqvae.at(tuple(range(1, self.vqvae.spec.scales[-1] + 1)))

@@ -8,6 +8,7 @@ another picture's ids are in their place, since while drawing it is not the trut
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -66,6 +67,25 @@ class HMARTrainer(VARTrainer):
             raise RequestError("hmar: a step leaves a branch out; train it in one process")
         refined = max(sizes["depth"] // REFINED, 1)
         return HMAR(HMARSpec(**sizes, refined=refined), attention)
+
+    def go_on_from(self, var: HMAR, start: Path, sizes: dict[str, Any]) -> None:
+        """Both branches begin as the last blocks of VAR's."""
+        weights = {"mask_embed.weight": var.mask_embed.weight}
+        base = var.spec.depth - var.spec.refined
+        for name, tensor in self.weights_of(start, sizes).items():
+            part, _, rest = name.partition(".")
+            number, _, inside = rest.partition(".")
+            if part == "blocks" and int(number) < base:
+                names = [f"base_blocks.{rest}"]
+            elif part == "blocks":
+                own = f"{int(number) - base}.{inside}"
+                names = [f"{branch}_blocks.{own}" for branch in ("ns", "mask")]
+            elif part in ("head", "head_nm"):
+                names = [f"{branch}_{name}" for branch in ("ns", "mask")]
+            else:
+                names = ["word_embed_bias" if name == "word_embed.bias" else name]
+            weights.update(dict.fromkeys(names, tensor))
+        var.load_state_dict(weights)
 
     def make_objective(self) -> nn.Module:
         return WithinScale(self.var, bf16=self.bf16)

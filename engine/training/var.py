@@ -68,6 +68,7 @@ def main(
     width: int = VAROptions.width,
     batch: int = VAROptions.batch,
     rate: float = VAROptions.rate,
+    warmup: Annotated[int, typer.Option(help="Steps to the full rate.")] = VAROptions.warmup,
     seed: int = VAROptions.seed,
     pictures: Annotated[
         int, typer.Option(help="So many different pictures, again and again; 0: always new ones.")
@@ -109,6 +110,7 @@ def main(
             width=width,
             batch=batch,
             rate=rate,
+            warmup=warmup,
             seed=seed,
             pictures=pictures,
             prefix_until=prefix_until,

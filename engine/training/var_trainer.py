@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engine import CheckpointError, RequestError
+from engine import CheckpointError
 from engine.draw.guidance import guided
 from engine.draw.keeping import Keeper, foreseen
 from engine.draw.loop import generate
@@ -89,7 +89,7 @@ class VARTrainer(Trainer):
         self.spec = var.spec
         initialise(var)
         if start is not None and not self.resumes:
-            self.go_on_from(var, start)
+            self.go_on_from(var, start, sizes)
         self.model: Model = self.family.layout.model(self.vqvae, var)
         for head in var.heads:
             setattr(var, head, CodeHead(getattr(var, head), self.model.scheme.codebook))
@@ -114,11 +114,15 @@ class VARTrainer(Trainer):
         """The tokenizer with all the scales that tokens are made of."""
         return self.vqvae
 
-    def go_on_from(self, var: Any, start: Path) -> None:
-        """Give the network the weights of a file."""
-        if self.family is not families.VAR:
-            raise RequestError(f"--from: a model of the family {self.family.name} starts anew")
+    def go_on_from(self, var: Any, start: Path, sizes: dict[str, Any]) -> None:
+        """Give the network what it can take of a VAR's file."""
         go_on_from(var, self.names, self.members, start)
+
+    def weights_of(self, start: Path, sizes: dict[str, Any]) -> dict[str, Tensor]:
+        """Those of a VAR's file, for our labels."""
+        plain = VAR(VARSpec(**sizes))
+        go_on_from(plain, self.names, self.members, start)
+        return plain.state_dict()
 
     def begin_step(self, generator: torch.Generator | None) -> None:
         """Choose what the step is about; without a generator it is what an edit would do."""

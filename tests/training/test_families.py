@@ -12,7 +12,10 @@ from PIL import Image
 
 from engine import CheckpointError, EditOptions, RequestError, load_editor
 from engine.draw.maps import unknown_maps
+from engine.model.spec import VARSpec
+from engine.model.var.transformer import VAR
 from engine.training.data import open_pictures
+from engine.training.export import CODECS
 from engine.training.flexvae import (
     FlexVAEOptions,
     FlexVAETrainer,
@@ -23,10 +26,11 @@ from engine.training.flexvar_trainer import random_schedule
 from engine.training.hmar_trainer import HMARTrainer
 from engine.training.run import Budget, processes
 from engine.training.var import TRAINERS, train_var
-from engine.training.var_objective import VAROptions
+from engine.training.var_objective import VAROptions, initialise
 from engine.training.vqvae import load_trained_vqvae, train_vqvae
 from engine.training.vqvae_objective import VQVAEOptions
 from engine.weights.checkpoint import load_pair
+from engine.weights.saving import save_model
 
 from .conftest import TINY
 
@@ -110,19 +114,56 @@ def test_a_resumed_run_equals_an_uninterrupted_one_and_its_model_edits(
         assert result.images[0].size == (32, 32)
 
 
+@torch.no_grad()
+def test_another_family_goes_on_from_a_transformer_of_var(
+    picture_folder: Path, codecs: dict[str, Path], tmp_path: Path
+) -> None:
+    sizes = {
+        "depth": 2, "width": 64, "scales": TINY.scales, "num_classes": 3,
+        "codebook_size": TINY.codebook_size, "latent_channels": TINY.latent_channels,
+    }  # fmt: skip
+    var = VAR(VARSpec(**sizes))
+    initialise(var)
+    names = ["blue", "green", "red"]
+    save_model(tmp_path, None, var, labels=names, about="")
+    made = {}
+    for family in OTHERS:
+        with processes() as group:
+            codec = CODECS[family](codecs[family])
+            made[family] = TRAINERS[family](
+                picture_folder, codec, tmp_path / family, SIX, OPTIONS, group,
+                tmp_path / "var.safetensors",
+            )  # fmt: skip
+    hmar, flexvar = made["hmar"].var, made["flexvar"].var
+    close = {"atol": 1e-3, "rtol": 0}  # a file is in half precision
+    for block in (hmar.ns_blocks[0], hmar.mask_blocks[0], flexvar.blocks[1]):
+        torch.testing.assert_close(block.ffn.fc1.weight, var.blocks[1].ffn.fc1.weight, **close)
+    first = hmar.base_blocks[0].attn.mat_qkv.weight
+    torch.testing.assert_close(first, var.blocks[0].attn.mat_qkv.weight, **close)
+    torch.testing.assert_close(hmar.mask_head.weight, var.head.weight, **close)
+    # The last position of the last row, and features by way of their direction.
+    torch.testing.assert_close(flexvar.pos_1LC[0, :, -1, -1], var.pos_1LC[0, -1], **close)
+    torch.testing.assert_close(flexvar.pos_1LC[0, :, 0, 1], var.pos_1LC[0, 6], **close)
+    codec = made["flexvar"].vqvae
+    pixels = 2 * torch.rand(1, 3, 32, 32) - 1
+    features = codec.encoder.linear(pixels)[0].flatten(1).T  # (n, z), the last one a constant
+    codes = torch.nn.functional.normalize(features, dim=1)
+    words = flexvar.word_embed(codes) - flexvar.word_embed.bias
+    wanted = features[:, :-1] @ var.word_embed.weight[:, :-1].T
+    assert torch.nn.functional.cosine_similarity(words, wanted).min() > 0.99
+
+
 def test_a_family_that_is_none_and_another_ones_checkpoint_are_refused(
     picture_folder: Path, codecs: dict[str, Path], tmp_path: Path
 ) -> None:
-    def train(family: str, *, start: Path | None = None) -> None:
+    def train(family: str) -> None:
         train_var(
             picture_folder, tmp_path, vqvae=codecs["hmar"], budget=SIX, family=family,
-            options=OPTIONS, start=start,
+            options=OPTIONS,
         )  # fmt: skip
 
     with pytest.raises(RequestError, match="expected one of var, flexvar, hmar, got 'far'"):
         train("far")
-    with pytest.raises(RequestError, match="the family hmar starts anew"):
-        train("hmar", start=tmp_path)
     with pytest.raises(CheckpointError, match="is not a checkpoint of train-flexvae"):
         train("flexvar")
 
