@@ -49,10 +49,11 @@ def fold(
 def folded(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The weights of a transformer that was trained with a code head, with an ordinary one."""
     weights = dict(state)
-    if "head.codes" in weights:
+    for codes in [name for name in state if name.endswith(".codes")]:
+        head = codes.removesuffix(".codes")
         parts = [
-            weights.pop(f"head.{name}")
+            weights.pop(f"{head}.{name}")
             for name in ("codes", "weight", "bias", "by_code", "bias_by_code")
         ]
-        weights["head.weight"], weights["head.bias"] = fold(*parts)
+        weights[f"{head}.weight"], weights[f"{head}.bias"] = fold(*parts)
     return weights

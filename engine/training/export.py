@@ -7,34 +7,50 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Protocol, cast
 
 import torch
 import typer
 from torch import Tensor
 
 from engine import CheckpointError, EditOptions
-from engine.model.spec import VARSpec
+from engine.model.flexvar.transformer import FlexVAR
+from engine.model.hmar.transformer import HMAR
 from engine.model.var.transformer import VAR
 from engine.model.var.vqvae import VQVAE
 from engine.training.code_head import folded
+from engine.training.flexvae import load_trained_flexvae
 from engine.training.run import load_checkpoint
 from engine.training.vqvae import load_trained_vqvae
+from engine.weights import families
+from engine.weights.families import FAMILY_KEY, Family
 from engine.weights.saving import save_model
 
 
-def load_trained_var(path: Path) -> tuple[VAR, list[str], dict[str, list[str]]]:
-    """The transformer of a training checkpoint, with averaged weights, its class names, and which
-    of them stand for which others."""
+class OpenCodec(Protocol):
+    def __call__(self, path: Path, device: torch.device | None = None) -> Any: ...
+
+
+CODECS: Mapping[str, OpenCodec] = {  # by family: its tokenizer, of a training checkpoint
+    "var": load_trained_vqvae, "hmar": load_trained_vqvae, "flexvar": load_trained_flexvae
+}  # fmt: skip
+NETWORKS: Mapping[str, Any] = {"var": VAR, "hmar": HMAR, "flexvar": FlexVAR}
+
+
+def load_trained_var(path: Path) -> tuple[Family, Any, list[str], dict[str, list[str]]]:
+    """The transformer of a training checkpoint, with averaged weights: its family, the network, its
+    class names, and which of them stand for which others."""
     state = load_checkpoint(path, torch.device("cpu"))
     try:
+        named = {each.name: each for each in families.FAMILIES}
+        family = named[state.get("family", families.VAR.name)]
         fields = {**state["spec"], "scales": tuple(state["spec"]["scales"])}
-        var, classes = VAR(VARSpec(**fields)), list(state["classes"])
-        members = dict(state["members"])
+        var = NETWORKS[family.name](family.transformer(**fields))
+        classes, members = list(state["classes"]), dict(state["members"])
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"{path} is not a checkpoint of train-var: {error}") from error
     var.load_state_dict(folded({**state["network"], **state["ema"]}))
-    return var.eval().requires_grad_(False), classes, members
+    return family, var.eval().requires_grad_(False), classes, members
 
 
 def without_idle_tower(vqvae: VQVAE) -> VQVAE:
@@ -57,8 +73,12 @@ def export(
     extra = {"licence": "MIT"}
     if sampling:
         extra["defaults"] = json.dumps(sampling)
-    network, classes, members = load_trained_var(var)
-    trained = without_idle_tower(load_trained_vqvae(vqvae))
+    family, network, classes, members = load_trained_var(var)
+    trained = CODECS[family.name](vqvae)
+    if isinstance(trained, VQVAE):
+        trained = without_idle_tower(trained)
+    if family is not families.VAR:
+        extra[FAMILY_KEY] = family.name
     save_model(
         folder, trained, network, labels=classes, members=members, about=about, extra=extra
     )

@@ -208,14 +208,16 @@ class Plateau:
 
 
 class Stopwatch:
-    """Seconds of training, those before an interruption included."""
+    """Seconds of training, those before an interruption included; with ``processor`` those that the
+    processor worked for it, for a machine that does other things beside."""
 
-    def __init__(self, seconds: float):
-        self.before, self.start = seconds, time.monotonic()
+    def __init__(self, seconds: float, *, processor: bool = False):
+        self.now = time.process_time if processor else time.monotonic
+        self.before, self.start = seconds, self.now()
 
     @property
     def seconds(self) -> float:
-        return self.before + time.monotonic() - self.start
+        return self.before + self.now() - self.start
 
 
 @contextmanager

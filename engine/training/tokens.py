@@ -11,7 +11,7 @@ named by the VQVAE and the data, so blocks of data that has changed since are ma
 
 import hashlib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ import typer
 from torch import Tensor
 from tqdm import tqdm
 
-from engine.model.var.vqvae import VQVAE
+from engine.draw.keeping import tokens
 from engine.picture.saving import whole
 from engine.training.batches import to_pixels
 from engine.training.data import open_pictures
@@ -32,7 +32,7 @@ BLOCK = 256
 ENCODED_AT_ONCE = 32
 
 
-def fingerprint(vqvae: VQVAE) -> str:
+def fingerprint(vqvae: Any) -> str:
     """A short name for the weights that decide the tokens."""
     digest = hashlib.sha256()
     for name, tensor in sorted(vqvae.state_dict().items()):
@@ -43,14 +43,14 @@ def fingerprint(vqvae: VQVAE) -> str:
 
 
 @torch.inference_mode()
-def encode(vqvae: VQVAE, pictures: Tensor) -> Tensor:
+def encode(vqvae: Any, pictures: Tensor) -> Tensor:
     """Pictures (B, 3, H, W) to the ids of all scales in a row, (B, L)."""
     device = next(vqvae.parameters()).device
     bf16 = half_precision(device)
     maps = []
     for part in pictures.split(ENCODED_AT_ONCE):
         part = part.to(device, memory_format=torch.channels_last)
-        ids, _ = vqvae.quantize.encode(features_of(vqvae, part, bf16=bf16))
+        ids, _ = tokens(vqvae.scheme, features_of(vqvae, part, bf16=bf16))
         maps.append(torch.cat(ids, dim=1).cpu())
     return torch.cat(maps)  # (B, L)
 
@@ -58,7 +58,7 @@ def encode(vqvae: VQVAE, pictures: Tensor) -> Tensor:
 class TokenStore:
     """Token maps of a split, by picture number. Files are `<split>-<seed>-<block>.npz`."""
 
-    def __init__(self, folder: Path, pictures: Pictures, vqvae: VQVAE, *, name: str):
+    def __init__(self, folder: Path, pictures: Pictures, vqvae: Any, *, name: str):
         self.folder = folder / f"{fingerprint(vqvae)}-{pictures.digest}"
         self.pictures, self.vqvae, self.name = pictures, vqvae, name
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -36,6 +36,7 @@ class TrainOptions:
     clip: float = 1.0  # norm of the gradient
     bf16: bool | None = None  # None: where the machine has it
     seed: int = 0
+    processor: bool = False  # minutes are those of the processor, not of the clock
     workers: int = 0  # processes that load pictures
     evaluate_every: int = 250  # steps
     held_out: int = 64  # validation pictures
@@ -131,7 +132,8 @@ class Trainer(ABC):
 
         All processes leave after the same step, also if only one of them caught a signal.
         """
-        options, clock = self.base_options, Stopwatch(self.seconds)
+        options = self.base_options
+        clock = Stopwatch(self.seconds, processor=options.processor)
         saved = first_seconds = self.seconds
         pictures = 0
         log = Log(self.out, self.title, enabled=self.group.is_first)
@@ -203,7 +205,7 @@ def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, A
     The linear path starts at principal components, which is nearly where it should be: it learns
     at a tenth of the rate. "share" is that of the learning rate.
     """
-    exempt = ("embedding", "class_emb", "lvl_embed", "pos_", "scale_mul")
+    exempt = ("embedding", "class_emb", "lvl_embed", "mask_embed", "pos_", "scale_mul")
     decays: list[nn.Parameter] = []
     stays: list[nn.Parameter] = []
     gentle: list[nn.Parameter] = []

@@ -14,6 +14,8 @@ from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from engine import CheckpointError
+from engine.model.flexvar.transformer import FlexVAR
+from engine.model.spec import Scales
 from engine.model.var.blocks import Block, Modulation
 from engine.model.var.transformer import VAR
 from engine.training.holes import Cells
@@ -48,7 +50,7 @@ class VAROptions(TrainOptions):
 
 
 @torch.no_grad()
-def initialise(var: VAR) -> None:
+def initialise(var: Any) -> None:
     """Truncated normal matrices, residual branches scaled by depth, modulation near neutral."""
     spec = var.spec
     for module in var.modules():
@@ -56,7 +58,8 @@ def initialise(var: VAR) -> None:
             nn.init.trunc_normal_(module.weight, std=module.in_features**-0.5 / 3**0.5)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-    var.head.weight.mul_(0.02)
+    for head in var.heads:
+        getattr(var, head).weight.mul_(0.02)
     if spec.foresight:
         nn.init.zeros_(var.known_embed)
     for name, module in var.named_modules():
@@ -136,14 +139,16 @@ class Objective(nn.Module):
         self.compiled = torch.compile(run_block, dynamic=False) if options.compile else run_block
 
     def forward(
-        self, inputs: Tensor, ids: Tensor, labels: Tensor, window: Tensor | None, scales: int
-    ) -> Tensor:
+        self, inputs: Tensor, ids: Tensor, labels: Tensor, window: Tensor | None, scales: int,
+        schedule: Scales | None = None,
+    ) -> Tensor:  # fmt: skip
         """Cross entropy (B, n) of the first `scales` scales, teacher-forced.
 
         inputs (B, L - 1, z) and ids (B, L) are of these scales; with a `window`, positions of the
-        finest of them, the others of that scale are left out and n is smaller than L.
+        finest of them, the others of that scale are left out and n is smaller than L. ``schedule``
+        is for a transformer that is free in it.
         """
-        var = self.var
+        var = self.var.at(schedule) if schedule and isinstance(self.var, FlexVAR) else self.var
         bounds = var.spec.bounds[:scales]
         ends = [end for _, end in bounds]
         run = self.compiled if self.training else run_block
@@ -159,13 +164,16 @@ class Objective(nn.Module):
             for block, modulation in zip(var.blocks, condition.blocks, strict=True):
                 hidden = run(cast(Block, block), hidden, modulation, segments)
             logits = var.logits(hidden, condition)
-        loss = F.cross_entropy(
-            logits.float().flatten(0, 1),
-            ids.flatten(),
-            reduction="none",
-            label_smoothing=self.options.label_smoothing if self.training else 0.0,
-        )
-        return loss.view_as(ids)
+        smoothing = self.options.label_smoothing if self.training else 0.0
+        return by_token(logits, ids, smoothing)
+
+
+def by_token(logits: Tensor, ids: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Cross entropy (B, n) of logits (B, n, V) for ids (B, n)."""
+    loss = F.cross_entropy(
+        logits.float().flatten(0, 1), ids.flatten(), reduction="none", label_smoothing=smoothing
+    )
+    return loss.view_as(ids)
 
 
 def random_window(side: int, size: int, generator: torch.Generator) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,17 +15,17 @@ from engine.model.var.vqvae import VQVAE
 from engine.training.trainer import TrainOptions
 
 
-def features_of(vqvae: VQVAE, pictures: Tensor, *, bf16: bool) -> Tensor:
+def features_of(vqvae: Any, pictures: Tensor, *, bf16: bool) -> Tensor:
     """The continuous features in float32; a convolutional tower that adds nothing is not run."""
     if not vqvae.encoder.has_tower:
-        return vqvae.features(pictures)
+        return cast(Tensor, vqvae.features(pictures))
     linear, last = vqvae.encoder.linear, vqvae.encoder.conv_out
     frozen = not last.weight.requires_grad
     if frozen and linear is not None and not (last.weight.any() or cast(Tensor, last.bias).any()):
         return cast(Tensor, vqvae.quant_conv(linear(pictures)))
     with torch.autocast(pictures.device.type, torch.bfloat16, enabled=bf16):
         features = vqvae.features(pictures)
-    return features.float()
+    return cast(Tensor, features.float())
 
 
 
@@ -88,6 +88,16 @@ def sobel(difference: Tensor) -> Tensor:
     return F.conv2d(difference, kernels, groups=difference.shape[1]).abs().mean()
 
 
+def pixel_losses(decoded: Tensor, pictures: Tensor) -> dict[str, Tensor]:
+    """How far pictures (B, 3, H, W) are from what they should be: absolute, squared, and edges."""
+    difference = decoded - pictures
+    return {
+        "l1": difference.abs().mean(),
+        "l2": difference.square().mean(),
+        "gradient": sobel(difference),
+    }
+
+
 class Objective(nn.Module):
     """The VQVAE with its training loss, as one module for DistributedDataParallel to wrap."""
 
@@ -114,15 +124,13 @@ class Objective(nn.Module):
         with self.autocast(pictures):
             decoded = self.vqvae.decoder(self.vqvae.post_quant_conv(feature_map))
         decoded = decoded.float()
-        difference = decoded - pictures
-        l1, l2, edges = difference.abs().mean(), difference.square().mean(), sobel(difference)
+        parts = {**pixel_losses(decoded, pictures), "quantization": quantized.loss}
         loss = (
-            l1
-            + self.options.l2 * l2
-            + self.options.gradient * edges
-            + self.options.quantization * quantized.loss
+            parts["l1"]
+            + self.options.l2 * parts["l2"]
+            + self.options.gradient * parts["gradient"]
+            + self.options.quantization * parts["quantization"]
         )
-        parts = {"l1": l1, "l2": l2, "gradient": edges, "quantization": quantized.loss}
         detached = {name: part.detach() for name, part in parts.items()}
         return loss, detached, quantized.hits, quantized.rest, decoded
 

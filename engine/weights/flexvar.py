@@ -15,10 +15,11 @@ from engine.weights.layout import FamilyLayout, Layout
 from engine.weights.metadata import LayoutError
 from engine.weights.shapes import Shape, Shapes, count, dims
 from engine.weights.skeleton import without_memory
-from engine.weights.var import ATTENTION_BIAS, PIXELS_IN, no_key_bias
+from engine.weights.var import ATTENTION_BIAS, PIXELS_IN, no_key_bias, towers
 
 USED = "quantize.codebook_used"  # ids that training used lately; of no use to us
 USED_LENGTH = 65536
+ONE = (1, 1)  # reach of the convolution before the codes; of VAR's it is 3 x 3
 
 
 class FlexVAELayout(Layout):
@@ -28,10 +29,21 @@ class FlexVAELayout(Layout):
     buffers = (USED,)
 
     def tells(self, shapes: Shapes) -> bool:
-        return any(name.startswith("encoder.conv_blocks.") for name in shapes)
+        ours = "post_quant_conv.weight" in shapes and shapes.get("quant_conv.weight", ())[2:] == ONE
+        return ours or any(name.startswith("encoder.conv_blocks.") for name in shapes)
 
     def infer(self, shapes: Shapes, scales: Scales | None) -> FlexVAESpec:
         codebook_size, latent_channels = dims(shapes, "quantize.embedding.weight", 2)
+        if "encoder.linear.weight" in shapes:
+            linear = {"linear_skip", "linear_encoder"}  # of a small one both
+            own = {name: size for name, size in towers(shapes).items() if name not in linear}
+            return FlexVAESpec(
+                scales=scales or SCALES_256,
+                codebook_size=codebook_size,
+                latent_channels=latent_channels,
+                encoded_channels=dims(shapes, "quant_conv.weight", 4)[1],
+                **own,
+            )
         width, _, _, _ = dims(shapes, PIXELS_IN, 4)
         levels = count(shapes, r"encoder\.conv_blocks\.(\d{1,4})\.")
         outputs = [

@@ -49,6 +49,34 @@ def skeleton_var(spec: VARSpec, attention: Attention = sdpa) -> VAR:
         return VAR(spec, attention)
 
 
+def towers(shapes: Shapes) -> dict[str, Any]:
+    """The sizes of encoder and decoder, as `VQVAESpec` names them."""
+    linear_encoder = PIXELS_IN not in shapes and "encoder.linear.weight" in shapes
+    if linear_encoder:  # the decoder tells what the encoder does not
+        pixels, width, _, _ = dims(shapes, PIXELS_OUT, 4)
+        source, tower, more_blocks = PIXELS_OUT, "decoder.up", 1
+    else:
+        width, pixels, _, _ = dims(shapes, PIXELS_IN, 4)
+        source, tower, more_blocks = PIXELS_IN, "encoder.down", 0
+    stem = math.isqrt(pixels // 3)
+    if width == 0 or stem == 0 or 3 * stem**2 != pixels:
+        raise LayoutError(f"expected '{source}' of 3 x stem x stem channels, found {pixels}")
+    levels = count(shapes, re.escape(tower) + r"\.(\d{1,4})\.")
+    outputs = [dims(shapes, f"{tower}.{i}.block.0.conv1.weight", 4)[0] for i in range(levels)]
+    blocks = count(shapes, re.escape(tower) + r"\.0\.block\.(\d{1,4})\.")
+    odd = [channels for channels in outputs if channels == 0 or channels % width]
+    if not outputs or odd:
+        raise LayoutError(f"expected levels in multiples of {width} channels, found {outputs}")
+    return {
+        "width": width,
+        "multipliers": tuple(channels // width for channels in outputs),
+        "blocks_per_level": blocks - more_blocks,
+        "stem": stem,
+        "linear_skip": "decoder.linear.weight" in shapes,
+        "linear_encoder": linear_encoder,
+    }
+
+
 class VQVAELayout(Layout):
     """VAR's tokenizer."""
 
@@ -61,33 +89,12 @@ class VQVAELayout(Layout):
     def infer(self, shapes: Shapes, scales: Scales | None) -> VQVAESpec:
         """The scales are not in its state dict: they come from its partner."""
         codebook_size, latent_channels = dims(shapes, "quantize.embedding.weight", 2)
-        linear_encoder = PIXELS_IN not in shapes and "encoder.linear.weight" in shapes
-        if linear_encoder:  # the decoder tells what the encoder does not
-            pixels, width, _, _ = dims(shapes, PIXELS_OUT, 4)
-            source, tower, more_blocks = PIXELS_OUT, "decoder.up", 1
-        else:
-            width, pixels, _, _ = dims(shapes, PIXELS_IN, 4)
-            source, tower, more_blocks = PIXELS_IN, "encoder.down", 0
-        stem = math.isqrt(pixels // 3)
-        if width == 0 or stem == 0 or 3 * stem**2 != pixels:
-            raise LayoutError(f"expected '{source}' of 3 x stem x stem channels, found {pixels}")
-        levels = count(shapes, re.escape(tower) + r"\.(\d{1,4})\.")
-        outputs = [dims(shapes, f"{tower}.{i}.block.0.conv1.weight", 4)[0] for i in range(levels)]
-        blocks = count(shapes, re.escape(tower) + r"\.0\.block\.(\d{1,4})\.")
-        odd = [channels for channels in outputs if channels == 0 or channels % width]
-        if not outputs or odd:
-            raise LayoutError(f"expected levels in multiples of {width} channels, found {outputs}")
         return VQVAESpec(
             scales=scales or SCALES_256,
             codebook_size=codebook_size,
             latent_channels=latent_channels,
-            width=width,
-            multipliers=tuple(channels // width for channels in outputs),
-            blocks_per_level=blocks - more_blocks,
             phis=count(shapes, r"quantize\.quant_resi\.qresi_ls\.(\d{1,4})\."),
-            stem=stem,
-            linear_skip="decoder.linear.weight" in shapes,
-            linear_encoder=linear_encoder,
+            **towers(shapes),
         )
 
     def skeleton(self, spec: VQVAESpec, attention: Attention = sdpa) -> VQVAE:

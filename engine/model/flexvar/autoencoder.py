@@ -17,6 +17,7 @@ from engine.model.flexvar.scheme import Replacing
 from engine.model.flexvar.spec import FlexVAESpec
 from engine.model.normalization import group_norm
 from engine.model.spec import Scales
+from engine.model.var import autoencoder as small
 from engine.model.var.autoencoder import (
     Downsample,
     ResnetBlock,
@@ -148,14 +149,22 @@ class FlexVAE(nn.Module):
     """Pictures are (B, 3, H, W) in [-1, 1]; features (B, z, S, S); a map of any side s is a picture
     of 16 s pixels."""
 
+    encoder: Encoder | small.Encoder
+    decoder: Decoder | small.Decoder
+
     def __init__(self, spec: FlexVAESpec) -> None:
         super().__init__()
         self.spec = spec
-        self.encoder = Encoder(spec)
-        self.decoder = Decoder(spec)
+        if spec.stem == 1:
+            self.encoder, self.decoder = Encoder(spec), Decoder(spec)
+        else:
+            self.encoder, self.decoder = small.Encoder(spec.towers), small.Decoder(spec.towers)
         self.quantize = Codebook(spec)
         self.quant_conv = nn.Conv2d(spec.encoded_channels, spec.latent_channels, 1)
-        self.post_quant_conv = nn.Conv2d(spec.latent_channels, spec.encoded_channels, 1)
+        reach = 1 if spec.stem == 1 else 3  # as the decoder is used to
+        self.post_quant_conv = nn.Conv2d(
+            spec.latent_channels, spec.encoded_channels, reach, padding=reach // 2
+        )
 
     @property
     def side(self) -> int:

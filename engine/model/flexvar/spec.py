@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.model.spec import HEAD_SIZE, SCALES_256, Scales, VARSpec
+from engine.model.spec import HEAD_SIZE, SCALES_256, Scales, VARSpec, VQVAESpec
 
 SCALES_9 = (1, 2, 3, 4, 5, 7, 10, 13, 16)
 SCALES_13 = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16)
@@ -18,7 +18,11 @@ GRID = 32  # side of the stored grid of positions
 
 @dataclass(frozen=True, kw_only=True)
 class FlexVAESpec:
-    """The tokenizer. One file serves every side, so ``scales`` is whatever is drawn with it."""
+    """The tokenizer. One file serves every side, so ``scales`` is whatever is drawn with it.
+
+    ``stem`` > 1 makes it one of our own, small enough for a CPU: its ``towers`` are those of such a
+    VQVAE. The published ones have 1.
+    """
 
     scales: Scales = SCALES_256
     codebook_size: int = CODES
@@ -27,11 +31,27 @@ class FlexVAESpec:
     width: int = 128
     multipliers: tuple[int, ...] = (1, 1, 2, 2, 4)
     blocks_per_level: int = 2
+    stem: int = 1
+
+    @property
+    def towers(self) -> VQVAESpec:
+        """The VQVAE whose encoder, a linear projection of patches, and decoder a small one has."""
+        return VQVAESpec(
+            scales=self.scales,
+            codebook_size=self.codebook_size,
+            latent_channels=self.encoded_channels,
+            width=self.width,
+            multipliers=self.multipliers,
+            blocks_per_level=self.blocks_per_level,
+            stem=self.stem,
+            linear_skip=True,
+            linear_encoder=True,
+        )
 
     @property
     def stride(self) -> int:
         """Pixels per position of the finest token map."""
-        return int(2 ** (len(self.multipliers) - 1))
+        return int(self.stem * 2 ** (len(self.multipliers) - 1))
 
     @property
     def side(self) -> int:

@@ -30,6 +30,10 @@ class VQVAE(nn.Module):
         return self.spec.side
 
     @property
+    def scheme(self) -> Quantizer:
+        return self.quantize
+
+    @property
     def decoding(self) -> tuple[nn.Module, ...]:
         """The networks that `decode` runs."""
         return self.decoder, self.post_quant_conv
