@@ -13,8 +13,9 @@ from typing import Annotated, Any
 import typer
 
 from engine import RequestError
+from engine.serving.application import application
 from engine.serving.cluster import connected
-from engine.serving.service import NAME, Service, application
+from engine.serving.service import NAME, Service
 
 
 def main(
