@@ -123,6 +123,7 @@ def launch(window: Any, **options: Any) -> None:
 def main(arguments: list[str] | None = None) -> None:
     flags = parse(arguments)
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", str(QUEUE_SIZE))  # of past events
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     auth = login(flags)
 
@@ -137,7 +138,13 @@ def main(arguments: list[str] | None = None) -> None:
     from app.aliases import Aliases
     from app.api import ENDPOINTS
     from app.backend import Local
-    from app.calls import bound_calls, forget_callers, forget_closed, in_one_line
+    from app.calls import (
+        bound_calls,
+        forget_answered,
+        forget_callers,
+        forget_closed,
+        in_one_line,
+    )
     from app.guard import Guard, Hosts, logged_in
     from app.layout import build_window, launch_options
 
@@ -156,6 +163,7 @@ def main(arguments: list[str] | None = None) -> None:
     async def guarded(server: Any) -> Any:
         """The guard stands before all that Gradio puts around its pages, too."""
         forget_closed(server.state_holder)
+        forget_answered(server.state_holder, window)
         server.middleware_stack = Guard(
             server.middleware_stack, hosts, ENDPOINTS, folder.path, logged_in(server)
         )
