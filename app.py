@@ -161,6 +161,7 @@ def _backend(flags: argparse.Namespace, bounds: Any) -> Any:
 def main(arguments: list[str] | None = None) -> None:
     flags = parse(arguments)
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", str(QUEUE_SIZE))  # of past events
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     auth = login(flags)
 
@@ -175,7 +176,13 @@ def main(arguments: list[str] | None = None) -> None:
 
     from app.aliases import Aliases
     from app.api import ENDPOINTS
-    from app.calls import bound_calls, forget_callers, forget_closed, in_one_line
+    from app.calls import (
+        bound_calls,
+        forget_answered,
+        forget_callers,
+        forget_closed,
+        in_one_line,
+    )
     from app.downloads import Downloads
     from app.guard import Guard, Hosts, logged_in
     from app.kept import Kept, home
@@ -201,6 +208,7 @@ def main(arguments: list[str] | None = None) -> None:
     async def guarded(server: Any) -> Any:
         """The guard stands before all that Gradio puts around its pages, too."""
         forget_closed(server.state_holder)
+        forget_answered(server.state_holder, window)
         server.middleware_stack = Guard(
             server.middleware_stack, hosts, ENDPOINTS, folder.path, logged_in(server)
         )

@@ -22,6 +22,7 @@ from app.backend import facts
 from app.calls import Caller
 from app.forms import edit_request
 from app.outbox import new_folder
+from app.session import MAX_REGIONS
 from engine.errors import EngineError, ImageError, MaskError, RequestError
 from engine.events import Finished, result_of
 from engine.request import SIDES, EditRequest, Region
@@ -241,13 +242,16 @@ class Endpoints:
                 raise RequestError(f"model: expected a name, got {type(model).__name__}")
             bare = partial(edit_request, task, label=label, model=model, options=options,
                            margins=margins)  # fmt: skip
+            pairs = _pairs(*regions)
             bare()  # what is wrong with it is told before one waits
 
             def opened() -> EditRequest:
                 return bare(
                     image=files.opened(image) if image is not None else None,
                     mask=files.opened(mask) if mask is not None else None,
-                    regions=_regions(*regions),
+                    regions=tuple(
+                        Region(mask=files.opened(path), label=name) for path, name in pairs
+                    ),
                 )
 
             return self._answered(task, opened)
@@ -289,8 +293,8 @@ class Endpoints:
         return written, report
 
 
-def _regions(masks: Any, labels: Any) -> tuple[Region, ...]:
-    """Regions from a list of mask files and one of class names."""
+def _pairs(masks: Any, labels: Any) -> list[tuple[str, Any]]:
+    """(mask file, class name) of each region, from a list of each: as many as a window may have."""
     paths, names = masks or [], labels or []
     if not isinstance(names, list):
         raise RequestError(f"labels: expected a list, got {type(names).__name__}")
@@ -298,7 +302,6 @@ def _regions(masks: Any, labels: Any) -> tuple[Region, ...]:
         raise RequestError(
             f"expected a label for each mask, got {len(paths)} masks and {len(names)} labels"
         )
-    return tuple(
-        Region(mask=files.opened(path), label=name)
-        for path, name in zip(paths, names, strict=True)
-    )
+    if len(paths) > MAX_REGIONS:
+        raise RequestError(f"{len(paths)} regions at once; {MAX_REGIONS} are the most")
+    return list(zip(paths, names, strict=True))

@@ -105,6 +105,26 @@ def forget_closed(holder: Any, after: float = CLOSED) -> None:
     holder.delete_all_expired_state = delete_all_expired_state
 
 
+def forget_answered(holder: Any, window: gr.Blocks) -> None:
+    """The same of what was said: a queue of messages and a set of events for each that ever called,
+    and the name of every file that came in or went out, which nothing here asks for."""
+    every, queue, sets = holder.delete_all_expired_state, window._queue, window.temp_file_sets
+    first = len(sets)  # the canvas, which is made anew with every picture, adds its own
+
+    def delete_all_expired_state() -> None:
+        every()
+        for name, waiting in list(queue.pending_event_ids_session.items()):
+            messages = queue.pending_messages_per_session.get(name)
+            if messages is None or (not waiting and messages.empty()):
+                queue.pending_event_ids_session.pop(name, None)
+                queue.pending_messages_per_session.pop(name, None)
+        for names in sets:
+            names.clear()
+        del sets[first:]
+
+    holder.delete_all_expired_state = delete_all_expired_state
+
+
 def in_one_line(window: gr.Blocks) -> None:
     """What Gradio says of a value that it cannot use has many lines, and paths of the server: say
     so in one, and put it into the log."""

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from starlette.exceptions import HTTPException
+
 from app.limits import require_room
 from app.logins import Logins
 from engine.errors import RequestError
@@ -35,7 +37,7 @@ CALLS = tuple(f"{API}/{way}/" for way in ("call/v2", "call", "run", "api"))
 PAGE = "predict"  # the page's own name for an event that does not wait in the queue
 NEVER = (  # of Gradio's own paths: nothing here needs them, and they give or change too much
     "/token", "/deep_link", "/proxy=", "/vibe-", "/undo-vibe-", "/process_recording", "/runs",
-    "/run-history", "/profiling", "/dev/", "/monitoring",
+    "/run-history", "/profiling", "/dev/", "/monitoring", "/pwa_icon",
 )  # fmt: skip
 OPEN = (  # what a page asks for, and the server's own start, before anybody has logged in
     "/startup-events", "/login_check", "/user", "/app_id", "/theme.css",
@@ -131,9 +133,13 @@ class Guard:
             if scope["type"] == "http":
                 await answer.instead(refused.status, str(refused))
         except Exception as error:
-            if answer.begun:
+            if not answer.begun:
+                await answer.instead(*_words(error))
+            elif isinstance(error.__cause__, HTTPException):  # such as of a window that is gone
+                log.warning("an answer ended early: %s", error.__cause__)
+                await answer({"type": "http.response.body", "body": b""})
+            else:
                 raise
-            await answer.instead(*_words(error))
 
     def _admit(self, scope: Scope, headers: dict[str, str]) -> None:
         """Refuse what comes by a foreign name or from a foreign page."""
@@ -268,7 +274,7 @@ class _Answer:
         body = json.dumps({"detail": words}).encode()
         kind = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         await self({"type": "http.response.start", "status": status, "headers": kind})
-        await self._send({"type": "http.response.body", "body": body})
+        await self({"type": "http.response.body", "body": body})
 
     async def end(self) -> None:
         if self._broken:

@@ -43,8 +43,11 @@ from tests.hostile import (
     picture_bytes,
     some_file,
 )
+from tests.load import Page
 
 API = "/gradio_api"
+SESSIONS = ("one", "two", "three")  # windows with a picture
+FILE = {"_type": "gradio.FileData"}
 TASKS = ("inpaint", "outpaint", "edit_class", "generate", "models")
 PATHS = (
     "/", "/config", "/login", "/logout", "/theme.css", "/manifest.json", "/pwa_icon/64",
@@ -108,6 +111,11 @@ class Server:
             self.values = {
                 each["id"]: each.get("props", {}).get("value") for each in config["components"]
             }
+            path = self.uploaded(picture_bytes("PNG"), "good.png")
+            for session in SESSIONS:
+                window = Page(self.http, url, session)
+                window.press("load")
+                window.press("open.upload", open={"path": path, "meta": FILE})
 
     def news_of_log(self) -> str:
         text = self.log.read_text(errors="replace")
@@ -148,7 +156,7 @@ def a_file(server: Server, rng: random.Random) -> Any:
         else:
             server.files.append(server.uploaded(picture_bytes(rng.choice(FORMATS)), "b.png"))
     path = rng.choice(server.files) if rng.random() < 0.8 else rng.choice(NAMES)
-    file = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    file: dict[str, Any] = {"path": path, "meta": FILE}
     if rng.random() < 0.2:
         file["url"] = rng.choice(("http://127.0.0.1:1/x", "file:///etc/passwd", "x", 7, None))
     return changed(file, rng) if rng.random() < 0.1 else file
@@ -197,14 +205,14 @@ def endpoint(server: Server, rng: random.Random) -> Answers:
             yield listened(server, f"{path}/{answer.json()['event_id']}")
 
 
-def listened(server: Server, path: str, until: str = "", **more: Any) -> tuple[int, str]:
-    """A stream of news, to its end or to the line that has ``until`` in it."""
+def listened(server: Server, path: str, **more: Any) -> tuple[int, str]:
+    """A stream of news, to its end."""
     ends = time.monotonic() + PATIENCE
     text = ""
     with server.http.stream("GET", path, **more) as stream:
         for line in stream.iter_lines():
             text += line + "\n"
-            if (until and until in line) or time.monotonic() > ends:
+            if time.monotonic() > ends:
                 break
     if time.monotonic() > ends:
         raise httpx.ReadTimeout("news without end")
@@ -220,7 +228,7 @@ def window(server: Server, rng: random.Random) -> Answers:
             data[at] = a_file(server, rng) if rng.random() < 0.3 else rng.choice(ODD)
     if rng.random() < 0.1:
         data = data[: rng.randrange(len(data) + 1)]
-    session = rng.choice(("one", "two", "three", rng.choice(ODD)))
+    session = rng.choice((*SESSIONS, rng.choice(ODD)))
     body: Any = {
         "data": data, "fn_index": event["id"], "session_hash": session,
         "event_data": rng.choice((None, {"index": rng.choice(ODD)}, rng.choice(ODD))),
@@ -236,8 +244,7 @@ def window(server: Server, rng: random.Random) -> Answers:
     answer = server.http.post(f"{API}/{where}", content=text, headers=kind)
     yield told(answer)
     if answer.status_code == 200 and where == "queue/join" and isinstance(session, str):
-        until = "process_completed"
-        yield listened(server, f"{API}/queue/data", until, params={"session_hash": session})
+        yield listened(server, f"{API}/queue/data", params={"session_hash": session})
 
 
 def page(server: Server, rng: random.Random) -> Answers:

@@ -28,6 +28,7 @@ from engine.editor import Editor
 from engine.loading import lay_out
 from engine.machine.allocator import keep_freed_memory, keep_weights_apart
 from engine.machine.device import choose_precision
+from engine.machine.packed import PackedLinear
 from engine.machine.tensors import to_tensor
 from engine.model.attention import Attention, choose_attention
 from engine.model.family import Model
@@ -177,6 +178,8 @@ def measure(case: Case) -> dict[str, Any]:
     if case.mode != EXACT:  # afterwards, for the memory is to be that of what was asked for
         whole = _fastest(clock, exact, case.repeats)
         more |= {"exact_seconds": whole["seconds"], "exact_transformer": whole["transformer"]}
+    if case.variations > 1 and case.mode == EXACT:
+        more["alone"] = _alone(clock, exact, case.repeats, transformers)
     if case.profile:
         more["profile"] = _profile(exact)
     return {
@@ -185,6 +188,26 @@ def measure(case: Case) -> dict[str, Any]:
         "precision": str(transformers[-1].dtype).removeprefix("torch."),
         "weight_bytes": sum(map(weight_bytes, transformers)),
     }
+
+
+def _alone(
+    clock: Clock, prepare: Prepared, repeats: int, transformers: list[VAR | HMAR]
+) -> dict[str, Any]:
+    """What it costs that a variation is the same at any batch size: how many of the packed layers
+    take row by row here, and the seconds if none did and if all did."""
+    layers = [
+        layer for each in transformers for layer in each.modules()
+        if isinstance(layer, PackedLinear)
+    ]  # fmt: skip
+    here = [layer.by_row for layer in layers]
+    found: dict[str, Any] = {"layers": len(layers), "by_row": sum(here)}
+    for name, all_by_row in (("together", False), ("row_by_row", True)):
+        for layer in layers:
+            layer.by_row = all_by_row
+        found[name] = _fastest(clock, prepare, repeats)["seconds"]
+    for layer, by_row in zip(layers, here, strict=True):
+        layer.by_row = by_row
+    return found
 
 
 def transformers_of(model: Model) -> list[VAR | HMAR]:

@@ -138,6 +138,7 @@ def _row(
         "transformer_of_exact": inside / before if before else None,
         "seconds_of_exact": seconds / ours["exact_seconds"] if before else None,
         "profile": ours.get("profile"),
+        "alone": ours.get("alone"),
         "plain_skipped": plain.get("skipped"),
         "plain_autocast_skipped": autocast.get("skipped"),
     }
@@ -234,6 +235,12 @@ def lines(row: dict[str, Any]) -> Iterator[str]:
         yield (
             f"    of the exact mode: {row['transformer_of_exact']:.2f} of its transformer's time, "
             f"{row['seconds_of_exact']:.2f} of all"
+        )
+    if (alone := row["alone"]) and alone["layers"]:
+        yield (
+            f"    the same at any batch size: {alone['by_row']} of {alone['layers']} matrices row "
+            f"by row here; {alone['together']:.2f} s with none, {alone['row_by_row']:.2f} s with "
+            "all of them"
         )
     if row["profile"]:
         each = ", ".join(

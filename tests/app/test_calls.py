@@ -19,7 +19,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from app.calls import forget_callers, forget_closed, in_one_line
+from app.calls import forget_answered, forget_callers, forget_closed, in_one_line
 from app.limits import USUAL
 from engine.picture.files import encode_png
 from engine.serving.bounds import broken
@@ -185,6 +185,28 @@ def test_a_full_disk_is_told_as_that_wherever_it_shows() -> None:
         assert "disk is full" in words and "secret" not in words
     assert "something broke" in broken(ZeroDivisionError())
     assert "cannot be understood" in _told_by_gradio(ValueError("many\nlines of /srv/secret"))
+
+
+def test_nothing_is_held_of_what_was_said_and_of_files_that_went_by() -> None:
+    async def story() -> tuple[set[str], set[str], list[Any]]:
+        waiting = {"waits": {"1"}, "answered": set(), "unread": set(), "long gone": {"2"}}
+        messages = {name: asyncio.Queue() for name in waiting if name != "long gone"}
+        messages["unread"].put_nowait("news")
+        window: Any = SimpleNamespace(
+            _queue=SimpleNamespace(
+                pending_event_ids_session=waiting, pending_messages_per_session=messages
+            ),
+            temp_file_sets=[{"/a"}],
+        )
+        holder = SimpleNamespace(delete_all_expired_state=lambda: None)
+        forget_answered(holder, window)
+        window.temp_file_sets.append({"/b"})  # as a new canvas does
+        holder.delete_all_expired_state()
+        return set(waiting), set(messages), window.temp_file_sets
+
+    kept, messages, files = asyncio.run(story())
+    assert kept == messages == {"waits", "unread"}
+    assert files == [set()]
 
 
 def _told_by_gradio(error: Exception) -> str:

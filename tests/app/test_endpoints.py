@@ -199,6 +199,7 @@ def test_regions_are_a_list_of_masks_and_one_of_labels(
         (["mask.png"], "bird", "labels: expected a list"),
         (["notes.txt"], ["bird"], "cannot be read"),
         (["small.png"], ["bird"], "mask"),
+        (["mask.png"] * 13, ["bird"] * 13, "13 regions at once; 12 are the most"),
     ],
 )
 def test_mistakes_about_regions_get_one_line(

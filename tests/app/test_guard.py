@@ -261,6 +261,15 @@ def test_odd_requests_are_told_in_one_line(server: str, path: str, body: Any) ->
     assert "/work" not in answer.text and "site-packages" not in answer.text
 
 
+def test_news_of_a_window_that_is_not_there_end_without_a_traceback(locked: Any) -> None:
+    url, log = locked
+    with httpx.Client(base_url=url) as client:
+        client.post("/login", data={"username": "ann", "password": "secret"})
+        news = client.get("/gradio_api/queue/data", params={"session_hash": "nobody"})
+    assert news.status_code == 200 and "404" in news.text
+    assert "Traceback" not in log.read_text()
+
+
 def test_the_pages_events_that_do_not_wait_in_the_queue_pass(server: str) -> None:
     """A click on Run begins with one; it goes to another path than those that wait."""
     config = httpx.get(f"{server}/config").json()
