@@ -92,6 +92,7 @@ class Handlers:
         except EngineError:
             yield {"model": gr.update(value=self.backend.chosen)}
             raise
+        self.backend.start(model)
         yield {
             **self._model_screen(card.name),
             "label": self._label_update(task, label, card.labels),
