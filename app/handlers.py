@@ -133,6 +133,7 @@ class Handlers:
                 "status": markup.status(f"{title} could not be loaded.", "error"),
             }
             raise
+        self.backend.start(model)
         yield {
             **self._model_screen(card.name),
             "label": self._label_update(task, label, card.labels),

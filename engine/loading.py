@@ -18,7 +18,7 @@ from engine.model.var.autoencoder import channels_last
 from engine.model.var.labelled import Modulated
 from engine.weights.cards import card_of
 from engine.weights.checkpoint import load_pair, load_relay
-from engine.weights.places import WEIGHTS, PairFiles
+from engine.weights.places import WEIGHTS, ModelFiles, PairFiles
 from engine.weights.registry import free_memory, resolve
 
 SELDOM = 32_000_000  # bytes of weights read once a label from which a CPU holds them in a file
@@ -41,8 +41,7 @@ def load_editor(
     """
     where = choose_device(device)
     dtype = choose_precision(precision, where)
-    free = free_memory(str(where))
-    files = resolve(model, weights, memory=free, bytes_per_weight=dtype.itemsize)
+    files = files_of(model, device=device, precision=precision, weights=weights)
     if isinstance(files, PairFiles):
         first, second = ((each.vqvae, each.var) for each in files.parts)
         loaded = load_relay(first, second, files.switch, device=where, dtype=dtype)
@@ -53,6 +52,21 @@ def load_editor(
             network.move_modulation(torch.device("cpu"))
     lay_out(loaded.model)
     return Editor(loaded.model, card_of(files, loaded))
+
+
+def files_of(
+    model: str = "auto",
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    weights: Path = WEIGHTS,
+) -> ModelFiles | PairFiles:
+    """The files that `load_editor` would read: what is known of a model before it is loaded stands
+    in them (`engine.weights.cards.read_card`). Raises ModelNotFoundError or DeviceError."""
+    where = choose_device(device)
+    dtype = choose_precision(precision, where)
+    free = free_memory(str(where))
+    return resolve(model, weights, memory=free, bytes_per_weight=dtype.itemsize)
 
 
 def load_in_own_process(model: str = "auto", *, device: str = "auto", **more: Any) -> Editor:

@@ -61,6 +61,11 @@ class Backend(Protocol):
         """What is to be known of a model; waits until that is known. Raises EngineError."""
         ...
 
+    def start(self, name: str | None = None) -> None:
+        """Begin to get a model ready for edits; returns at once. Whoever needs it first hears what
+        is wrong with it."""
+        ...
+
     def plan(self, request: EditRequest) -> Plan:
         """What an edit would do, all checks made."""
         ...

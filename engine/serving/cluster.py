@@ -25,6 +25,12 @@ TRIES = 5  # how often a block is begun again where its actor died
 ANSWER = 5.0  # seconds for a cluster to answer
 PATIENCE = 0.5  # seconds between two looks at who is done
 
+# On a busy machine Serve takes its own HTTP for dead, which only has not begun yet.
+PATIENT = {
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60",
+}
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -70,7 +76,7 @@ def connected(address: str, flag: str = "--ray") -> Any:
             **where,
             logging_level=logging.ERROR,
             log_to_driver=False,
-            runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}},
+            runtime_env={"env_vars": {"PYTHONPATH": str(ROOT), **PATIENT}},
         )
     except (OSError, ValueError, RuntimeError) as error:
         why = " ".join(str(error).split())[:120]

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from importlib import import_module
 from typing import Any
 
 from engine import EditRequest, EngineError, Event, Finished, RequestError, Result
@@ -22,7 +21,7 @@ from engine.serving.backend import Asked, Offer
 from engine.serving.bounds import Bounds
 from engine.serving.cluster import connected
 from engine.serving.line import GLANCE, Flag
-from engine.serving.service import NAME, REPLICA
+from engine.serving.service import NAME, REPLICA, serving
 from engine.serving.told import PAUSE, Tale, Told, place_of
 
 PATIENCE = 120.0  # seconds for a fleet to answer what takes it no time
@@ -47,8 +46,8 @@ class Fleet:
         """Raises RequestError where there is no service."""
         self.chosen = "auto"
         self.bounds = bounds or Bounds()
+        serve = serving("--fleet")
         connected(address, "--fleet")
-        serve: Any = import_module("ray.serve")
         if NAME not in serve.status().applications:
             raise RequestError(
                 f"--fleet: no service on the cluster at {address!r}; begin one: "
@@ -61,12 +60,10 @@ class Fleet:
         self._lock = threading.Lock()
         self._asking = threading.Lock()
 
-    def start(self) -> None:
-        """Ask for what the page shows first; returns at once."""
-
+    def start(self, name: str | None = None) -> None:
         def ask() -> None:
             with suppress(Exception):  # told again, in words, to the first who needs it
-                self.card(None)
+                self.card(name)
 
         threading.Thread(target=ask, name="ask-fleet", daemon=True).start()
 

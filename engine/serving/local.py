@@ -75,22 +75,22 @@ class Local:
         self, chosen: str = "auto", device: str = "auto", bounds: Bounds | None = None
     ) -> None:
         self.chosen = chosen
+        self._given = chosen  # what the first model is loaded by: a path maybe
         self.device = device
         self.bounds = bounds or Bounds()
         self.line = Line()
         self._editors: dict[str, Editor] = {}
         self._cards: dict[str, Card] = {}
-        self._started = False  # whether ``chosen`` is the name of a model that was loaded
+        self._started = False  # whether ``chosen`` is the name of a model that was found
         self._loading = threading.RLock()
+        self._reading = threading.RLock()
         self._warming = threading.Lock()
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model")
 
-    def start(self) -> None:
-        """Begin to load the first model; returns at once. A failure is told to who asks first."""
-
+    def start(self, name: str | None = None) -> None:
         def load() -> None:
             with suppress(Exception):  # told again, in words, to the first who needs the model
-                self.editor(None)
+                self.editor(name)
 
         threading.Thread(target=load, name="load-model", daemon=True).start()
 
@@ -114,8 +114,9 @@ class Local:
         return self._named(name) in self._cards
 
     def card(self, name: str | None = None) -> Card:
-        known = self._cards.get(self._named(name))
-        return known or self.editor(name).card  # whose name may change while it loads
+        """From its files, where it is not loaded."""
+        with self._reading:
+            return self._cards.get(self._named(name)) or self._read(self._named(name))
 
     def plan(self, request: EditRequest) -> Plan:
         card = self.card(request.model)
@@ -172,13 +173,9 @@ class Local:
     def editor(self, name: str | None) -> Editor:
         """The editor of a model on offer, loaded if need be; for whoever is on this machine."""
         with self._loading:
-            name = self._named(name)
+            name = self.card(name).name
             if name not in self._editors:
-                editor = self._loaded(name)
-                if name == self.chosen:
-                    self.chosen, self._started = editor.name, True
-                name = editor.name
-                self.add(editor)
+                self.add(self._loaded(name))
             editor = self._editors.pop(name)
             self._editors[name] = editor  # last used stands last
             others = [each for each in self._editors if each not in (self.chosen, name)]
@@ -203,19 +200,37 @@ class Local:
         """The name that stands for a model here."""
         return self.chosen if name in (None, "", "auto") else str(name)
 
-    def _loaded(self, name: str) -> Editor:
-        """The editor of ``chosen``, which may be a path, or of a name on offer."""
-        from engine.loading import load_in_own_process
+    def _read(self, name: str) -> Card:
+        """The card of ``chosen``, which may be a path, or of a name on offer."""
+        from engine.loading import files_of
+        from engine.weights.cards import read_card
 
-        if name != self.chosen or self._started:
+        first = name == self.chosen and not self._started
+        if not first:
             self._require_offered(name)
         try:
-            with ThreadPoolExecutor(max_workers=1, thread_name_prefix="once") as once:
-                editor = once.submit(load_in_own_process, name, device=self.device).result()
+            files = files_of(name, device=self.device)
+            card = read_card(files)
         except EngineError as error:
             raise type(error)(self._without_folders(str(error))) from None
-        if name == self.chosen and not self._started:
-            editor.card = replace(editor.card, name=self._own_name(editor.card))
+        if first:
+            card = replace(card, name=self._own_name(card))
+            self._given = files.name if name == "auto" else name
+            self.chosen, self._started = card.name, True
+        self._cards[card.name] = card
+        return card
+
+    def _loaded(self, name: str) -> Editor:
+        """The editor of a model whose card is known."""
+        from engine.loading import load_in_own_process
+
+        given = self._given if name == self.chosen else name
+        try:
+            with ThreadPoolExecutor(max_workers=1, thread_name_prefix="once") as once:
+                editor = once.submit(load_in_own_process, given, device=self.device).result()
+        except EngineError as error:
+            raise type(error)(self._without_folders(str(error))) from None
+        editor.card = replace(editor.card, name=name)
         return editor
 
     def _require_offered(self, name: str) -> None:
@@ -234,7 +249,7 @@ class Local:
         """A name for the model that the window starts with, which may come from a path whose last
         name is that of another model."""
         same = [offer.name for offer in self._registered() if offer.name == card.name]
-        if not same or not Path(self.chosen).expanduser().exists():
+        if not same or not Path(self._given).expanduser().exists():
             return card.name
         from engine.weights.places import WEIGHTS
 
@@ -246,7 +261,7 @@ class Local:
         """Words without the folders of this machine: others may read them."""
         from engine.weights.places import WEIGHTS
 
-        given = [Path(part).expanduser() for part in self.chosen.split("+")]
+        given = [Path(part).expanduser() for part in self._given.split("+")]
         near = [folder for path in given for folder in (path.parent, path.resolve().parent)]
         for folder in (WEIGHTS, WEIGHTS.parent, *near):
             if folder.is_absolute() and folder != Path("/"):

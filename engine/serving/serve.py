@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import threading
 from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +13,7 @@ import typer
 from engine import RequestError
 from engine.serving.application import application
 from engine.serving.cluster import connected
-from engine.serving.service import NAME, Service
+from engine.serving.service import NAME, Service, serving
 
 
 def main(
@@ -55,9 +53,9 @@ def main(
         "threads": threads, "gpus": gpus, "doors": doors, "waiting": waiting, "work": work,
         "memory": memory,
     })  # fmt: skip
+    serve = serving("serve")
     cluster = connected(ray)
     try:
-        serve = _serving()
         _begin(serve, service, host, port)
         print(f"http://{host}:{port} answers; Ctrl+C ends it", flush=True)
         _until_told()
@@ -67,22 +65,14 @@ def main(
             cluster.shutdown()
 
 
-def _serving() -> Any:
-    """Ray's Serve. Raises RequestError."""
-    try:
-        serve = import_module("ray.serve")
-    except ImportError:
-        raise RequestError("serve: needs Ray's Serve; run: pip install 'ray[serve]'") from None
-    logging.getLogger("ray.serve").setLevel(logging.WARNING)
-    return serve
-
-
 def _begin(serve: Any, service: Service, host: str, port: int) -> None:
     """Bring the application up, with its models loaded. Raises RequestError."""
+    from ray.exceptions import RayError
+
     try:
         serve.start(proxy_location="HeadOnly", http_options={"host": host, "port": port})
         serve.run(application(service), name=NAME, route_prefix="/")
-    except (RuntimeError, OSError) as error:
+    except (RayError, RuntimeError, OSError) as error:
         lines = [line for line in str(error).splitlines() if line.strip()]
         told = [line for line in lines if "Error:" in line] or lines
         raise RequestError(f"serve: it could not be begun ({told[-1].strip()[:200]})") from None

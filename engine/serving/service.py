@@ -1,7 +1,10 @@
-"""What a service is set to, from flags, a file, or the arguments of a deployment."""
+"""A service: what it is set to."""
 
 from __future__ import annotations
 
+import logging
+import os
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -70,3 +73,14 @@ class Service(BaseModel):
                 raise RequestError(f"--config: {path}: expected lines such as 'max: 4'")
         said = {name: value for name, value in flags.items() if value is not None}
         return cls.of({**given, **said}, "" if path is None else f"{path}: ")
+
+
+def serving(flag: str) -> Any:
+    """Ray's Serve, for what ``flag`` asked for. Raises RequestError where it is not installed."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        serve = import_module("ray.serve")
+    except ImportError:
+        raise RequestError(f"{flag}: needs Ray's Serve; run: pip install 'ray[serve]'") from None
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    return serve

@@ -129,7 +129,7 @@ def test_a_path_cannot_be_asked_for_and_evicts_nothing(
     weights: Path, tmp_path: Path, loads: list[tuple[str, str]]
 ) -> None:
     backend = Local("one", "cpu")
-    backend.card()
+    backend.editor(None)
     other = save_tiny_model(tmp_path / "other")
     for name in ("/etc", str(other), str(weights / "two"), "..", "./one", "x" * 10_000):
         for asked in (backend.card, backend.editor):
@@ -172,12 +172,24 @@ def test_no_offer_tells_where_the_files_are(weights: Path) -> None:
 
 
 @pytest.mark.parametrize("chosen", ["one", "auto"])
+def test_a_card_is_known_before_anything_is_loaded(
+    weights: Path, loads: list[tuple[str, str]], chosen: str
+) -> None:
+    backend = Local(chosen, "cpu")
+    assert not backend.ready()
+    card = backend.card()
+    assert backend.ready() and loads == []
+    assert backend.chosen == card.name
+    assert backend.editor(None).card == card == backend.card() and len(loads) == 1
+
+
+@pytest.mark.parametrize("chosen", ["one", "auto"])
 def test_auto_and_none_stand_for_the_windows_model_and_load_it_once(
     weights: Path, loads: list[tuple[str, str]], chosen: str
 ) -> None:
     backend = Local(chosen, "cpu")
     for name in ("auto", None, "", "auto"):
-        backend.card(name)
+        backend.editor(name)
         request = GENERATE.model_copy(update={"model": name})
         if chosen == "one":
             assert list(backend.steps(request))
@@ -207,6 +219,8 @@ def test_a_folder_whose_name_is_that_of_another_model_has_a_name_of_its_own(
     assert mine.name in [offer.name for offer in backend.offers()]
     assert backend.card("two").source == str(weights / "two")
     assert backend.card(mine.name).source == str(folder)
+    for name in (mine.name, "two"):
+        assert backend.editor(name).card == backend.card(name)
     assert [name for name, _ in loads] == [str(folder), "two"]
     *_, last = backend.steps(GENERATE)
     assert isinstance(last, Finished) and last.result.request.model == mine.name
@@ -228,9 +242,9 @@ def test_who_asks_while_the_first_model_loads_waits_for_it(
     monkeypatch.setattr(loading, "load_in_own_process", slowly)
     backend = Local(str(save_tiny_model(tmp_path)), "cpu")
     with ThreadPoolExecutor() as pool:
-        first = pool.submit(backend.card)
+        first = pool.submit(backend.editor, None)
         assert inside.wait(60)
-        later = [pool.submit(backend.card, name) for name in (None, "auto")]
+        later = [pool.submit(backend.editor, name) for name in (None, "auto")]
         time.sleep(0.2)  # both are at the door
         go_on.set()
         assert {each.result(60).name for each in (first, *later)} == {"tiny"}
