@@ -117,6 +117,8 @@
       for (const name of ["key", "fields", "mask"]) {
         if (found[name]) safely(() => sessionStorage.setItem(`varpaint-${name}`, found[name]));
       }
+      const own = $("#key [data-key]");
+      if (own) own.dataset.key = found.key; // or memory.js puts this page's own in its place
       location.reload();
     } else if (what === "again") {
       await again();
