@@ -15,7 +15,7 @@ from app.downloads import Progress
 HUB = "https://huggingface.co/"  # what a repository's name is an address on
 WORDS = (
     "The larger a model, the better it draws and the slower it is. None of them follows sentences: "
-    "they know classes, official ones the 1000 of ImageNet, on photos."
+    "they know kinds of things, official ones the 1000 of ImageNet."
 )
 FIRST = (
     "The bundled model removes things from a photo and extends it with the photo's own texture, "

@@ -43,6 +43,7 @@ from engine.picture.saving import write_whole
 SHORT = 64  # patches on patches, before a picture is written whole again
 PART = 0.5  # of a picture's pixels: a larger patch is no gain
 PATCHED = ("L", "LA", "RGB", "RGBA")  # modes that a PNG holds as they are
+STRIP = 256  # rows that are compared at a time
 EVERY = 30.0  # seconds between two looks at how much is kept
 
 log = logging.getLogger("varpaint")
@@ -391,12 +392,27 @@ def _patch(image: Image.Image, under: Image.Image) -> tuple[Image.Image, tuple[i
     deep = DEEP in image.info or DEEP in under.info
     if deep or image.mode not in PATCHED or image.mode != under.mode or image.size != under.size:
         return None
-    box = ImageChops.difference(image, under).getbbox(alpha_only=False) or (0, 0, 1, 1)
+    box = _difference(image, under)
     if (box[2] - box[0]) * (box[3] - box[1]) > PART * image.width * image.height:
         return None
     part = image.crop(box)
     part.info = {}
     return part, (box[0], box[1])
+
+
+def _difference(image: Image.Image, under: Image.Image) -> tuple[int, int, int, int]:
+    """Around all pixels in which two pictures differ, (left, top, right, bottom); the first one
+    where none does. In strips, for the difference of large ones takes as much memory as they."""
+    boxes = []
+    for top in range(0, image.height, STRIP):
+        strip = (0, top, image.width, min(top + STRIP, image.height))
+        two = ImageChops.difference(image.crop(strip), under.crop(strip))
+        if box := two.getbbox(alpha_only=False):
+            boxes.append((box[0], top + box[1], box[2], top + box[3]))
+    if not boxes:
+        return 0, 0, 1, 1
+    lefts, tops, rights, bottoms = zip(*boxes, strict=True)
+    return min(lefts), min(tops), max(rights), max(bottoms)
 
 
 # ---- reading ------------------------------------------------------------------------------------

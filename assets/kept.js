@@ -56,11 +56,11 @@
       at.continue();
     };
   }
-  const openField = () => $("#open")?.querySelector("input[type=file]")
-    || $("#open")?.previousElementSibling?.closest("input[type=file]")
-    || $("#open")?.parentElement?.querySelector(":scope > input[type=file]");
+  const fieldOf = (name) => $(name)?.querySelector("input[type=file]")
+    || $(name)?.previousElementSibling?.closest("input[type=file]") // beside it, for Gradio's upload buttons
+    || $(name)?.parentElement?.querySelector(":scope > input[type=file]");
   window.addEventListener("change", (event) => {
-    const file = event.target?.type === "file" && event.target === openField() ? event.target.files?.[0] : null;
+    const file = event.target?.type === "file" && event.target === fieldOf("#open") ? event.target.files?.[0] : null;
     if (!file || file.size > LARGEST) return;
     files("readwrite", (store) => { old(store); return store.put({ file, then: Date.now() }, mine); });
   }, true);
@@ -96,14 +96,12 @@
     const kept = await files("readonly", (store) => store.get(mine));
     if (!kept) return;
     const mask = left && await painted(), before = $("#facts")?.dataset.version;
-    give(openField(), kept.file);
+    give(fieldOf("#open"), kept.file);
     const until = performance.now() + 60000;
     const look = () => {
       const now = $("#facts")?.dataset.version;
       if (now !== before && $("#canvas.filled")?.dataset.ready === now) {
-        const field = $("#import-mask")?.querySelector("input[type=file]")
-          || $("#import-mask")?.parentElement?.querySelector(":scope > input[type=file]");
-        if (mask && field) give(field, mask);
+        if (mask) give(fieldOf("#import-mask"), mask);
       } else if (performance.now() < until) setTimeout(look, 100);
     };
     look();
@@ -117,6 +115,8 @@
       for (const name of ["key", "fields", "mask"]) {
         if (found[name]) safely(() => sessionStorage.setItem(`varpaint-${name}`, found[name]));
       }
+      const own = $("#key [data-key]");
+      if (own) own.dataset.key = found.key; // or memory.js puts this page's own in its place
       location.reload();
     } else if (what === "again") {
       await again();

@@ -129,7 +129,12 @@
       if (line && words && line.textContent !== words) line.textContent = words;
     }
     const news = $("#model-note .note b"), text = shelf?.dataset.news ?? "";
-    if (news && news.textContent !== text) news.textContent = text;
+    if (news && news.textContent !== text) { // a phone has room for its number alone
+      const [, name, part] = text.match(/^(.*) (\d+ %)$/) ?? [];
+      const title = document.createElement("i");
+      title.textContent = `${name} `;
+      news.replaceChildren(...(text ? [title, part] : []));
+    }
     const goes = shelf?.dataset.active === "1" || dialog()?.open;
     if (goes && performance.now() - looked > EVERY) look();
     setTimeout(tick, 200);

@@ -4,6 +4,9 @@ a model at work."""
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -13,9 +16,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.app.server import serving
+from tests.app.server import ROOT, serving
 
-MEMORY = 0.5  # GB that pictures may take, by --memory
+MEMORY = 0.5  # GB that pictures may take, by --memory; for windows with larger ones ...
+MORE = 1.0
 BESIDE = 0.35  # GB that decoders, encoders and threads take beside
 LARGE = (4000, 3000)
 
@@ -27,6 +31,73 @@ def peak(log: Path) -> float:
         each for each in Path(f"/proc/{pid}/status").read_text().splitlines() if "VmHWM" in each
     ]
     return int(line.split()[1]) / 1e6
+
+
+WINDOWS = """
+import os, sys
+from pathlib import Path
+import numpy as np
+from PIL import Image
+from app import canvas
+from app.backend import Local
+from app.handlers import Handlers
+from app.kept import Kept
+from app.limits import GIGABYTE, Limits
+from tests.tiny import tiny_editor
+
+folder, limits = Path(sys.argv[1]), Limits(memory=int(float(sys.argv[2]) * GIGABYTE))
+models = Local(limits=limits)
+models.add(tiny_editor(), first=True)
+kept = Kept(folder / "kept", limits)
+do = Handlers(models, limits, None, kept)
+
+def last(screens):
+    shown = {}
+    for screen in screens:
+        shown |= screen
+    do.store.put(shown["session"])
+    return shown
+
+def peak():
+    (line,) = [each for each in open("/proc/self/status") if "VmHWM" in each]
+    return int(line.split()[1]) / 1e6
+
+def work(file, times):
+    session = last(do.opened({}))["session"]
+    session = last(do.open_picture(str(file), "", "inpaint", session))["session"]
+    mask = Image.new("L", canvas.proxy_size(session.picture.size))
+    mask.paste(255, (300, 300, 420, 400))
+    for _ in range(times):
+        painted = f"{session.version} " + canvas.as_layer(mask, mask.size)
+        (ticket,) = [screen["ticket"] for screen in do.runs.prepare("", session)]
+        session = last(do.runs.run(ticket, painted, session, "inpaint", None, None, seed="1"))
+        session = last(do.use("inpaint", "", session["session"]))["session"]
+
+work(folder / "small.png", 1)
+rest = peak()
+for _ in range(4):
+    work(folder / "large.jpg", 1)
+kept.flush(60)
+print(rest, peak(), do.vault.used / 1e6, flush=True)
+os._exit(0)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells a peak")
+def test_windows_with_large_pictures_stay_within_the_bound(tmp_path: Path) -> None:
+    noise = np.random.default_rng(1).integers(0, 255, (400, 600, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "small.png")
+    Image.fromarray(noise).resize((6000, 4000)).save(tmp_path / "large.jpg")
+    done = subprocess.run(
+        [sys.executable, "-c", WINDOWS, str(tmp_path), str(MORE)], cwd=ROOT, text=True,
+        capture_output=True, check=False, timeout=500,
+        env={**os.environ, "GRADIO_TEMP_DIR": str(tmp_path / "g"), "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rest, most, history = map(float, done.stdout.split()[-3:])
+    assert most < rest + MORE + BESIDE
+    assert history < 1000 * MORE / 4 * 1.1, "histories have a quarter of it"
 
 
 @pytest.mark.slow

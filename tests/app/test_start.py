@@ -74,6 +74,25 @@ def test_a_password_may_stand_in_a_file_or_the_environment(
         assert "--auth" in capsys.readouterr().err.splitlines()[-1]
 
 
+def test_models_are_fetched_from_a_window_only_where_nobody_else_can_reach_it(
+    start: ModuleType,
+) -> None:
+    assert start.parse([]).downloads and start.parse(["--auth", "a:b"]).downloads
+    for others in (["--share"], ["--host", "0.0.0.0"], ["--allow-host", "proxy"]):
+        assert not start.parse(others).downloads
+        assert start.parse([*others, "--downloads"]).downloads
+    assert not start.parse(["--no-downloads"]).downloads
+
+
+def test_work_is_kept_unless_it_is_not_to_be(start: ModuleType) -> None:
+    flags = start.parse([])
+    assert (flags.keep, flags.keep_days, flags.keep_size) == (True, 7, 4.0)
+    assert not start.parse(["--no-keep"]).keep
+    for wrong in (["--keep-days", "0"], ["--keep-size", "0"]):
+        with pytest.raises(SystemExit):
+            start.parse(wrong)
+
+
 @pytest.mark.parametrize("flags", [["--auth", "a:b"], ["--share"], ["--host", "0.0.0.0"]])
 def test_mcp_and_a_password_are_refused_together(
     start: ModuleType, flags: list[str], capsys: pytest.CaptureFixture[str]

@@ -141,7 +141,8 @@ def test_a_page_whose_work_is_gone_says_so_and_offers_what_the_browser_has(
         window.page.wait_for_selector("#offer .lost [data-do=again]")
         assert "no longer has the work" in window.page.inner_text("#offer")
         window.page.click("#offer [data-do=again]")
-        window.page.wait_for_selector("#canvas.filled.masked[data-ready]")
+        window.page.wait_for_selector("#canvas.filled[data-ready]")
+        window.wait_for_stamp(None)
         assert np.array_equal(window.mask(), mask)
         image = open_image(window.download())
         assert image.size == open_image(photo).size
