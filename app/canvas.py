@@ -72,6 +72,19 @@ def proxy(image: Image.Image, side: int = PROXY_SIDE) -> Image.Image:
     return shown if shown.size == size else shown.resize(size, Image.Resampling.LANCZOS)
 
 
+def shown(image: Image.Image, side: int = PROXY_SIDE) -> Image.Image:
+    """The same with a checkerboard where the picture is clear."""
+    view = proxy(image, side)
+    if "A" not in image.getbands() and "transparency" not in image.info:
+        return view
+    alpha = np.asarray(image.convert("RGBA").getchannel("A").resize(view.size), np.float32) / 255
+    if alpha.min() == 1:
+        return view
+    missing = 255 - np.asarray(checkerboard(view.size), np.float32)  # from the white below it
+    mixed = np.asarray(view, np.float32) - missing * (1 - alpha[..., None])
+    return Image.fromarray(np.clip(np.rint(mixed), 0, 255).astype(np.uint8))
+
+
 def checkerboard(size: tuple[int, int], cell: int = 12) -> Image.Image:
     """Two greys in squares: where there is no picture."""
     rows, columns = np.indices((size[1], size[0])) // cell
@@ -113,7 +126,7 @@ FILE_ROUTE = "gradio_api/file="
 def url(shown: Image.Image) -> str:
     """A picture as a file that the page may ask for; the address is relative to the page's."""
     stream = io.BytesIO()
-    if shown.width * shown.height <= LOSSLESS:
+    if shown.mode == "RGBA" or shown.width * shown.height <= LOSSLESS:
         shown.save(stream, "PNG", compress_level=1)
         name = "shown.png"
     else:

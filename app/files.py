@@ -12,6 +12,10 @@ from PIL import Image
 from engine.errors import EngineError
 from engine.serving.bounds import LARGE, give_back
 
+OPENED = (  # what the choosers list; what a file is says the file
+    ".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".avif", ".gif", ".tif", ".tiff", ".bmp",
+    ".jp2",
+)  # fmt: skip
 _alone = threading.Lock()
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 from app import canvas
 from app.fields import FIELDS
 from app.moments import Moment
-from app.session import Session
+from app.session import TASK_TITLES, Session
 from engine.errors import EngineError, ImageError, MaskError, RequestError
 from engine.request import SIDES, EditRequest, Region, reread
 from engine.request.options import TASKS, EditOptions
@@ -18,6 +18,7 @@ NEED_MASK = ("inpaint", "edit_class")
 NEED_LABEL = ("edit_class", "generate")
 SIDE_FIELDS = {side: f"extend-{side}" for side in SIDES}
 OPTIONS = tuple(FIELDS)
+VARIATIONS = 2  # of a new page
 MARGINS = tuple(SIDE_FIELDS.values())
 
 
@@ -166,6 +167,29 @@ def fields_of(request: EditRequest) -> dict[str, Any]:
         else:
             fields[name] = _short(value) if isinstance(value, float) else str(value)
     return fields
+
+
+def usual() -> dict[str, Any]:
+    """The form's fields as a new page has them, but for the task and the model."""
+    fields: dict[str, Any] = dict.fromkeys(MARGINS, "")
+    for name, field in FIELDS.items():
+        fields[name] = field.options[0][1] if field.choices else field.unset
+    fields["variations"] = VARIATIONS
+    return fields
+
+
+def in_words(request: EditRequest) -> str:
+    """The settings of a request that are not the usual ones: "Outpaint, right 64, seed 7"."""
+    said = [TASK_TITLES[request.task]]
+    if request.label is not None:
+        said.append(str(request.label))
+    given, plain = fields_of(request), usual()
+    for name in (*MARGINS, *OPTIONS):
+        if given[name] == plain[name]:
+            continue
+        title = FIELDS[name].lever.title if name in FIELDS else name.removeprefix("extend-")
+        said.append(f"{title[:1].lower()}{title[1:]} {given[name]}")
+    return ", ".join(said)
 
 
 def _short(value: float) -> str:

@@ -211,6 +211,7 @@ class Handlers:
         session = forms.remembered(painted, session).opened(image, path.name, data)
         width, height = image.size
         fields, text = self._settings_of(image, model)
+        brought = bool(fields)
         if task == "generate":  # its class was for a new picture
             fields = {"label": "", **fields}
         task = fields.pop("task", "inpaint" if task == "generate" else task)
@@ -221,6 +222,7 @@ class Handlers:
             **fields,
             "task": task,
             "open": None,
+            "leave-settings": gr.update(visible=brought),
             "status": markup.status(
                 text or hint(session, task), "idle", f"{width} × {height}"
             ),
@@ -236,12 +238,20 @@ class Handlers:
         if request is None or request.task == "generate":
             return {}, ""
         fields = forms.fields_of(request)
+        says = f"Opened with the settings that made it: {forms.in_words(request)}."
         if self.backend.ready(model):
             labels = self.backend.card(model).labels
             fields["label"] = self._label_update(request.task, fields["label"], labels)
         else:
             del fields["label"]
-        return fields, _with_notes("Opened with the settings that made it.", notes)
+        return fields, _with_notes(says, notes)
+
+    def leave_settings(self, task: str, model: str | None, session: Session) -> Iterator[Screen]:
+        """The usual settings in the place of those that an opened picture brought."""
+        screen: Screen = {**forms.usual(), "leave-settings": gr.update(visible=False)}
+        if self.backend.ready(model):
+            screen["label"] = self._label_update(task, "", self.backend.card(model).labels)
+        yield {**screen, "status": markup.status("The usual settings. " + hint(session, task))}
 
     def _open_project(
         self, path: Path, session: Session, model: str | None

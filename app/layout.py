@@ -13,8 +13,10 @@ from app.advanced import draw_advanced
 from app.api import add_endpoints
 from app.backend import Backend
 from app.downloads import Downloads
-from app.examples import PICTURES, example_thumbs
+from app.examples import example_thumbs
 from app.fields import FIELDS
+from app.files import OPENED
+from app.forms import VARIATIONS
 from app.handlers import ASPECTS, Handlers
 from app.kept import Kept
 from app.lean import skip_for_free
@@ -22,7 +24,7 @@ from app.limits import USUAL, Limits
 from app.project import SUFFIX
 from app.rail import rail
 from app.saving import FORMATS
-from app.screens import hint
+from app.screens import SAYS, hint
 from app.session import TASK_TITLES, Session
 from app.vault import Vault
 from app.wiring import Wiring
@@ -31,8 +33,8 @@ from engine.request.options import MAX_VARIATIONS
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 SCRIPTS = (
-    "page", "editor", "shapes", "opening", "lists", "keys", "overlay", "edges", "seen", "zoom",
-    "undo", "tools", "crop", "touch", "run", "memory", "models", "kept",
+    "page", "editor", "shapes", "marks", "opening", "lists", "keys", "overlay", "edges", "seen",
+    "zoom", "sharp", "undo", "tools", "strokes", "crop", "touch", "run", "memory", "models", "kept",
 )  # fmt: skip
 STYLES = (  # both in this order
     "frame", "form", "stage", "rail", "outcome", "dialogs", "crop", "small", "models",
@@ -85,6 +87,8 @@ class Page:
                           min_width=0)  # fmt: skip
                 self._add("save-project", gr.Button, "Save project", size="sm", min_width=0,
                           interactive=False)  # fmt: skip
+            self._add("more-files", gr.Button, "More: format, project, keys", size="sm",
+                      min_width=0)  # fmt: skip
             self._add("theme", gr.Button, "Light or dark", size="sm", min_width=0)
             self._add("help", gr.Button, "Hotkeys  ?", size="sm", min_width=0)
         with gr.Row(elem_id="columns", equal_height=False):
@@ -92,8 +96,6 @@ class Page:
                 self._draw_form()
             with gr.Column(elem_id="stage", scale=5, min_width=420):
                 self._draw_stage()
-            with gr.Column(elem_id="outcome", scale=3, min_width=320):
-                self._draw_outcome()
         dialogs = markup.hotkeys() + crop.dialog() + catalogue.dialog()
         gr.HTML(dialogs, elem_id="dialogs")
         parts["using"] = gr.State("")  # the model that the page has, by name
@@ -109,6 +111,7 @@ class Page:
     def _draw_form(self) -> None:
         choices = [(title, name) for name, title in TASK_TITLES.items()]
         self._add("task", gr.Radio, choices, value="inpaint", show_label=False, container=False)
+        gr.HTML(markup.says(SAYS), elem_id="task-says")
         self._add("label", gr.Dropdown, [], label="Class (optional)")
         with gr.Column(elem_id="region-box", visible=False) as self.parts["region-box"]:
             self._add("around", gr.Radio, AROUND.options, value=AROUND.options[0][1],
@@ -130,12 +133,16 @@ class Page:
         with gr.Row(elem_id="draws"):
             self._add("seed", gr.Textbox, "", label="Seed", placeholder="random", max_lines=1,
                       min_width=80)  # fmt: skip
-            self._add("variations", gr.Slider, 1, MAX_VARIATIONS, 2, step=1, label="Variations",
-                      min_width=120)  # fmt: skip
+            self._add("variations", gr.Slider, 1, MAX_VARIATIONS, VARIATIONS, step=1,
+                      label="Variations", min_width=120)  # fmt: skip
         self._add("last-seed", gr.Button, "", size="sm", visible=False)
         with gr.Accordion("Advanced", open=False, elem_id="advanced"):
             draw_advanced(self._add)
+        with gr.Column(elem_id="outcome"):
+            self._draw_outcome()
         with gr.Column(elem_id="go"):
+            self._add("leave-settings", gr.Button, "Leave its settings, take the usual ones",
+                      size="sm", visible=False)  # fmt: skip
             self._add("status", gr.HTML, markup.status(hint(Session(), "inpaint")))
             with gr.Row():
                 self._add("run", gr.Button, "Run", variant="primary", scale=3, min_width=100)
@@ -146,7 +153,7 @@ class Page:
         self.parts["offer"] = gr.HTML("", elem_id="offer")
         with gr.Row(elem_id="tools"):
             self._add("open", gr.UploadButton, "Open", size="sm", min_width=0,
-                      file_types=[*PICTURES, SUFFIX], type="filepath")  # fmt: skip
+                      file_types=[*OPENED, SUFFIX], type="filepath")  # fmt: skip
             self._add("show-examples", gr.Button, "Examples", size="sm", min_width=0)
             self._add("undo", gr.Button, "Undo", size="sm", min_width=0, interactive=False)
             self._add("redo", gr.Button, "Redo", size="sm", min_width=0, interactive=False)
@@ -158,18 +165,21 @@ class Page:
             self._add("mask-shrink", gr.Button, "Shrink the mask", size="sm", min_width=0)
             self._add("mask-last", gr.Button, "The last run's mask", size="sm", min_width=0)
             self._add("import-mask", gr.UploadButton, "Import mask", size="sm", min_width=0,
-                      file_types=list(PICTURES), type="filepath")  # fmt: skip
+                      file_types=list(OPENED), type="filepath")  # fmt: skip
             self._add("export-mask", gr.Button, "Export mask", size="sm", min_width=0)
+            self._add("more-mask", gr.Button, "More for the mask", size="sm", min_width=0)
         gr.HTML(rail(), elem_id="hand")
         # what the scripts say
-        for name in ("pick", "reshape", "stroke-back", "painted", "ahead", "label-how",
+        for name in ("pick", "look", "reshape", "stroke-back", "painted", "ahead", "label-how",
                      "ask-models"):
             self._add(name, gr.Textbox, "", visible="hidden", show_label=False, max_lines=1)
         parts = self.parts
         parts["shape"] = gr.HTML("", elem_id="shape-box", visible="hidden")
         parts["sight"] = gr.HTML("", elem_id="sight-box", visible="hidden")
         parts["seen"] = gr.HTML("", elem_id="seen-box", visible="hidden")
+        parts["sharp"] = gr.HTML("", elem_id="sharp-box", visible="hidden")
         self.easel = gr.Column(elem_id="easel")
+        self._add("compare", gr.HTML, "", visible=False)  # over it
         self._add("history", gr.Gallery, visible=False, format="png", label="History",
                   allow_preview=False, columns=8, rows=1, height="auto", object_fit="cover",
                   interactive=False, buttons=[], show_label=False, container=False)  # fmt: skip
@@ -179,19 +189,18 @@ class Page:
 
     def _draw_outcome(self) -> None:
         self._add("preview", gr.HTML, markup.empty())
-        self._add("compare", gr.HTML, "", visible=False)
         self._add("results", gr.Gallery, visible=False, format="png", show_label=False,
                   allow_preview=False, columns=6, height="auto", object_fit="cover",
                   interactive=False, buttons=[], container=False)  # fmt: skip
-        self._add("result-note", gr.HTML, "")
-        with gr.Row(elem_id="result-row", visible=False) as self.parts["result-row"]:
-            self._add("keep", gr.Button, "Keep", size="sm", min_width=60)
-            self._add("more", gr.Button, "More like this", size="sm", min_width=110)
-            self._add("more-scales", gr.Dropdown, [], label="How alike", show_label=False,
-                      container=False, min_width=120, filterable=False)  # fmt: skip
         with gr.Row(elem_id="take"):
             self._add("use-result", gr.Button, "Use this", variant="primary", size="sm",
                       interactive=False, scale=2, min_width=80)  # fmt: skip
+            self._add("keep", gr.Button, "Keep for later", size="sm", min_width=60)
+        with gr.Row(elem_id="result-row", visible=False) as self.parts["result-row"]:
+            self._add("more", gr.Button, "More like this", size="sm", min_width=110)
+            self._add("more-scales", gr.Dropdown, [], label="How alike", show_label=False,
+                      container=False, min_width=120, filterable=False)  # fmt: skip
+        self._add("result-note", gr.HTML, "")
 
 
 def launch_options() -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Literal
 
@@ -139,7 +139,7 @@ def compare(before: str, after: str, at: float) -> str:
 
 def seen(
     url: str, *, number: int, count: int, extension: Sequence[int], alone: bool, looking: bool,
-    version: int,
+    version: int, task: str,
 ) -> str:  # fmt: skip
     """A variation for the page's script to lay over the canvas; not shown here. ``extension`` is
     (left, top, right, bottom) in the picture's pixels, ``alone`` one that replaces nothing."""
@@ -147,8 +147,22 @@ def seen(
     return (
         f'<span id="seen" data-url="{escape(url)}" data-number="{number}" data-count="{count}" '
         f'data-add="{add}" data-alone="{int(alone)}" data-looking="{int(looking)}" '
-        f'data-version="{version}"></span>'
+        f'data-version="{version}" data-task="{task}"></span>'
     )
+
+
+def sharp(number: str, version: int, url: str, box: Sequence[float], of: int) -> str:
+    """A part of the picture, or of the variation ``of``, in full, for the page's script to lay over
+    its small copy; not shown. ``box`` in parts of the sides."""
+    return (
+        f'<span id="sharp" data-id="{escape(number)}" data-of="{version} {of}" '
+        f'data-number="{of}" data-url="{escape(url)}" data-box="{json.dumps(list(box))}"></span>'
+    )
+
+
+def says(tasks: Mapping[str, str]) -> str:
+    """What each task does for the picture; the page shows the one that is chosen."""
+    return "".join(f'<p data-task="{task}">{escape(text)}</p>' for task, text in tasks.items())
 
 
 def waiting(text: str) -> str:
@@ -161,10 +175,14 @@ def empty() -> str:
     return '<span class="empty"></span>'
 
 
-def facts(width: int, height: int, version: int, *, undo: bool, redo: bool) -> str:
-    """What the page's script needs to know about the picture and its history; not shown."""
+def facts(
+    width: int, height: int, version: int, *, undo: bool, redo: bool, regions: str = ""
+) -> str:
+    """What the page's script needs to know about the picture, its history and where it finds a
+    picture of its regions; not shown."""
     return (
         f'<span id="facts" data-width="{width}" data-height="{height}" '
+        f'data-regions="{escape(regions)}" '
         f'data-version="{version}" data-undo="{int(undo)}" data-redo="{int(redo)}"></span>'
     )
 

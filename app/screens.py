@@ -19,6 +19,12 @@ from engine.serving.live import Live
 Screen = dict[str, Any]
 
 SHORT_SEED = 1000  # below it a seed fits on a thumbnail
+SAYS = {
+    "inpaint": "Removes or redraws what you paint over.",
+    "outpaint": "Makes the picture larger: draws what lies beyond its edges.",
+    "edit_class": "Turns what you paint over into a thing that you choose.",
+    "generate": "Draws a new picture of a thing that you choose.",
+}
 HINTS = {
     "inpaint": "Paint over what should change, then press Run.",
     "outpaint": "Say how far to extend each side, then press Run.",
@@ -51,8 +57,9 @@ def of_session(session: Session) -> Screen:
     if moment is not None:
         width, height = moment.size
         facts = markup.facts(
-            width, height, session.version, undo=session.can_undo, redo=session.can_redo
-        )
+            width, height, session.version, undo=session.can_undo, redo=session.can_redo,
+            regions=views.regions_url(moment),
+        )  # fmt: skip
         regions = markup.regions([(region.label, region.colour) for region in moment.regions])
     thumbs = [(views.thumb(m.held), m.caption) for m in session.moments]
     return {
@@ -61,6 +68,7 @@ def of_session(session: Session) -> Screen:
         "facts": facts,
         "seen": seen(session),
         "regions": regions,
+        "use-result": _use(session),
         "undo": gr.update(interactive=session.can_undo),
         "redo": gr.update(interactive=session.can_redo),
         "download": gr.update(interactive=has_picture or session.outcome is not None),
@@ -83,14 +91,13 @@ def of_result(session: Session, *, gallery: bool = True) -> Screen:
             "seen": "",
             "result-row": gr.update(visible=False),
             "result-note": "",
-            "use-result": gr.update(interactive=False),
+            "use-result": _use(session),
         }
     kept = outcome in session.kept
     screen: Screen = {
-        "use-result": gr.update(interactive=True),
+        "use-result": _use(session),
         "result-row": gr.update(visible=True),
-        "keep": gr.update(value="Kept" if kept else "Keep", variant="primary" if kept else
-                          "secondary"),
+        "keep": gr.update(value="Kept" if kept else "Keep for later"),
         "seen": seen(session),
         "result-note": note(outcome, session.shown.index(outcome) + 1),
     }  # fmt: skip
@@ -104,6 +111,17 @@ def of_result(session: Session, *, gallery: bool = True) -> Screen:
     if gallery:
         screen["results"] = _gallery(session)
     return screen
+
+
+def _use(session: Session) -> Any:
+    """The button that takes the chosen variation; at rest where the canvas has that already."""
+    outcome, current = session.outcome, session.current
+    used = outcome is not None and current is not None and current.held is outcome.held
+    return gr.update(
+        value="In use" if used else "Use this",
+        interactive=outcome is not None and not used,
+        variant="secondary" if used else "primary",
+    )
 
 
 def seen(session: Session) -> str:
@@ -124,7 +142,7 @@ def seen(session: Session) -> str:
     return markup.seen(
         views.after_url(outcome), number=session.shown.index(outcome) + 1,
         count=len(session.shown), extension=extension, alone=alone,
-        looking=session.looking, version=session.version,
+        looking=session.looking, version=session.version, task=outcome.request.task,
     )  # fmt: skip
 
 
@@ -221,6 +239,7 @@ def of_finished(session: Session) -> Screen:
         **of_session(session),
         **of_result(session),
         **idle(),
-        "last-seed": gr.update(value=f"Keep seed {outcome.seed}", visible=True),
+        "last-seed": gr.update(value=f"Draw the same again: seed {outcome.seed}", visible=True),
+        "leave-settings": gr.update(visible=False),
         "status": markup.status(text, "done", f"{run.seconds:.1f} s"),
     }

@@ -24,6 +24,8 @@ from engine.request import SIDES
 
 Part = Annotated[float, Field(ge=-1, le=2)]  # of a side; a hand may leave the picture
 MOST_POINTS = 20_000
+SPARE = 1.3  # times the pixels of the screen that may be sent
+MANY = 4  # frames of a mask that are worth a word
 LONGEST = 4_000_000  # characters of a mask that the page sends
 FINEST = 1 << 20  # pixels of it
 
@@ -49,6 +51,15 @@ class Stroke(_Gesture):
 
     points: Annotated[list[tuple[Part, Part]], Field(min_length=1, max_length=MOST_POINTS)]
     radius: Annotated[float, Field(gt=0, le=4096)]
+
+
+class Look(_Gesture):
+    """A part of the picture, or of a variation by its number, that is to be seen in full; it takes
+    ``screen`` pixels of the screen's width."""
+
+    box: tuple[Part, Part, Part, Part]
+    number: Annotated[int, Field(ge=0)] = 0
+    screen: Annotated[int, Field(ge=1, le=8192)]
 
 
 class Reshape(_Gesture):
@@ -111,6 +122,29 @@ class Tools:
             "status": markup.status("The original is back there.", "done"),
         }
 
+    def look(self, sent: str, session: Session) -> Iterator[Screen]:
+        """A part of the picture with all of its pixels, or as many as the screen has there."""
+        asked = _read(Look, sent)
+        if asked.version != session.version or asked.number > len(session.shown):
+            return  # another picture is on the canvas by now
+        image = session.shown[asked.number - 1].image if asked.number else session.picture.image
+        width, height = image.size
+        left, top, right, bottom = (min(max(part, 0.0), 1.0) for part in asked.box)
+        box = (
+            int(left * width), int(top * height),
+            min(width, int(right * width) + 1), min(height, int(bottom * height) + 1),
+        )  # fmt: skip
+        if box[0] >= box[2] or box[1] >= box[3]:
+            return
+        part = image.crop(box)
+        part.info = dict(image.info)
+        most = part.size if part.width < SPARE * asked.screen else (
+            asked.screen, asked.screen * part.height // part.width
+        )  # fmt: skip
+        url = canvas.url(canvas.shown(part, max(*most, 1)))
+        parts = box[0] / width, box[1] / height, box[2] / width, box[3] / height
+        yield {"sharp": markup.sharp(str(asked.id), asked.version, url, parts, asked.number)}
+
     def reshape(self, sent: str, painted: str, session: Session) -> Iterator[Screen]:
         """Crop, turn, straighten or resize the picture; a step of the history. What is painted and
         marked goes along."""
@@ -162,7 +196,13 @@ class Tools:
             frames = self._frames(mask, session, task, model, fields)
         except (EngineError, ValueError, OSError):
             frames = []  # half-typed fields; Run tells
-        yield {"sight": markup.sight(session.version, frames, draws=task == "edit_class")}
+        screen: Screen = {
+            "sight": markup.sight(session.version, frames, draws=task == "edit_class")
+        }
+        if task == "inpaint" and len(frames) >= MANY:
+            text = f"{len(frames)} parts far from each other: each is drawn by itself, in turn."
+            screen["status"] = markup.status(text)
+        yield screen
 
     def _frames(
         self, painted: str, session: Session, task: str, model: str | None, fields: dict[str, Any]

@@ -1,4 +1,5 @@
-"""What of a picture the page shows: small, cut to where it was edited, beside the one before."""
+"""What of a picture the page shows: small, cut to where it was edited, beside the one before,
+with its regions."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from app import canvas, markup
-from app.moments import Marked, Variation
+from app.moments import Marked, Moment, Variation
 from app.vault import Held
 from engine.request import EditRequest
 
@@ -30,6 +31,7 @@ TINT = 0.45  # how much of a region's colour lies over the picture
 _thumbs: WeakKeyDictionary[Held, Image.Image] = WeakKeyDictionary()
 _edits: WeakKeyDictionary[Variation, Image.Image] = WeakKeyDictionary()
 _urls: WeakKeyDictionary[Held, str] = WeakKeyDictionary()
+_regions: WeakKeyDictionary[Moment, str] = WeakKeyDictionary()
 
 
 def thumb(held: Held) -> Image.Image:
@@ -137,7 +139,7 @@ def before_url(variation: Variation) -> str:
 def _url_of(held: Held) -> str:
     known = _urls.get(held)
     if known is None or not Path(canvas.file_of(known)).is_file():  # Gradio clears old ones away
-        known = _urls[held] = canvas.url(canvas.proxy(held.image, SEEN_SIDE))
+        known = _urls[held] = canvas.url(canvas.shown(held.image, SEEN_SIDE))
     return known
 
 
@@ -165,15 +167,22 @@ def divide(variation: Variation) -> float:
     return float(np.clip(100 * min(edges, default=0.5) - BESIDE, BESIDE, 50.0))
 
 
-def tinted(shown: Image.Image, regions: Sequence[Marked]) -> Image.Image:
-    """The picture as the canvas shows it, with each region in its colour and a lighter edge."""
-    if not regions:
-        return shown
-    pixels = np.asarray(shown).astype(np.float32)
+def regions_url(moment: Moment) -> str:
+    """Where the page finds the picture's regions, to lay over it; empty where it has none."""
+    if not moment.regions:
+        return ""
+    known = _regions.get(moment)
+    if known is None or not Path(canvas.file_of(known)).is_file():
+        known = _regions[moment] = canvas.url(tints(moment.regions))
+    return known
+
+
+def tints(regions: Sequence[Marked]) -> Image.Image:
+    """Each region in its colour, half clear, with an edge that is not; RGBA of their size."""
+    pixels = np.zeros((*np.shape(regions[0].mask)[:2], 4), np.uint8)
     for region in regions:
-        colour = np.array(markup.REGION_COLOURS[region.colour], np.float32)
         inside = np.asarray(region.mask) >= 128
         rim = inside & (cv2.erode(inside.astype(np.uint8), np.ones((5, 5), np.uint8)) == 0)
-        pixels[inside] += (colour - pixels[inside]) * TINT
-        pixels[rim] = colour
-    return Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))
+        pixels[inside] = (*markup.REGION_COLOURS[region.colour], round(255 * TINT))
+        pixels[rim, 3] = 255
+    return Image.fromarray(pixels)

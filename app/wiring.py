@@ -16,7 +16,7 @@ from typing import Any
 
 import gradio as gr
 
-from app import canvas, views
+from app import canvas
 from app.examples import example_pictures
 from app.forms import MARGINS, OPTIONS
 from app.handlers import ASPECTS, Handlers
@@ -33,7 +33,8 @@ SHOWN = (  # what handlers change; every event updates all of them, mostly by no
     "session", "key", "version", "ticket", "facts", "file", "status", "run", "cancel", "task",
     "label", "model", "model-note", "using", "shelf", "offer", "sides", "region-box", "regions",
     *MARGINS, *OPTIONS, "last-seed", "open", "import-mask", "undo", "redo", "shape", "sight",
-    "preview", "compare", "results", "seen", "result-note", "result-row", "keep", "more",
+    "preview", "compare", "results", "seen", "sharp", "leave-settings", "result-note",
+    "result-row", "keep", "more",
     "more-scales", "use-result", "download", "save-project", "history",
 )  # fmt: skip
 
@@ -95,6 +96,9 @@ class Wiring:
             parts["stroke-back"].change, self.tools.paint_back, ["stroke-back", "mask", "session"],
             trigger_mode="multiple",
         )  # fmt: skip
+        self.on(parts["look"].change, self.tools.look, ["look", "session"], alone=False,
+                trigger_mode="always_last")  # fmt: skip
+        self.on(parts["leave-settings"].click, do.leave_settings, ["task", "model", "session"])
         self.on(parts["reshape"].change, self.tools.reshape, ["reshape", "mask", "session"])
         self.on(parts["cancel"].click, do.runs.cancel, ["ticket", "session"], queue=False,
                 alone=False)  # fmt: skip
@@ -154,7 +158,7 @@ class Wiring:
         value, brush, classes = None, 18, ["blank"]
         if moment is not None:
             brush = canvas.brush_radius(moment.size)
-            shown = views.tinted(canvas.proxy(moment.image), moment.regions)
+            shown = canvas.shown(moment.image)
             value = canvas.editor_value(shown, moment.mask)
             classes = [f"size-{shown.width}x{shown.height}", "filled"]
             classes += ["masked"] if value["layers"] else []

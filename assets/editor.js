@@ -121,6 +121,7 @@
     $("#easel").classList.remove("settling");
     varpaint.refit();
     varpaint.mounted();
+    varpaint.recallStrokes();
   }
 
   let ground = "";
@@ -166,6 +167,13 @@
     const editor = window.editor, app = editor?.app;
     if (editor === eased || !app?.renderer || !editor.outline_graphics) return;
     eased = editor;
+    const zoom = editor.tools?.get("zoom"), zoomTo = zoom?.set_zoom?.bind(zoom);
+    if (zoomTo) { // to the picture, also by itself; an extension is to be in sight, too
+      zoom.set_zoom = (...to) => {
+        varpaint.refit();
+        return zoomTo(...to);
+      };
+    }
     editor.outline_container.visible = false; // a hairline around the picture
     editor.outline_graphics.filters = []; // a blurred shadow, drawn anew in every frame
     if (drawnBySoftware()) app.ticker.maxFPS = FEW;

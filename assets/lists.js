@@ -82,11 +82,76 @@
     }
     return best;
   }
+  const soon = (act) => requestAnimationFrame(() => requestAnimationFrame(act)); // the list has its options
   window.addEventListener("input", (event) => {
     if (!event.target?.matches?.("input[role=combobox]")) return;
     searched = event.target;
-    requestAnimationFrame(() => requestAnimationFrame(order)); // after the list has its options
+    soon(() => {
+      order();
+      tellNear();
+    });
   }, true);
+
+  // ---- nothing found ----------------------------------------------------------------------------
+  const known = new WeakMap(); // every name that a list has, by its field
+  const optionsOf = (field) => [...(field.closest(".block")?.querySelectorAll("[role=option]") ?? [])];
+  const bareOf = (option) => option.getAttribute("aria-label").trim().replace(/ \(.*/, "");
+  window.addEventListener("focusin", (event) => {
+    const field = event.target;
+    if (!field?.matches?.("input[role=combobox]:not([readonly])")) return;
+    soon(() => {
+      const names = optionsOf(field).map(bareOf);
+      if (names.length > (known.get(field)?.length ?? 0)) known.set(field, names);
+    });
+  }, true);
+  function apart(one, other) { // letters to change, add or take away (Levenshtein)
+    let row = [...Array(other.length + 1).keys()];
+    for (let i = 1; i <= one.length; i++) {
+      const next = [i];
+      for (let j = 1; j <= other.length; j++) {
+        next[j] = Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (one[i - 1] !== other[j - 1]));
+      }
+      row = next;
+    }
+    return row.at(-1);
+  }
+  function nearest(text, names) {
+    const far = (name) => Math.min(...[name, ...name.split(NAME)].filter(Boolean).map((word) => apart(text, word.toLowerCase())));
+    const scored = names.map((name) => [far(name), name]).filter(([by]) => by <= Math.max(1, Math.floor(text.length / 2)));
+    return scored.sort((a, b) => a[0] - b[0]).slice(0, 3).map(([, name]) => name);
+  }
+  function tellNear() {
+    document.querySelector(".near")?.remove();
+    const field = searched, text = field?.value.trim().toLowerCase();
+    if (!text || field !== document.activeElement || optionsOf(field).length) return;
+    const names = nearest(text, known.get(field) ?? []);
+    const says = document.createElement("p");
+    says.className = "near";
+    says.setAttribute("role", "status");
+    says.append(names.length ? "Nothing found. Near: " : "Nothing found.");
+    for (const name of names) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = name;
+      says.append(button);
+    }
+    field.closest(".block").append(says);
+  }
+  window.addEventListener("pointerdown", (event) => {
+    const button = event.target.closest?.(".near button"), field = searched;
+    if (!button || !field) return;
+    stop(event); // the list keeps the focus
+    Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set.call(field, button.textContent);
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+    soon(() => soon(() => {
+      order()?.dispatchEvent(new MouseEvent("mousedown", { bubbles: true, cancelable: true }));
+      field.blur();
+      searched = null;
+    }));
+  }, true);
+  window.addEventListener("focusout", () => setTimeout(() => {
+    if (!document.activeElement?.matches?.("input[role=combobox]")) document.querySelector(".near")?.remove();
+  }), true);
   window.addEventListener("keydown", (event) => {
     if (!searched || event.target !== searched) return;
     if (event.key === "Enter" && !event.ctrlKey && !event.metaKey && !event.isComposing) {

@@ -46,7 +46,7 @@
     const editor = window.editor, target = layer();
     const version = Number($("#facts")?.dataset.version ?? -1);
     const ready = $("#canvas.filled")?.dataset.ready === String(version);
-    if (!ready || varpaint.awaited() || !target || !editor?.app?.renderer?.extract) return null;
+    if (!ready || varpaint.restoring || varpaint.awaited() || !target || !editor?.app?.renderer?.extract) return null;
     const Rectangle = editor.app.screen.constructor;
     const frame = new Rectangle(0, 0, editor.width, editor.height);
     const canvas = varpaint.opaque(target, () =>
@@ -84,7 +84,9 @@
   }
   function save() {
     const mask = varpaint.mask();
-    if (mask) put("mask", JSON.stringify(mask));
+    if (!mask) return;
+    put("mask", JSON.stringify(mask));
+    varpaint.remember(mask);
   }
   window.addEventListener("pagehide", () => {
     clearTimeout(timer);

@@ -74,9 +74,10 @@
   /* While a run grows a picture, show its first variation in place. */
   let growing = null;
   function grow(add, width, height) {
-    const live = $("#cancel:not(:disabled)") && !generating() ? $("#preview .grow .cells img") : null;
-    const box = live && width ? varpaint.pictureBox() : null;
-    if (!box) {
+    const live = $("#cancel:not(:disabled)") ? $("#preview .grow .cells img") : null;
+    const alone = generating();
+    const box = live && width && !alone ? varpaint.pictureBox() : null;
+    if (!box && !(live && alone)) {
       growing?.remove();
       growing = null;
       return;
@@ -88,6 +89,8 @@
       $("#easel").append(growing);
     }
     if (growing.src !== live.src) growing.src = live.src;
+    growing.classList.toggle("alone", alone);
+    if (alone) return growing.removeAttribute("style");
     const x = box.width / width, y = box.height / height;
     Object.assign(growing.style, {
       left: `${box.left - add.left * x}px`, top: `${box.top - add.top * y}px`,
@@ -141,18 +144,41 @@
     over.append(size);
   }
 
+  const LABEL = 190; // CSS pixels that a frame's words take
   function drawFrames(over, squares, box, width) {
     const unit = box.width / width;
     squares.forEach(([left, top, side], index) => {
       const x = box.left + left * unit, y = box.top + top * unit;
       const frame = part(over, "frame", x, y, x + side * unit, y + side * unit);
-      if (!frame || (squares.length > 3 && index)) return;
+      if (!frame || index) return; // one says it for all
       const label = document.createElement("span");
-      label.textContent = squares.length > 3 && draws() ? `drawn in ${squares.length} squares`
-        : squares.length > 3 ? `${squares.length} looks, each ${side} px`
-        : index ? `${side} px` : draws() ? `drawn at ${side} px` : `the model sees ${side} × ${side} px`;
+      const sides = squares.map((square) => square[2]), most = Math.max(...sides);
+      const each = sides.every((one) => one === most) ? `${most} px` : `up to ${most} px`;
+      const [long, short] = squares.length > 1 ? [draws() ? `drawn in ${squares.length} squares, ${each}` : `${squares.length} looks, ${each}`, `${squares.length} looks`]
+        : [draws() ? `drawn at ${side} px` : `the model sees ${side} × ${side} px`, `${side} px`];
+      label.textContent = side * unit > LABEL ? long : short;
       frame.append(label);
     });
+  }
+
+  /* The regions that wait for their class, while that is the task. */
+  let tint = null;
+  function regions() {
+    const url = $("#facts")?.dataset.regions, on = url && $("#task input:checked")?.value === "edit_class";
+    const box = on && $("#canvas.filled") && varpaint.looking() !== "1" ? varpaint.pictureBox() : null;
+    if (!box) {
+      tint?.remove();
+      tint = null;
+      return;
+    }
+    if (!tint) {
+      tint = document.createElement("img");
+      tint.className = "regions-over";
+      tint.alt = "";
+      $("#easel").append(tint);
+    }
+    if (tint.getAttribute("src") !== url) tint.src = url;
+    Object.assign(tint.style, { left: `${box.left}px`, top: `${box.top}px`, width: `${box.width}px`, height: `${box.height}px` });
   }
 
   let drawn = "";
@@ -183,6 +209,7 @@
       fitted = "";
     }
     grow(add, width, height);
+    regions();
     const key = box ? JSON.stringify([add, box, width, squares, draws()]) : "";
     if (key === drawn) return;
     drawn = key;

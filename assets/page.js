@@ -32,6 +32,18 @@
     const on = Boolean(event.target.closest?.("#show-examples")) && !document.body.classList.contains("examples");
     document.body.classList.toggle("examples", on);
   });
+  /* What a small screen has no room for is behind a button; a press elsewhere closes it. */
+  document.addEventListener("click", (event) => {
+    for (const [name, home] of [["files", "#head"], ["mask", "#tools"]]) {
+      const button = $(`#more-${name}`), place = $(home);
+      const inside = event.target.closest?.("[role=option], #format");
+      if (!button || (place.dataset.more && inside)) continue;
+      const on = Boolean(event.target.closest?.(`#more-${name}`)) && !place.dataset.more;
+      if (on) place.dataset.more = "open";
+      else delete place.dataset.more;
+      button.setAttribute("aria-expanded", String(on));
+    }
+  });
   varpaint.help = () => $("#hotkeys")?.showModal();
 
   // ---- a class is for the tasks that need one ------------------------------------------------
@@ -59,7 +71,8 @@
 
   // ---- often: overlays, and whether the canvas can be painted on ------------------------
   const names = ["undo", "redo", "mask-clear", "mask-invert", "mask-grow", "mask-shrink", "mask-last", "import-mask",
-    "export-mask", "theme", "help", "show-examples", "show-crop"];
+    "export-mask", "theme", "help", "show-examples", "show-crop",
+    "more-files", "more-mask"];
   function title() {
     $("#status")?.setAttribute("role", "status"); // what comes and goes in it is read out
     for (const id of names) {
@@ -106,6 +119,8 @@
     varpaint.tickOpening();
     varpaint.draw();
     varpaint.tickSeen();
+    varpaint.tickSharp();
+    varpaint.tickMarks();
     varpaint.tickEdges();
     varpaint.tickZoom();
     varpaint.tickUndo();

@@ -118,7 +118,10 @@
   function smallMask() {
     const editor = window.editor;
     const found = painted();
-    if (!found || !editor.width) return "";
+    if (!found || !editor.width) {
+      varpaint.outline(null);
+      return "";
+    }
     const resolution = Math.min(1, SENT_SIDE / Math.max(editor.width, editor.height));
     const Rectangle = editor.app.screen.constructor;
     const target = found.layer.container, frame = new Rectangle(0, 0, editor.width, editor.height);
@@ -137,6 +140,7 @@
       image.data[i + 3] = 255;
     }
     pen.putImageData(image, 0, 0);
+    varpaint.outline(any ? canvas : null);
     return any ? canvas.toDataURL("image/png") : "";
   }
 

@@ -10,7 +10,7 @@
     return button && !button.disabled ? button : null;
   };
   const edits = (way) => $("#facts")?.dataset[way] === "1";
-  const settling = () => $("#easel")?.classList.contains("settling");
+  const settling = () => varpaint.restoring || $("#easel")?.classList.contains("settling");
 
   /* Take a step back or forth: the latest stroke, else the latest edit. */
   varpaint.step = (way) => {
@@ -23,7 +23,8 @@
     const stroke = strokes(button.id);
     if (!stroke && !settling()) return; // an edit: the server's
     stop(event);
-    stroke?.click();
+    if (!settling()) stroke.click();
+    else setTimeout(() => button.click(), 60); // once the canvas can tell whether it is a stroke
   }, true);
 
   varpaint.tickUndo = () => {

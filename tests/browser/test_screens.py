@@ -42,15 +42,31 @@ def test_everything_is_in_reach_from_a_phone_to_a_desk(
         box = page.locator(CANVAS).bounding_box()
         assert box is not None and box["width"] >= least[0] and box["height"] >= least[1], box
         window.stroke((0.4, 0.4), (0.6, 0.6))
+        before = [*window.place(0, 0), *window.place(1, 1)]
         window.run()
         assert window.is_in_sight("#run")
+        after = [*window.place(0, 0), *window.place(1, 1)]
+        assert after == pytest.approx(before, abs=0.5), "the picture stays where it is"
         page.wait_for_selector(SEEN)
         page.wait_for_selector("#flip .use")
         assert window.is_in_sight("#flip .use") and window.is_in_sight("#zoom [data-zoom=fit]")
-        names = ["#open", "#undo", "#mask-clear", "#export-mask", "#rail [data-tool=pan]",
+        page.click("#flip .split")
+        assert window.is_in_sight("#compare i")
+        page.click("#flip .split")
+        behind = {"#more-mask": ["#import-mask", "#export-mask", "#mask-grow"],
+                  "#more-files": ["#format input", "#save-project", "#help"]}  # fmt: skip
+        for opener, those in behind.items():
+            if size[0] <= 680:
+                window.scroll_to(opener)
+                page.tap(opener)
+            for name in those:
+                assert window.is_in_sight(name), name
+            if size[0] <= 680:
+                page.tap("#brand")
+                page.wait_for_selector(f"{opener}[aria-expanded=false]")
+        names = ["#open", "#undo", "#mask-clear", "#rail [data-tool=pan]", "#show-crop",
                  "#download", "#seed input, #seed textarea", "#advanced button", "#use-result",
-                 "#more", "#results .thumbnail-item", "#label input", "#model input",
-                 "#compare input"]  # fmt: skip
+                 "#more", "#results .thumbnail-item", "#label input", "#model input"]  # fmt: skip
         for name in names:
             window.scroll_to(name)
             assert window.is_in_reach(name), name
@@ -92,6 +108,17 @@ def test_results_are_flipped_through_on_the_canvas(window: Window, photo: Path) 
     page.click("#flip [data-by='-1']")
     window.wait_for_text("#flip output", "3 of 3")
 
+    page.click("#flip .split")
+    page.wait_for_selector("#stage[data-comparing]")
+    line = page.locator("#compare i").bounding_box()
+    slider = page.locator("#compare input[type=range]")
+    assert line is not None
+    x = left + 0.75 * (right - left)  # dragged there, on the canvas
+    page.mouse.move(line["x"] + line["width"] / 2, line["y"] + line["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(x, line["y"] + line["height"] / 2, steps=4)
+    page.mouse.up()
+    assert float(slider.input_value()) == pytest.approx(75, abs=1)
     page.keyboard.down("c")
     image.wait_for(state="detached")
     before = "#compare .compare.before"
@@ -108,7 +135,6 @@ def test_results_are_flipped_through_on_the_canvas(window: Window, photo: Path) 
     page.click("#flip .toggle")
     image.wait_for()
 
-    slider = page.locator("#compare input[type=range]")
     slider.focus()
     at = slider.input_value()
     page.keyboard.press("ArrowRight")

@@ -262,7 +262,7 @@ def test_before_while_held_pan_zoom_and_fit(window: Window, photo: Path) -> None
     window.stroke((0.4, 0.4), (0.6, 0.6))
     window.run()
     clip = "getComputedStyle(document.querySelector('#compare img.before')).clipPath"
-    page.wait_for_selector("#compare img.before")
+    page.wait_for_selector("#compare img.before", state="attached")
     assert page.evaluate(clip) != "none"
     # before ends left of what was painted, so that the edit is seen whole
     assert abs(float(page.locator("#compare input").input_value()) - 34) < 8

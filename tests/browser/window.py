@@ -334,7 +334,7 @@ class Window:
                 new MutationObserver(() => {
                     const shown = document.querySelectorAll('#preview .scales img').length;
                     if (window.seenScales.at(-1) !== shown) window.seenScales.push(shown);
-                }).observe(document.querySelector('#outcome'),
+                }).observe(document.querySelector('#form'),
                            {subtree: true, childList: true, attributes: true});
             }"""
         )
