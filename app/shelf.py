@@ -55,7 +55,8 @@ class Shelf:
     def asked(self, what: str, using: str, load: Load) -> Iterator[Screen]:
         """What was pressed: "NUMBER VERB MODEL", or "NUMBER look" and the models that the page
         knows to be here."""
-        number, verb, *rest = what.split()[:200] or ["", ""]
+        words = what.split()[:200]
+        number, verb, rest = "".join(words[:1]), "".join(words[1:2]), words[2:]
         name, wrong = rest[0] if rest else "", ("", "")
         try:
             if verb == "use":
@@ -64,8 +65,8 @@ class Shelf:
             elif verb in ("get", "pause", "remove"):
                 self._do(verb, name)
         except EngineError as error:
-            words = str(error)
-            wrong = (name, f"{words[:1].upper()}{words[1:]}.")
+            why = str(error)
+            wrong = (name, f"{why[:1].upper()}{why[1:]}.")
         screen = self.screen(using, wrong=wrong, number=number)
         if verb == "look":
             screen |= self._arrived(set(rest))
