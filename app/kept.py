@@ -168,7 +168,7 @@ class Kept:
     def _tidy(self) -> None:
         """Let go of what is old, and of those unused longest beyond the bound; linked files count
         once."""
-        if time.monotonic() - self._looked < EVERY:
+        if time.monotonic() - self._looked < EVERY or not self.folder.is_dir():
             return
         self._looked = time.monotonic()
         tidy(self.folder, self._limits.kept, self._limits.kept_age)
