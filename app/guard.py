@@ -11,7 +11,8 @@ import ipaddress
 import json
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,6 +30,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+LARGEST_UPLOAD = 513 * MEGABYTE  # all of its files; Gradio bounds each of them, at 512 MB
 LARGEST_BODY = 64 * MEGABYTE  # of a request that is no upload; a mask is a data URL in one
 RETRY = 10  # seconds after which one may ask again
 API = "/gradio_api"
@@ -115,6 +117,7 @@ class Guard:
         self._endpoints = tuple(endpoints)
         self._folder = folder
         self._logins = Logins()
+        self._coming = 0  # bytes of uploads under way
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -127,7 +130,9 @@ class Guard:
             if scope["path"].rstrip("/") == "/login" and scope["method"] == "POST":
                 await self._login(scope, receive, answer)
             else:
-                await self._app(scope, self._bounded(scope, headers, receive), answer)
+                bounded = self._bounded(scope, headers, receive)
+                with self._room_for(scope, headers):
+                    await self._app(scope, bounded, answer)
             await answer.end()
         except RefusedError as refused:
             if scope["type"] == "http":
@@ -191,27 +196,38 @@ class Guard:
         """What is received, as long as it is not too long."""
         if scope.get("method") != "POST":
             return receive
-        if scope["path"].startswith(UPLOAD):
-            try:
-                require_room(self._folder)
-            except RequestError as error:
-                raise RefusedError(507, str(error)) from None
-            return receive
-        given = 0
-        too_long = RefusedError(413, f"the request is longer than {LARGEST_BODY // MEGABYTE} MB")
-        length = headers.get("content-length", "")
-        if length.isdecimal() and int(length) > LARGEST_BODY:
+        given, most = 0, LARGEST_UPLOAD if scope["path"].startswith(UPLOAD) else LARGEST_BODY
+        too_long = RefusedError(413, f"the request is longer than {most // MEGABYTE} MB")
+        if (_length(headers) or 0) > most:
             raise too_long
 
         async def counted() -> Message:
             nonlocal given
             message = await receive()
             given += len(message.get("body", b""))
-            if given > LARGEST_BODY:
+            if given > most:
                 raise too_long
             return message
 
         return counted
+
+    @contextmanager
+    def _room_for(self, scope: Scope, headers: dict[str, str]) -> Iterator[None]:
+        """While an upload is under way there is room on the disk for it and for the others that
+        are."""
+        if scope.get("method") != "POST" or not scope["path"].startswith(UPLOAD):
+            yield
+            return
+        coming = _length(headers) or LARGEST_UPLOAD
+        try:
+            require_room(self._folder, self._coming + coming)
+        except RequestError as error:
+            raise RefusedError(507, str(error)) from None
+        self._coming += coming
+        try:
+            yield
+        finally:
+            self._coming -= coming
 
     async def _login(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         address = (scope.get("client") or ("nowhere", 0))[0]
@@ -293,6 +309,12 @@ def logged_in(server: Any) -> Callable[[str], bool]:
         return any(name in names and token in server.tokens for name, _, token in given)
 
     return known
+
+
+def _length(headers: dict[str, str]) -> int | None:
+    """Of a body, where it is told."""
+    told = headers.get("content-length", "")
+    return int(told) if told.isascii() and told.isdecimal() and len(told) < 20 else None
 
 
 def _same(origin: str, *hosts: str) -> bool:

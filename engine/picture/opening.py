@@ -94,11 +94,6 @@ def _opened(data: bytes, name: str) -> Image.Image:
         check_size(image.size, name)
         notes += _frames(image)
         bits = depth.bits_of(image, data)
-        deep = None
-        if bits > 8 and image.format in ("AVIF", "HEIF"):
-            notes.append(f"its {bits} bits a channel were read as 8")
-        elif bits > 8:
-            deep = depth.whole(image, data, bits, name)
         loaded: Image.Image = image
         try:
             image.load()
@@ -107,6 +102,11 @@ def _opened(data: bytes, name: str) -> Image.Image:
                 raise
             loaded = _mended(data)
             notes.append("the file ends too early; what is missing is at most its last rows")
+        deep = None  # read after Pillow found no damage: OpenCV would print what it finds
+        if bits > 8 and image.format in ("AVIF", "HEIF"):
+            notes.append(f"its {bits} bits a channel were read as 8")
+        elif bits > 8:
+            deep = depth.whole(image, data, bits, name)
         info, orientation, damaged = gathered(loaded, data)
         coding = _coding(loaded, data)
         plain = loaded.copy()

@@ -58,9 +58,7 @@ def whole(path: str | Path) -> Iterator[BinaryIO]:
             os.fchmod(file.fileno(), _permissions(target))
             os.fsync(file.fileno())
             with _undisturbed():
-                if name is None and _named(file.fileno(), target):
-                    pass  # there was no old one
-                else:
+                if name is not None or not _named(file.fileno(), target):  # there is an old one
                     name = name or _beside_named(file.fileno(), target)
                     os.replace(name, target)
                     name = None

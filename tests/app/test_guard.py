@@ -7,6 +7,7 @@ import errno
 import logging
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -160,6 +161,35 @@ def test_an_upload_to_a_full_disk_is_refused_before_it_is_read(
 ) -> None:
     monkeypatch.setattr("app.limits.LEAST_FREE", 1 << 60)
     assert ask("/gradio_api/upload", "POST", content=b"x").status_code == 507
+
+
+def test_uploads_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gradio bounds each file of an upload, but neither their number nor what others send."""
+    monkeypatch.setattr(guard, "LARGEST_UPLOAD", 1000)
+    assert ask("/gradio_api/upload", "POST", content=b"x" * 1000).status_code == 200
+    assert ask("/gradio_api/upload", "POST", content=b"x" * 1001).status_code == 413
+    room = SimpleNamespace(free=(512 << 20) + 1500)
+    monkeypatch.setattr("app.limits.shutil.disk_usage", lambda folder: room)
+    guarded = Guard(echo, Hosts("127.0.0.1"), (), Path("/tmp"))
+
+    async def story() -> list[int]:
+        transport = httpx.ASGITransport(app=guarded)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+
+            async def slow() -> Any:
+                for _ in range(5):
+                    await asyncio.sleep(0.01)
+                    yield b"x" * 100
+
+            async def upload() -> int:
+                headers = {"content-length": "500"}
+                path = "/gradio_api/upload"
+                return (await client.post(path, headers=headers, content=slow())).status_code
+
+            together = await asyncio.gather(*(upload() for _ in range(5)))
+            return [*sorted(together), await upload()]
+
+    assert asyncio.run(story()) == [200, 200, 200, 507, 507, 200]
 
 
 def test_guesses_of_a_password_take_longer_and_longer_and_are_logged(

@@ -160,6 +160,18 @@ def test_every_mode_is_measured_on_the_bundled_model(mode: str) -> None:
         assert len(scales) < sum(name.startswith("scale ") for name in exact["parts"])
 
 
+def test_what_the_same_picture_at_any_batch_size_costs_is_said() -> None:
+    found = measure(Case("bundled", "ours", True, 2, 0.05, 1))
+    alone = found["alone"]
+    assert 0 <= alone["by_row"] <= alone["layers"] and alone["together"] > 0 < alone["row_by_row"]
+    machine = table.Machine("cpu", "auto", 1e12, 1e10)
+    row = table._row({"model": "m", "task": "t", "variations": 2, "mask": 0.05, "mode": EXACT},
+                     found, {}, {}, machine)  # fmt: skip
+    told = "\n".join(table.lines(row))
+    assert (f"{alone['by_row']} of {alone['layers']} matrices" in told) == bool(alone["layers"])
+    assert "alone" not in measure(Case("bundled", "ours", True, 1, 0.05, 1))
+
+
 @pytest.mark.parametrize("has_bfloat16", [False, True])
 def test_autocast_is_left_out_where_a_processor_emulates_bfloat16(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], has_bfloat16: bool
