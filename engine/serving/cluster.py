@@ -78,7 +78,12 @@ def connected(address: str, flag: str = "--ray") -> Any:
             log_to_driver=False,
             runtime_env={"env_vars": {"PYTHONPATH": str(ROOT), **PATIENT}},
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except ray.exceptions.AuthenticationError:
+        raise RequestError(
+            f"{flag}: the cluster at {address!r} asks for a token; copy its ~/.ray/auth_token to "
+            "here, and set RAY_AUTH_MODE=token"
+        ) from None
+    except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         why = " ".join(str(error).split())[:120]
         raise RequestError(f"{flag}: no cluster at {address!r} ({why}); give its address") from None
     return ray

@@ -92,7 +92,6 @@ class Door:
             wanted = request.headers.get("accept", "")
             if EVENTS in wanted:
                 events = self._lines(posted)
-                self._enter(1)  # for the stream, which ends later than this
                 headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
                 return StreamingResponse(events, media_type=EVENTS, headers=headers)
             made = await self._made(posted)
@@ -118,6 +117,7 @@ class Door:
 
     async def _lines(self, posted: Posted) -> AsyncGenerator[str, None]:
         """Server-sent events: ``begun``, ``scale`` with previews, and ``made`` or ``error``."""
+        self._enter(1)  # here: what is never asked for its first line never ends either
         try:
             async with aclosing(self._told(posted, previews=True)) as tale:
                 async for kind, what in tale:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+import socket
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +16,8 @@ from engine import RequestError
 from engine.serving.application import application
 from engine.serving.cluster import connected
 from engine.serving.service import NAME, Service, serving
+
+PATIENCE = 120.0  # seconds for Serve's HTTP to be there once its application is
 
 
 def main(
@@ -69,13 +73,31 @@ def _begin(serve: Any, service: Service, host: str, port: int) -> None:
     """Bring the application up, with its models loaded. Raises RequestError."""
     from ray.exceptions import RayError
 
+    http = {"host": host, "port": port}
     try:
-        serve.start(proxy_location="HeadOnly", http_options={"host": host, "port": port})
+        with suppress(TimeoutError):  # it goes on beginning, and is waited for below
+            serve.start(proxy_location="HeadOnly", http_options=http)
+        serve.start(proxy_location="HeadOnly", http_options=http)
         serve.run(application(service), name=NAME, route_prefix="/")
+        _wait_for_http(host, port)
     except (RayError, RuntimeError, OSError) as error:
         lines = [line for line in str(error).splitlines() if line.strip()]
         told = [line for line in lines if "Error:" in line] or lines
         raise RequestError(f"serve: it could not be begun ({told[-1].strip()[:200]})") from None
+
+
+def _wait_for_http(host: str, port: int) -> None:
+    """Until somebody listens. OSError if nobody does for a long time."""
+    end = time.monotonic() + PATIENCE
+    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    while True:
+        try:
+            with socket.create_connection((here, port), timeout=1.0):
+                return
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.1)
 
 
 def _until_told() -> None:

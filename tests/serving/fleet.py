@@ -16,7 +16,7 @@ from typing import Any
 from tests.app.server import free_port
 from tests.house import ROOT
 
-PATIENCE = 180.0  # seconds for replicas to load, on a busy machine
+PATIENCE = 420.0  # seconds for replicas to load, on a busy machine
 
 
 @contextmanager
