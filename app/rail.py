@@ -77,6 +77,8 @@ def rail() -> str:
         "<output></output></label>"
         f'<label class="tolerance">Tolerance<input type="range" min="2" max="80" '
         f'value="{TOLERANCE}" aria-label="Tolerance"></label>'
+        '<button type="button" class="colour" aria-label="Another colour for the mask" '
+        'title="Another colour for the mask"><i></i></button>'
         '<label class="auto" title="Runs as soon as a stroke is done"><input type="checkbox" '
         'id="auto-run">Run on release</label>'
         '<span class="mode" role="group" aria-label="Add or take away">'

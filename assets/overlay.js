@@ -155,7 +155,7 @@
       const sides = squares.map((square) => square[2]), most = Math.max(...sides);
       const each = sides.every((one) => one === most) ? `${most} px` : `up to ${most} px`;
       const [long, short] = squares.length > 1 ? [draws() ? `drawn in ${squares.length} squares, ${each}` : `${squares.length} looks, ${each}`, `${squares.length} looks`]
-        : [draws() ? `drawn at ${side} px` : `the model sees ${side} × ${side} px`, `${side} px`];
+        : [draws() ? `drawn at ${side} px` : `the model sees ${side} × ${side} px`, `${side} × ${side} px`];
       label.textContent = side * unit > LABEL ? long : short;
       frame.append(label);
     });

@@ -4,7 +4,12 @@
   "use strict";
   const varpaint = window.varpaint;
   const { $ } = varpaint;
-  const COLOUR = "rgb(255, 45, 120)"; // as in app/canvas.py
+  const COLOURS = ["#ff2d78", "#00c853", "#00b8d4", "#ffd600"]; // the first as in app/canvas.py
+  let colour = COLOURS[0];
+  try {
+    const chosen = localStorage.getItem("varpaint-mask-colour");
+    if (COLOURS.includes(chosen)) colour = chosen;
+  } catch { /* private window */ }
   const OPACITY = 0.55;
   const SENT_SIDE = 640; // pixels of the mask that the server gets to say what the model sees
 
@@ -87,9 +92,44 @@
     canvas.width = window.editor.width;
     canvas.height = window.editor.height;
     const pen = canvas.getContext("2d");
-    pen.fillStyle = COLOUR;
+    pen.fillStyle = colour;
     return { canvas, pen };
   }
+
+  // ---- the mask's colour, which a hand may change -----------------------------------------------
+  function brushed() {
+    window.editor?.tools?.get("brush")?.set_brush_color?.(colour);
+    $("#stage")?.style.setProperty("--mask-now", colour);
+  }
+  /* What is painted takes on the colour; that is no step that could be undone. */
+  async function recolour() {
+    brushed();
+    const mask = varpaint.mask();
+    if (!mask || !painted()) return;
+    const image = new Image();
+    image.src = mask.png;
+    await image.decode();
+    if (!varpaint.mask() || Number($("#facts")?.dataset.version) !== mask.version) return;
+    const { canvas, pen } = sheet();
+    pen.drawImage(image, 0, 0, canvas.width, canvas.height);
+    const pixels = pen.getImageData(0, 0, canvas.width, canvas.height);
+    for (let at = 3; at < pixels.data.length; at += 4) pixels.data[at] = pixels.data[at] ? 255 : 0;
+    pen.putImageData(pixels, 0, 0);
+    pen.globalCompositeOperation = "source-in";
+    pen.fillRect(0, 0, canvas.width, canvas.height);
+    await new Stamp(canvas, false, true).execute();
+    window.editor.wake_render_loop?.();
+  }
+  document.addEventListener("click", (event) => {
+    if (!event.target.closest?.("#settings .colour")) return;
+    colour = COLOURS[(COLOURS.indexOf(colour) + 1) % COLOURS.length];
+    try { localStorage.setItem("varpaint-mask-colour", colour); } catch { /* private window */ }
+    recolour();
+  });
+  varpaint.coloured = () => { // a new editor is on the page
+    brushed();
+    if (colour !== COLOURS[0] && $("#canvas.filled.masked")) recolour();
+  };
 
   // ---- a mask that the task does not use is pale ------------------------------------------------
   const PALE = 0.2;

@@ -303,6 +303,7 @@
     changed = performance.now();
     draft();
     varpaint.applyTool();
+    varpaint.coloured();
     show();
   };
 

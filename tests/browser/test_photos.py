@@ -150,3 +150,28 @@ def test_a_search_that_finds_nothing_says_what_is_near(window: Window, photo: Pa
     page.click(".near button >> text=owl")
     page.wait_for_function("document.querySelector('#label input').value.startsWith('owl')")
     page.wait_for_selector(".near", state="detached")
+
+
+def test_the_colour_of_the_mask_is_a_choice_that_stays(window: Window, photo: Path) -> None:
+    page = window.page
+    window.open_picture(photo)
+    window.stroke((0.3, 0.5), (0.7, 0.5))
+    marks = window.mask()
+    x, y = window.place(0.5, 0.5)
+    canvas = page.locator("#canvas .pixi-target canvas").bounding_box()
+    assert canvas is not None
+    where = [round(x - canvas["x"]), round(y - canvas["y"]), 1, 1]
+    red, green, *_ = page.evaluate(PIXELS, where)
+    assert red > green
+    page.click("#settings .colour")
+    page.wait_for_function(
+        f"where => ({PIXELS})(where).then(([red, green]) => green > red)", arg=where
+    )
+    assert np.array_equal(window.mask(), marks)
+    window.set_variations(1)
+    window.run()
+    window.press_and_wait("#flip .use")
+    window.press_and_wait("#undo")  # the mask comes back from the server
+    page.wait_for_function(
+        f"where => ({PIXELS})(where).then(([red, green]) => green > red)", arg=where
+    )

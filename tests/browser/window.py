@@ -225,6 +225,8 @@ class Window:
         """What is painted, (H, W) of the picture, by way of the export."""
         from engine.picture.files import open_image
 
+        if not self.page.is_visible("#export-mask"):  # a small screen
+            self.page.click("#more-mask")
         return np.asarray(open_image(self.download("#export-mask"))) > 0
 
     def place(self, x: float, y: float) -> tuple[float, float]:
