@@ -1,6 +1,6 @@
 """An edit of each task by models with random weights of published shapes: seconds and memory.
 
-    python tests/each_task.py hmar-d16 d16-256 d30+d16@8 ...
+    python tests/each_task.py hmar-d16 d16-256 d30+d16@8 ... [--tasks edit_class,generate]
 
 Shapes are those of ``python -m engine bench``. Each shape runs in a process of its own, on one
 core; seconds are processor time of a second edit, with nothing remembered of the first one, of all
@@ -10,6 +10,7 @@ all tasks above an empty process.
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 import time
@@ -21,7 +22,7 @@ sys.path.insert(0, str(ROOT))
 TASKS = ("inpaint", "outpaint", "edit_class", "generate")
 
 
-def measure(shape: str) -> None:
+def measure(shape: str, tasks: list[str]) -> None:
     """Print the rows of one shape."""
     import torch
 
@@ -50,7 +51,7 @@ def measure(shape: str) -> None:
         labels=Labels.of_model((), network.spec.num_classes),
     )  # fmt: skip
     editor = Editor(model, card)
-    for task in TASKS:
+    for task in tasks:
         request = example(editor, task)
         for _ in range(2):
             editor.runner.memory.clear()
@@ -66,15 +67,23 @@ def measure(shape: str) -> None:
         )
 
 
-def main(shapes: list[str]) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("shapes", nargs="+")
+    parser.add_argument("--tasks", default=",".join(TASKS))
+    parser.add_argument("--here", action="store_true", help="in this process, no heading")
+    given = parser.parse_args()
+    if given.here:
+        for shape in given.shapes:
+            measure(shape, given.tasks.split(","))
+        return
     print("| shape | task | seconds | of these transformers | GFLOP | memory so far, MB |")
     print("|---|---|---|---|---|---|", flush=True)
-    for shape in shapes:
-        subprocess.run([sys.executable, __file__, "--one", shape], check=True)
+    for shape in given.shapes:
+        subprocess.run(
+            [sys.executable, __file__, "--here", shape, "--tasks", given.tasks], check=True
+        )
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--one"]:
-        measure(sys.argv[2])
-    else:
-        main(sys.argv[1:])
+    main()

@@ -4,7 +4,7 @@
 
 Photos are the middle squares of a folder's pictures at the models' side, each with a hole of every
 family (`engine.evaluation.photos`). Edits draw with ``detail="model"``, so that what is measured is
-the model's. LPIPS and FLIP are those inside the hole; "no hole" is the tokenizer alone there.
+the model's. LPIPS and FLIP are those inside the hole; the tokenizer alone knows what was there.
 "Known" is by how many dB the known area, before it is put back, is below the tokenizer's own
 reconstruction, with the default rule and with "paper". Seconds are those of the processor, of a
 whole edit.
@@ -45,7 +45,6 @@ def measured(
         again, _ = reconstruction(editor, picture)
         seen, looked = see(picture), lpips.look(picture)
         found["reconstruction"].append(psnr(again, picture))
-        itself = (see(again), lpips.look(again))
         for family in FAMILIES:
             mask = photos.mask(index, family, seed)
             case = Case(editor, picture, mask, None, "inpaint")
@@ -53,14 +52,11 @@ def measured(
             began = time.process_time()
             edited = case.edit(EditOptions(seed=seed, detail="model"))
             found["seconds"].append(time.process_time() - began)
-            answers = {
-                family: (see(edited.result), lpips.look(edited.result)),
-                f"no hole {family}": itself,
-            }
-            for name, (flip, features) in answers.items():
-                apart = lpips.between(looked, features, mask.shape)
+            alone = np.where(mask[..., None], again, picture)
+            for name, answer in ((family, edited.result), (f"alone {family}", alone)):
+                apart = lpips.between(looked, lpips.look(answer), mask.shape)
                 found[f"lpips {name}"].append(float(apart[mask].mean()))
-                found[f"flip {name}"].append(float(perceptual_seen(seen, flip, mask)))
+                found[f"flip {name}"].append(float(perceptual_seen(seen, see(answer), mask)))
             rules = {"default": edited}
             if family in PAPER:
                 rules["paper"] = case.edit(EditOptions(seed=seed, rule="paper"))
@@ -85,7 +81,7 @@ def main() -> None:
         editor = load_editor(model, device="cpu")
         photos = Photos.of(given.photos, editor.side)
         found = measured(editor, photos, lpips, given.count, given.seed)
-        for prefix, title in (("", model), ("no hole ", f"{model}, no hole")):
+        for prefix, title in (("", model), ("alone ", f"{model}, tokenizer alone")):
             pairs = [
                 [np.mean(found[f"{by} {prefix}{family}"]) for by in ("lpips", "flip")]
                 for family in FAMILIES
