@@ -111,7 +111,9 @@ def start_from(vae: FlexVAE, vqvae: VQVAE, pictures: Tensor, seed: int) -> None:
     length_one = torch.cat([finest, finest.new_ones(len(finest), 1)], dim=1)
     wanted = features.permute(0, 2, 3, 1).flatten(0, 2).clone()
     wanted[:, -1] = 0
-    back = torch.linalg.lstsq(length_one, wanted).solution.T  # (z, z + 1)
+    # In float64, since LAPACK rounds by where in memory its arrays lie.
+    solved = torch.linalg.lstsq(length_one.double(), wanted.double())
+    back = solved.solution.T.float()  # (z, z + 1)
     before = vqvae.post_quant_conv
     vae.post_quant_conv.weight.copy_(
         torch.einsum("ozhw,zi->oihw", before.weight, back[:, :-1])
