@@ -207,11 +207,10 @@ def main(arguments: list[str] | None = None) -> None:
     @asynccontextmanager
     async def guarded(server: Any) -> Any:
         """The guard stands before all that Gradio puts around its pages, too."""
-        forget_closed(server.state_holder)
+        guard = Guard(server.middleware_stack, hosts, ENDPOINTS, folder.path, logged_in(server))
+        server.middleware_stack = guard
+        forget_closed(server.state_holder, alive=guard.alive)
         forget_answered(server.state_holder, window)
-        server.middleware_stack = Guard(
-            server.middleware_stack, hosts, ENDPOINTS, folder.path, logged_in(server)
-        )
         yield
 
     launch(

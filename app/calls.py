@@ -16,7 +16,8 @@ from gradio.context import LocalContext
 
 from engine.serving.bounds import broken, disk_is_full
 
-CLOSED = 60.0  # seconds after which a closed window's values are let go of
+CLOSED = 60.0  # seconds after which a closed window's values are let go of ...
+SILENT = 600.0  # ... and those of one that nobody ever looked at, or that says nothing any more
 
 log = logging.getLogger("varpaint")
 
@@ -88,9 +89,15 @@ def forget_callers(window: gr.Blocks, names: Collection[str]) -> None:
     window.process_api = process_api  # type: ignore[method-assign]
 
 
-def forget_closed(holder: Any, after: float = CLOSED) -> None:
-    """The same of windows that were closed ``after`` seconds ago: what comes back of one comes from
-    `app.store`. ``holder`` looks for such things every second."""
+def forget_closed(
+    holder: Any,
+    after: float = CLOSED,
+    alive: Callable[[str], bool] = lambda name: True,
+    silent: float = SILENT,
+) -> None:
+    """The same of windows that were closed ``after`` seconds ago, or that are not ``alive`` and
+    were last used ``silent`` seconds ago: what comes back of one comes from `app.store`. ``holder``
+    looks for such things every second."""
     every = holder.delete_all_expired_state
 
     def delete_all_expired_state() -> None:
@@ -98,7 +105,8 @@ def forget_closed(holder: Any, after: float = CLOSED) -> None:
         now = datetime.now()
         for name, state in list(holder.session_data.items()):
             then = holder.time_last_used.get(name, now)
-            if state.is_closed and (now - then).total_seconds() > after:
+            idle = (now - then).total_seconds()
+            if (state.is_closed and idle > after) or (idle > silent and not alive(name)):
                 holder.session_data.pop(name, None)
                 holder.time_last_used.pop(name, None)
 

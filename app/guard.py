@@ -11,6 +11,7 @@ import ipaddress
 import json
 import logging
 import socket
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +36,7 @@ LARGEST_BODY = 64 * MEGABYTE  # of a request that is no upload; a mask is a data
 RETRY = 10  # seconds after which one may ask again
 API = "/gradio_api"
 UPLOAD = f"{API}/upload"
+HEARTBEAT = f"{API}/heartbeat/"
 CALLS = tuple(f"{API}/{way}/" for way in ("call/v2", "call", "run", "api"))
 PAGE = "predict"  # the page's own name for an event that does not wait in the queue
 NEVER = (  # of Gradio's own paths: nothing here needs them, and they give or change too much
@@ -118,6 +120,26 @@ class Guard:
         self._folder = folder
         self._logins = Logins()
         self._coming = 0  # bytes of uploads under way
+        self._beating: Counter[str] = Counter()
+
+    def alive(self, session: str) -> bool:
+        """Whether a window's page is connected: it listens to a heartbeat all the time."""
+        return self._beating[session] > 0
+
+    @contextmanager
+    def _heard(self, scope: Scope) -> Iterator[None]:
+        path = scope["path"]
+        if not path.startswith(HEARTBEAT):
+            yield
+            return
+        session = path.removeprefix(HEARTBEAT)
+        self._beating[session] += 1
+        try:
+            yield
+        finally:
+            self._beating[session] -= 1
+            if self._beating[session] <= 0:
+                del self._beating[session]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -131,7 +153,7 @@ class Guard:
                 await self._login(scope, receive, answer)
             else:
                 bounded = self._bounded(scope, headers, receive)
-                with self._room_for(scope, headers):
+                with self._room_for(scope, headers), self._heard(scope):
                     await self._app(scope, bounded, answer)
             await answer.end()
         except RefusedError as refused:

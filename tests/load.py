@@ -220,7 +220,9 @@ class Load:
                     body = {"data": [None], "fn_index": load, "session_hash": f"window{number}"}
                     http.post(f"{self.url}/queue/join", json=body).raise_for_status()
                     news = {"session_hash": f"window{number}"}
-                    with http.stream("GET", f"{self.url}/queue/data", params=news) as stream:
+                    alive = http.stream("GET", f"{self.url}/heartbeat/window{number}")
+                    data = http.stream("GET", f"{self.url}/queue/data", params=news)
+                    with alive, data as stream:  # a page that goes is known by the first
                         for line in stream.iter_lines():
                             if "process_completed" in line:
                                 break

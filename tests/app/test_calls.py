@@ -241,7 +241,12 @@ def test_nothing_is_held_of_callers_and_of_closed_windows() -> None:
         called = SimpleNamespace(api_name=endpoint)
         asyncio.run(window.process_api(block_fn=called, session_hash=name))
     assert set(holder.session_data) == {"open", "closed", "just closed"}
-    forget_closed(holder, after=60)
+    forget_closed(holder, after=60, alive=lambda name: name == "open", silent=600)
     holder.time_last_used["closed"] -= timedelta(seconds=61)
     holder.delete_all_expired_state()
     assert set(holder.session_data) == {"open", "just closed"}
+    holder.session_data["never looked at"] = SimpleNamespace(is_closed=False)
+    holder.time_last_used["never looked at"] = datetime.now() - timedelta(seconds=601)
+    holder.time_last_used["open"] -= timedelta(days=1)
+    holder.delete_all_expired_state()
+    assert set(holder.session_data) == {"open", "just closed"}, "an open window may wait for ever"
