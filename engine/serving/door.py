@@ -82,6 +82,10 @@ class Door:
         except Exception as error:
             return _refusal(500, broken(error))
 
+    async def check_health(self) -> None:
+        """Called by Serve every few seconds; Ray forgets a gauge that nobody sets."""
+        self._queue.are(self._inside)
+
     async def _edit(self, task: Task, request: Request) -> Response:
         """An edit's answer, in the form that was asked for. Its place is kept until it is over."""
         if self._inside >= self._most:
