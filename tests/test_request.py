@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.errors import MaskError
+from engine.errors import MaskError, RequestError
 from engine.picture.masks import mask_array
+from engine.request import EditRequest
 from tests.pictures import noisy_rgb
 
 
@@ -44,3 +45,10 @@ def test_a_mask_picture_that_ends_too_early_is_told() -> None:
     cut_off = Image.open(io.BytesIO(stream.getvalue()[:900]))
     with pytest.raises(MaskError, match="cannot be read"):
         mask_array(cut_off)
+
+
+def test_a_file_where_a_label_belongs_is_refused_without_its_place_on_the_server() -> None:
+    sent = {"path": "/tmp/private/photo.png", "meta": {"_type": "gradio.FileData"}}
+    with pytest.raises(RequestError) as told:
+        EditRequest(task="edit_class", label=sent)  # type: ignore[arg-type]
+    assert str(told.value).startswith("label: ") and "/tmp" not in str(told.value)

@@ -173,13 +173,18 @@ class Schema(BaseModel):
             raise RequestError(_one_line(error, type(self))) from None
 
 
+KINDS = ("int", "str", "float", "bool")  # where one of several kinds would do
+
+
 def _one_line(error: ValidationError, schema: type[BaseModel]) -> str:
     first = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
+    said = [str(part) for part in first["loc"]]
+    name = ".".join(part for part in said if part not in KINDS and not part.startswith("function-"))
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         return f"unknown option {name!r}; known: {', '.join(schema.model_fields)}"
-    given = repr(first.get("input"))
+    given = first.get("input")  # a file that was sent is an object, with its place on the server
+    given = "an object" if isinstance(given, dict) else repr(given)
     if len(given) > 60:
         given = given[:57] + "..."
     return f"{name}: {message[0].lower() + message[1:]} (got {given})"

@@ -46,7 +46,7 @@ from app.limits import GIGABYTE, Limits
 from tests.tiny import tiny_editor
 
 folder, limits = Path(sys.argv[1]), Limits(memory=int(float(sys.argv[2]) * GIGABYTE))
-models = Local(limits=limits)
+models = Local(bounds=limits.edit)
 models.add(tiny_editor(), first=True)
 kept = Kept(folder / "kept", limits)
 do = Handlers(models, limits, None, kept)
