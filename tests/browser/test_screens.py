@@ -51,6 +51,7 @@ def test_everything_is_in_reach_from_a_phone_to_a_desk(
         page.wait_for_selector("#flip .use")
         assert window.is_in_sight("#flip .use") and window.is_in_sight("#zoom [data-zoom=fit]")
         page.click("#flip .split")
+        page.wait_for_selector("#stage[data-comparing]")  # with the next frame
         assert window.is_in_sight("#compare i")
         page.click("#flip .split")
         behind = {"#more-mask": ["#import-mask", "#export-mask", "#mask-grow"],

@@ -64,22 +64,26 @@ class Window:
         context.set_default_timeout(PATIENCE)
         page = context.new_page()
         window = cls(page)
-        page.goto(url)
-        window.wait_for_canvas()
-        page.wait_for_function("document.querySelector('#model input')?.value === 'tiny'")
-        yield window
-        context.close()
+        try:
+            page.goto(url)
+            window.wait_for_canvas()
+            page.wait_for_function("document.querySelector('#model input')?.value === 'tiny'")
+            yield window
+        finally:
+            context.close()
 
     @contextmanager
     def beside(self) -> Iterator[Window]:
         """Another window of the same browser: cookies and local storage are the same."""
         page = self.page.context.new_page()
         window = Window(page)
-        page.goto(self.page.url)
-        window.wait_for_canvas()
-        page.wait_for_function("document.querySelector('#model input')?.value === 'tiny'")
-        yield window
-        page.close()
+        try:
+            page.goto(self.page.url)
+            window.wait_for_canvas()
+            page.wait_for_function("document.querySelector('#model input')?.value === 'tiny'")
+            yield window
+        finally:
+            page.close()
 
     def reload(self) -> None:
         """Refresh the page and wait until the picture is on the canvas again."""
