@@ -126,14 +126,13 @@ class Handlers:
         title = offer.title if offer else model
         yield {"status": markup.status(f"Loading {title} …", "busy")}
         try:
-            card = self.backend.card(model)
+            card = self.backend.load(model)
         except EngineError:
             yield {
                 "model": gr.update(value=using or self.backend.chosen),
                 "status": markup.status(f"{title} could not be loaded.", "error"),
             }
             raise
-        self.backend.start(model)
         yield {
             **self._model_screen(card.name),
             "label": self._label_update(task, label, card.labels),

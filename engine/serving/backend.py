@@ -61,9 +61,14 @@ class Backend(Protocol):
         """What is to be known of a model; waits until that is known. Raises EngineError."""
         ...
 
-    def start(self, name: str | None = None) -> None:
-        """Begin to get a model ready for edits; returns at once. Whoever needs it first hears what
+    def start(self) -> None:
+        """Begin to get the first model ready; returns at once. Whoever needs it first hears what
         is wrong with it."""
+        ...
+
+    def load(self, name: str | None = None) -> Card:
+        """Get a model ready for edits, and wait; its card. Raises EngineError, which says what is
+        wrong with its files."""
         ...
 
     def plan(self, request: EditRequest) -> Plan:

@@ -60,10 +60,10 @@ class Fleet:
         self._lock = threading.Lock()
         self._asking = threading.Lock()
 
-    def start(self, name: str | None = None) -> None:
+    def start(self) -> None:
         def ask() -> None:
             with suppress(Exception):  # told again, in words, to the first who needs it
-                self.card(name)
+                self.card()
 
         threading.Thread(target=ask, name="ask-fleet", daemon=True).start()
 
@@ -85,6 +85,9 @@ class Fleet:
                 raise told
             known = self._cards[self._named(name)] = told
         return known
+
+    def load(self, name: str | None = None) -> Card:
+        return self.card(name)  # its machines load it
 
     def plan(self, request: EditRequest) -> Plan:
         card = self.card(request.model)

@@ -87,10 +87,10 @@ class Local:
         self._warming = threading.Lock()
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model")
 
-    def start(self, name: str | None = None) -> None:
+    def start(self) -> None:
         def load() -> None:
             with suppress(Exception):  # told again, in words, to the first who needs the model
-                self.editor(name)
+                self.editor(None)
 
         threading.Thread(target=load, name="load-model", daemon=True).start()
 
@@ -117,6 +117,9 @@ class Local:
         """From its files, where it is not loaded."""
         with self._reading:
             return self._cards.get(self._named(name)) or self._read(self._named(name))
+
+    def load(self, name: str | None = None) -> Card:
+        return self.editor(name).card
 
     def plan(self, request: EditRequest) -> Plan:
         card = self.card(request.model)
