@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+import torch
 
 from engine import EditOptions, EditRequest, RequestError, ScaleDone, load_editor, open_image
 from engine.errors import EngineError
@@ -88,6 +89,15 @@ def events(text: str) -> list[tuple[str, Any]]:
         kind, data = each.split("\n")
         found.append((kind.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
     return found
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """As the replicas compute: with two a last bit may be another."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def by_python(model: str, request: EditRequest) -> list[bytes]:
