@@ -41,7 +41,7 @@ from engine.training.run import (
     told_when_full,
 )
 from engine.training.trainer import Trainer, TrainOptions
-from engine.training.vqvae import EXAMINED, load_trained_vqvae
+from engine.training.vqvae import EXAMINED, averaged, load_trained_vqvae, spec_of
 from engine.training.vqvae_objective import pixel_losses, psnr
 
 CONSTANT = 2.0  # the constant channel, in root mean square lengths of the other features
@@ -232,13 +232,7 @@ class FlexVAETrainer(Trainer):
 
 def saved_spec(state: Mapping[str, Any], path: Path) -> FlexVAESpec:
     """The spec that a training checkpoint was written with."""
-    try:
-        fields = {**state["spec"]}
-        for name in ("scales", "multipliers"):
-            fields[name] = tuple(fields[name])
-        return FlexVAESpec(**fields)
-    except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{path} is not a checkpoint of train-flexvae: {error}") from error
+    return spec_of(FlexVAESpec, state, path, "train-flexvae")
 
 
 def load_trained_flexvae(path: Path, device: torch.device | None = None) -> FlexVAE:
@@ -252,11 +246,7 @@ def load_trained_flexvae(path: Path, device: torch.device | None = None) -> Flex
             f"there is no tokenizer at {path}; train one with python -m engine.training.flexvae"
         )
     state = load_checkpoint(path, device or torch.device("cpu"))
-    vae = FlexVAE(saved_spec(state, path))
-    vae.load_state_dict(state["network"])
-    vae.load_state_dict(state["ema"], strict=False)  # averages of what was trained
-    channels_last(vae)
-    return vae.to(device or torch.device("cpu")).eval().requires_grad_(False)
+    return averaged(FlexVAE(saved_spec(state, path)), state, device)
 
 
 def train_flexvae(

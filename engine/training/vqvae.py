@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import torch
 import typer
@@ -54,6 +54,9 @@ BUNDLED_SPEC = VQVAESpec(
     linear_skip=True,
 )
 EXAMINED = 8  # held-out pictures at once
+
+S = TypeVar("S")  # a spec
+N = TypeVar("N", bound=nn.Module)
 
 
 # --- the linear start -------------------------------------------------------------------------
@@ -274,14 +277,27 @@ def train_vqvae(
 
 def saved_spec(state: Mapping[str, Any], path: Path) -> VQVAESpec:
     """The spec that a training checkpoint was written with."""
+    return spec_of(VQVAESpec, state, path, "train-vqvae")
+
+
+def spec_of(kind: type[S], state: Mapping[str, Any], path: Path, trainer: str) -> S:
+    """The spec in a ``trainer``'s checkpoint; CheckpointError where it is not one."""
     try:
         fields: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in state["spec"].items()
         }
-        return VQVAESpec(**fields)
+        return kind(**fields)
     except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{path} is not a checkpoint of train-vqvae: {error}") from error
+        raise CheckpointError(f"{path} is not a checkpoint of {trainer}: {error}") from error
+
+
+def averaged(network: N, state: Mapping[str, Any], device: torch.device | None) -> N:
+    """A network with the averaged weights of a training checkpoint; frozen."""
+    network.load_state_dict(state["network"])
+    network.load_state_dict(state["ema"], strict=False)  # averages of what was trained
+    channels_last(network)
+    return network.to(device or torch.device("cpu")).eval().requires_grad_(False)
 
 
 def load_trained_vqvae(path: Path, device: torch.device | None = None) -> VQVAE:
@@ -299,11 +315,7 @@ def load_trained_vqvae(path: Path, device: torch.device | None = None) -> VQVAE:
         channels_last(exported)
         return exported
     state = load_checkpoint(path, device or torch.device("cpu"))
-    vqvae = VQVAE(saved_spec(state, path))
-    vqvae.load_state_dict(state["network"])
-    vqvae.load_state_dict(state["ema"], strict=False)  # averages of what was trained
-    channels_last(vqvae)
-    return vqvae.to(device or torch.device("cpu")).eval().requires_grad_(False)
+    return averaged(VQVAE(saved_spec(state, path)), state, device)
 
 
 def main(
