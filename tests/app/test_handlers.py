@@ -142,9 +142,10 @@ def test_outpainting_compares_with_the_picture_in_its_place(
 ) -> None:
     fields = {"extend-right": "50%", "seed": "1"}
     screen = run(handlers, opened(handlers, photo), [], "outpaint", **fields)[-1]
+    variation = screen["session"].result
     before, after = (
-        open_image(file_of(url(screen["session"].result)))
-        for url in (views.before_url, views.after_url)
+        open_image(file_of(url))
+        for url in (views.before_url(variation), views.picture_url(variation.held))
     )
     assert before.size == after.size == (90, 40)
     assert np.array_equal(np.asarray(before)[:, :60], np.asarray(after)[:, :60])
@@ -248,7 +249,7 @@ def test_a_change_of_the_mask_is_a_step_of_the_editors_own(
     for how, box in (("invert", (0, 0, 60, 40)), ("clear", None), ("grow", (18, 8, 42, 32))):
         screen = last(handlers.masks.change(how, painted, session))
         assert shape_of(screen["shape"]).getbbox() == box, how
-        assert "session" not in screen and "version" not in screen
+        assert "session" not in screen and "facts" not in screen
     wrong = layer((0, 0, 5, 5), size=(7, 7))  # the canvas went wrong: clearing mends it
     mended = last(handlers.masks.change("clear", wrong, session))
     assert mended["session"].version == session.version + 1
