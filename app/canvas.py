@@ -8,10 +8,10 @@ memory.js); the editor's own value, which Gradio asks for at every change of the
 pictures each time, stays empty (editor.js). What is painted is the layer's alpha.
 
 An editor that is given a new value loads its picture and its layers up to twice, and what is
-painted in between is lost. So a picture of a new size comes with an editor of its own, by
-``gr.render`` (wiring.py); the page's script lets each load once, after the editor took on the
-picture's size. One of the same size is put into the editor that is there, by the script alone. Each
-change has a version number, which the script marks as ready.
+painted in between is lost. So only a picture of a new size is one, by ``gr.render`` (wiring.py);
+the page's script lets each load once, after the editor took on the picture's size. One of the same
+size is put in the place of the one that is there by the script alone. Each change has a version
+number, which the script marks as ready.
 """
 
 from __future__ import annotations

@@ -153,7 +153,7 @@ class Wiring:
             )(self.mount)
 
     def mount(self, session: Session) -> None:
-        """A new editor for the current picture; the page puts others of its size into it."""
+        """The current picture for the editor; the page puts others of its size in its place."""
         moment = session.current
         value, brush, classes = None, 18, ["blank"]
         if moment is not None:

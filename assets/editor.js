@@ -136,8 +136,8 @@
   }
 
   // ---- a picture of the same size -----------------------------------------------------------
-  /* It takes the place of the one on the canvas, with what is painted on it. Another editor, as for a
-     picture of another size (wiring.py), is made and loaded in a second where no graphics card draws. */
+  /* It takes the place of the one on the canvas, with what is painted on it. One of another size, which
+     the editor itself takes in (wiring.py), needs a second where no graphics card draws. */
   let turning = false, turned = null; // whether it does; the texture that it came with
   async function turn(canvas) {
     const facts = { ...$("#facts")?.dataset };

@@ -32,7 +32,7 @@
     since = { version: $("#facts")?.dataset.version, status: $("#status")?.innerHTML, at: performance.now() };
     $("#easel")?.classList.add("opening");
   }
-  /* A picture of another size is seen at once, where it will lie, while an editor for it is made. */
+  /* A picture of another size is seen at once, where it will lie, while the editor takes it in. */
   let coming = null;
   function ahead() {
     const facts = $("#facts")?.dataset, canvas = $("#canvas");

@@ -1,4 +1,4 @@
-"""The canvas turns to another picture: one of its size is put into the editor that is there."""
+"""The canvas turns to another picture: one of its size takes its place, no more."""
 
 from __future__ import annotations
 
@@ -33,13 +33,15 @@ def drawn(window: Window) -> np.ndarray[Any, Any]:
     return pixels[..., :3]
 
 
-def test_pictures_of_one_size_share_an_editor(window: Window, photo: Path, tmp_path: Path) -> None:
+def test_pictures_of_one_size_take_each_others_place(
+    window: Window, photo: Path, tmp_path: Path
+) -> None:
     page = window.page
     window.open_picture(photo)
     with Image.open(photo) as opened:
         before = np.asarray(opened.convert("RGB"))
     assert np.array_equal(drawn(window), before)
-    page.evaluate("void (window.first = window.editor)")
+    first = page.evaluate("document.querySelector('#canvas').dataset.mount")
     window.stroke((0.2, 0.3), (0.5, 0.6))
     painted = window.mask()
     window.set_variations(1)
@@ -53,18 +55,20 @@ def test_pictures_of_one_size_share_an_editor(window: Window, photo: Path, tmp_p
     window.press_and_wait("#redo")
     assert np.array_equal(drawn(window), after) and page.evaluate(BARE)
     noisy_rgb(before.shape[1], before.shape[0], seed=8).save(tmp_path / "other.png")
-    window.open_picture(tmp_path / "other.png")
+    version = window.version
+    window.choose_file("#open", tmp_path / "other.png")
+    window.wait_for_canvas(version + 1)
     assert np.array_equal(drawn(window), np.asarray(Image.open(tmp_path / "other.png")))
-    assert page.evaluate("window.first === window.editor"), "none of this took another editor"
+    assert page.evaluate("document.querySelector('#canvas').dataset.mount") == first
     noisy_rgb(90, 40).save(tmp_path / "wide.png")
-    window.open_picture(tmp_path / "wide.png")
-    assert page.evaluate("window.first !== window.editor")
+    window.choose_file("#open", tmp_path / "wide.png")
+    window.wait_for_canvas(version + 2)
     assert np.array_equal(drawn(window), np.asarray(Image.open(tmp_path / "wide.png")))
     window.press_and_wait("#undo")
     assert np.array_equal(drawn(window), np.asarray(Image.open(tmp_path / "other.png")))
 
 
-def test_a_picture_of_another_size_is_seen_before_its_editor_is_there(
+def test_a_picture_of_another_size_is_seen_before_it_can_be_painted(
     window: Window, tmp_path: Path
 ) -> None:
     page = window.page
