@@ -19,7 +19,7 @@ from app import canvas
 from app.handlers import Handlers
 from app.wiring import FORM, SHOWN, Wiring
 from tests.app.layers import layer
-from tests.app.test_work import LEFT, begin, last, run
+from tests.app.visit import LEFT, begin, last, run
 
 
 def wired(handlers: Handlers) -> Wiring:

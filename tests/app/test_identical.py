@@ -20,7 +20,7 @@ from engine.picture.files import open_image
 from engine.request import EditRequest, Region
 from engine.request.options import EditOptions
 from tests.app.layers import layer
-from tests.app.test_work import LEFT, RIGHT, last, mask
+from tests.app.visit import LEFT, RIGHT, last, mask
 from tests.pictures import noisy_rgb
 
 ROOT = Path(__file__).resolve().parents[2]
