@@ -11,11 +11,11 @@ from PIL import Image
 from app.api import Endpoints
 from app.backend import Local, facts
 from app.handlers import Handlers
+from engine.picture.files import open_image
 from engine.request import EditRequest
 from engine.request.options import EditOptions
 from tests.app.layers import layer
 from tests.app.visit import opened, shown
-from tests.pictures import noisy_rgb
 from tests.test_toy_family import toy_editor
 
 BOX = (20, 10, 40, 30)
