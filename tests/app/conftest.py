@@ -15,12 +15,12 @@ from tests.pictures import noisy_rgb
 from tests.tiny import tiny_editor
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny_model(tmp_path_factory.mktemp("model"))
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def server(tiny_model_folder: Path) -> Iterator[str]:
     with serving(tiny_model_folder, tiny_model_folder.parent / "log.txt") as url:
         yield url

@@ -217,4 +217,4 @@ def test_a_click_waits_for_the_one_before_it(handlers: Handlers, photo: str) -> 
     list(page.on(event, slow, ["session"])(session))
     meanwhile.thread.join()
     captions = [moment.caption for moment in handlers.store.latest(session).moments]
-    assert captions == ["Opened photo.png", "slow", "Opened photo.png"]
+    assert captions == ["Opened photo.jpg", "slow", "Opened photo.jpg"]

@@ -95,9 +95,11 @@ def test_a_run_whose_page_does_not_come_back_ends(
     left = handlers.runs.run(ticket, "", session, "outpaint", None, None, **fields)
     next(left)
     next(left)
+    job = handlers.runs._jobs[ticket]
     left.close()
-    assert becomes_free(handlers.backend, 30)
+    assert becomes_free(handlers.backend, 60)
     assert not handlers.runs._jobs
+    assert not any(kind == "result" for kind, _ in job.news.queue), "it went on to its end"
 
 
 def test_a_duplicated_page_does_not_take_the_run_of_the_other(

@@ -15,7 +15,6 @@ from app.session import Session
 from engine.errors import EngineError, ImageError, MaskError, RequestError
 from engine.picture.files import open_image, read_request
 from tests.app.visit import last, opened, shown
-from tests.app.waiting import becomes_free
 from tests.tiny import tiny_editor
 
 
@@ -150,14 +149,3 @@ def test_cancel_in_one_window_leaves_the_other_alone(
     last(handlers.runs.cancel(mine, session))
     screens = list(handlers.runs.run(others, painted, session, "inpaint", None, None))
     assert screens[-1]["session"].outcome is not None
-
-
-def test_a_window_that_goes_away_stops_its_run(handlers: Handlers, photo: str) -> None:
-    session = opened(handlers, photo)
-    ticket = last(handlers.runs.prepare("", session))["ticket"]
-    fields = {"extend-right": "400%", "variations": 4}
-    screens = handlers.runs.run(ticket, "", session, "outpaint", None, None, **fields)
-    next(screens)
-    next(screens)
-    screens.close()
-    assert becomes_free(handlers.backend, 20)
