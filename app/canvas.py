@@ -8,9 +8,10 @@ memory.js); the editor's own value, which Gradio asks for at every change of the
 pictures each time, stays empty (editor.js). What is painted is the layer's alpha.
 
 An editor that is given a new value loads its picture and its layers up to twice, and what is
-painted in between is lost. So a new picture is put on by ``gr.render`` (wiring.py) with a new
-version number; the page's script lets each load once, after the editor took on the picture's
-size, and marks the version as ready.
+painted in between is lost. So a picture of a new size comes with an editor of its own, by
+``gr.render`` (wiring.py); the page's script lets each load once, after the editor took on the
+picture's size. One of the same size is put into the editor that is there, by the script alone. Each
+change has a version number, which the script marks as ready.
 """
 
 from __future__ import annotations
@@ -103,34 +104,26 @@ def brush_radius(size: tuple[int, int]) -> int:
     return max(6, round(min(proxy_size(size)) / 30))
 
 
-def editor_value(shown: Image.Image, mask: Image.Image | None) -> dict[str, Any]:
-    """A value for a freshly mounted editor. The composite stays None: one that is given becomes
-    the new background, with the mask burnt in."""
+def editor_value(picture: str, mask: Image.Image | None) -> dict[str, Any]:
+    """A value for a freshly mounted editor: the file of what it shows, and what is painted on it.
+    The composite stays None: one that is given becomes the new background, with the mask burnt
+    in."""
     layers = [painted(mask)] if mask is not None and mask.getbbox() is not None else []
-    return {"background": packed(shown), "layers": layers, "composite": None}
-
-
-def packed(shown: Image.Image) -> Image.Image | str:
-    """A picture for the page: a large one as the path of a JPEG, which is packed, sent and
-    unpacked far sooner than the PNG that Gradio makes of a small one."""
-    if shown.width * shown.height <= LOSSLESS:
-        return shown
-    jpeg = io.BytesIO()
-    shown.save(jpeg, "JPEG", quality=95, subsampling=0)
-    return save_bytes_to_cache(jpeg.getvalue(), "canvas.jpg", get_upload_folder())
+    return {"background": picture, "layers": layers, "composite": None}
 
 
 FILE_ROUTE = "gradio_api/file="
 
 
 def url(shown: Image.Image) -> str:
-    """A picture as a file that the page may ask for; the address is relative to the page's."""
+    """A picture as a file that the page may ask for; the address is relative to the page's. A large
+    one becomes a JPEG, which is packed, sent and unpacked far sooner than a PNG."""
     stream = io.BytesIO()
     if shown.mode == "RGBA" or shown.width * shown.height <= LOSSLESS:
         shown.save(stream, "PNG", compress_level=1)
         name = "shown.png"
     else:
-        shown.convert("RGB").save(stream, "JPEG", quality=92, subsampling=0)
+        shown.convert("RGB").save(stream, "JPEG", quality=95, subsampling=0)
         name = "shown.jpg"
     return FILE_ROUTE + save_bytes_to_cache(stream.getvalue(), name, get_upload_folder())
 
@@ -148,11 +141,23 @@ def painted(mask: Image.Image) -> Image.Image:
 
 
 def as_layer(mask: Image.Image | None, size: tuple[int, int]) -> str:
-    """A mask (mode L) as a PNG inside the page, its alpha is the mask; clear where it is None."""
-    alpha = mask if mask is not None else Image.new("L", size)
+    """A mask (mode L) as a PNG inside the page, clear where nothing is painted; all of it where the
+    mask is None."""
+    png = _layer_png(mask if mask is not None else Image.new("L", size))
+    return f"{PNG_URL}," + base64.b64encode(png).decode()
+
+
+def layer_url(mask: Image.Image) -> str:
+    """The same as a file that the page may ask for."""
+    return FILE_ROUTE + save_bytes_to_cache(_layer_png(mask), "mask.png", get_upload_folder())
+
+
+def _layer_png(mask: Image.Image) -> bytes:
+    """A bit a pixel, black of which is clear: packed and unpacked in no time."""
     stream = io.BytesIO()
-    Image.merge("LA", (Image.new("L", alpha.size, 255), alpha)).save(stream, "PNG")
-    return f"{PNG_URL}," + base64.b64encode(stream.getvalue()).decode()
+    bits = mask.convert("1", dither=Image.Dither.NONE)
+    bits.save(stream, "PNG", transparency=0, compress_level=1)
+    return stream.getvalue()
 
 
 def read_mask(painted: str, size: tuple[int, int]) -> Image.Image | None:

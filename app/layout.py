@@ -70,7 +70,7 @@ class Page:
         parts["session"] = gr.State(Session(vault=self.vault))
         parts["key"] = gr.HTML("", elem_id="key", visible="hidden")
         parts["recall"] = gr.JSON(visible=False)
-        parts["version"] = gr.State(0)
+        parts["shown"] = gr.State(None)  # the size at which the picture is shown, None for none
         parts["ticket"] = gr.State("")
         parts["looking"] = gr.Textbox("", visible=False)  # whether a variation lies over the canvas
         parts["mask"] = gr.Textbox(visible=False)  # what is painted; see Wiring.on

@@ -176,13 +176,16 @@ def empty() -> str:
 
 
 def facts(
-    width: int, height: int, version: int, *, undo: bool, redo: bool, regions: str = ""
-) -> str:
-    """What the page's script needs to know about the picture, its history and where it finds a
-    picture of its regions; not shown."""
+    size: tuple[int, int], shown: tuple[int, int], version: int, *, picture: str, mask: str,
+    regions: str, undo: bool, redo: bool,
+) -> str:  # fmt: skip
+    """What the page's script needs to know about the picture and its history: its size, the size
+    that it is shown at, and where it finds what belongs on the canvas, the picture, what is painted
+    on it and its regions (each empty for none); not shown."""
     return (
-        f'<span id="facts" data-width="{width}" data-height="{height}" '
-        f'data-regions="{escape(regions)}" '
+        f'<span id="facts" data-width="{size[0]}" data-height="{size[1]}" '
+        f'data-shown="{shown[0]}x{shown[1]}" data-picture="{escape(picture)}" '
+        f'data-mask="{escape(mask)}" data-regions="{escape(regions)}" '
         f'data-version="{version}" data-undo="{int(undo)}" data-redo="{int(redo)}"></span>'
     )
 

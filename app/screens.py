@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from app import clock, markup, views
+from app import canvas, clock, markup, views
 from app.clock import Clock
 from app.moments import Variation
 from app.session import Session
@@ -54,17 +54,19 @@ def of_session(session: Session) -> Screen:
     moment = session.current
     has_picture = moment is not None
     facts = regions = ""
+    shown = None
     if moment is not None:
-        width, height = moment.size
+        shown = canvas.proxy_size(moment.size)
         facts = markup.facts(
-            width, height, session.version, undo=session.can_undo, redo=session.can_redo,
-            regions=views.regions_url(moment),
+            moment.size, shown, session.version, picture=views.picture_url(moment.held),
+            mask=views.mask_url(moment), regions=views.regions_url(moment),
+            undo=session.can_undo, redo=session.can_redo,
         )  # fmt: skip
         regions = markup.regions([(region.label, region.colour) for region in moment.regions])
     thumbs = [(views.thumb(m.held), m.caption) for m in session.moments]
     return {
         "session": session,
-        "version": session.version,
+        "shown": shown,
         "facts": facts,
         "seen": seen(session),
         "regions": regions,
@@ -101,7 +103,7 @@ def of_result(session: Session, *, gallery: bool = True) -> Screen:
         "seen": seen(session),
         "result-note": note(outcome, session.shown.index(outcome) + 1),
     }  # fmt: skip
-    after, before = views.after_url(outcome), views.before_url(outcome)
+    after, before = views.picture_url(outcome.held), views.before_url(outcome)
     screen["preview"] = gr.update(
         value=markup.grown(outcome.run.scales, outcome.run.grown), visible=True
     )
@@ -140,7 +142,7 @@ def seen(session: Session) -> str:
             return ""
         extension = (0, 0, 0, 0) if sibling else extension
     return markup.seen(
-        views.after_url(outcome), number=session.shown.index(outcome) + 1,
+        views.picture_url(outcome.held), number=session.shown.index(outcome) + 1,
         count=len(session.shown), extension=extension, alone=alone,
         looking=session.looking, version=session.version, task=outcome.request.task,
     )  # fmt: skip

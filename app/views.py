@@ -120,23 +120,20 @@ def rung(image: Image.Image, box: Box) -> str:
 # ---- before and after ---------------------------------------------------------------------------
 
 
-def after_url(variation: Variation) -> str:
-    """Where the page finds the variation, as large as the canvas shows pictures."""
-    return _url_of(variation.held)
-
-
 def before_url(variation: Variation) -> str:
     """Where it finds the picture before the edit, of the same shape; empty for none."""
     base = variation.base
     if base is None or variation.request.task == "generate":
         return ""
     if not any(variation.extension):
-        return _url_of(base.held)
+        return picture_url(base.held)
     size = canvas.proxy_size(variation.held.size, SEEN_SIDE)
     return canvas.url(_widened(base.image, variation.extension, size))
 
 
-def _url_of(held: Held) -> str:
+def picture_url(held: Held) -> str:
+    """Where the page finds a picture, as large as the canvas shows it; for canvas and results the
+    same, so that a browser that has seen it need not ask again."""
     known = _urls.get(held)
     if known is None or not Path(canvas.file_of(known)).is_file():  # Gradio clears old ones away
         known = _urls[held] = canvas.url(canvas.shown(held.image, SEEN_SIDE))
@@ -155,6 +152,17 @@ def _widened(
     sheet = canvas.checkerboard(size)
     sheet.paste(canvas.proxy(image, SEEN_SIDE).resize(inner), box)
     return sheet
+
+
+def mask_url(moment: Moment) -> str:
+    """Where the page finds what is painted over the picture; empty for nothing."""
+    held = moment.held_mask
+    if held is None or held.image.getbbox() is None:
+        return ""
+    known = _urls.get(held)
+    if known is None or not Path(canvas.file_of(known)).is_file():
+        known = _urls[held] = canvas.layer_url(held.image)
+    return known
 
 
 def divide(variation: Variation) -> float:

@@ -1,9 +1,9 @@
 """Which handler each element of the page calls, and what the page is shown of its answer.
 
-The canvas alone is inside ``gr.render``: a new picture renders it anew (see canvas.py). Two windows
-must not render at the same moment, or the listeners of one are taken for stale ones of the other,
-hence its concurrency limit of 1. What is painted comes with the event that needs it, as the
-argument ``mask``, which the page's script fills in.
+The canvas alone is inside ``gr.render``: a picture of a new size renders it anew (see canvas.py).
+Two windows must not render at the same moment, or the listeners of one are taken for stale ones of
+the other, hence its concurrency limit of 1. What is painted comes with the event that needs it, as
+the argument ``mask``, which the page's script fills in.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 import gradio as gr
 
-from app import canvas
+from app import canvas, views
 from app.examples import example_pictures
 from app.forms import MARGINS, OPTIONS
 from app.handlers import ASPECTS, Handlers
@@ -30,7 +30,7 @@ KEYWORDS = frozenset((*MARGINS, *OPTIONS))
 FORM = ("session", "task", "label", "model", *MARGINS, *OPTIONS)
 FIELDS = ("task", "label", "model", *MARGINS, *OPTIONS)  # what a page keeps for its return
 SHOWN = (  # what handlers change; every event updates all of them, mostly by nothing
-    "session", "key", "version", "ticket", "facts", "file", "status", "run", "cancel", "task",
+    "session", "key", "shown", "ticket", "facts", "file", "status", "run", "cancel", "task",
     "label", "model", "model-note", "using", "shelf", "offer", "sides", "region-box", "regions",
     *MARGINS, *OPTIONS, "last-seed", "open", "import-mask", "undo", "redo", "shape", "sight",
     "preview", "compare", "results", "seen", "sharp", "leave-settings", "result-note",
@@ -146,21 +146,22 @@ class Wiring:
         with self.easel:
             gr.render(
                 inputs=[parts["session"]],
-                triggers=[window.load, parts["version"].change],
+                triggers=[window.load, parts["shown"].change],
                 concurrency_limit=1,
                 concurrency_id="mount",
                 show_progress="hidden",
             )(self.mount)
 
     def mount(self, session: Session) -> None:
-        """A new editor for the current picture."""
+        """A new editor for the current picture; the page puts others of its size into it."""
         moment = session.current
         value, brush, classes = None, 18, ["blank"]
         if moment is not None:
             brush = canvas.brush_radius(moment.size)
-            shown = canvas.shown(moment.image)
-            value = canvas.editor_value(shown, moment.mask)
-            classes = [f"size-{shown.width}x{shown.height}", "filled"]
+            width, height = canvas.proxy_size(moment.size)
+            picture = canvas.file_of(views.picture_url(moment.held))
+            value = canvas.editor_value(picture, moment.mask)
+            classes = [f"size-{width}x{height}", "filled"]
             classes += ["masked"] if value["layers"] else []
         editor = canvas.mask_editor(
             value,

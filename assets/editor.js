@@ -45,10 +45,13 @@
       editor_ = editor;
       loads.once.clear();
       loads.given = {};
-      if (editor) editor.get_blobs = nothing;
+      if (!editor) return;
+      editor.get_blobs = nothing;
+      const kind = Object.getPrototypeOf(editor);
+      kind.loadOwn ??= kind.add_image_from_url;
+      kind.add_image_from_url = nothing; // there is a second editor, for a crop that nobody is offered
       for (const [name, count] of Object.entries(counted)) {
-        const load = editor?.[name]?.bind(editor);
-        if (!load) continue;
+        const load = (name === "add_image_from_url" ? kind.loadOwn : kind[name]).bind(editor);
         editor[name] = (what) => {
           loads.given[count] = what;
           [what].flat().forEach((url) => given.add(url));
@@ -98,11 +101,14 @@
 
   const SETTLED = 120; // milliseconds without another load
   function ready() {
-    const canvas = $("#canvas");
-    const version = canvas?.className.match(/version-(\d+)/)?.[1];
-    if (version === undefined || canvas.dataset.ready === version) return;
-    if (loads.version !== version) {
-      loads.version = version;
+    const canvas = $("#canvas"), mount = canvas?.className.match(/version-(\d+)/)?.[1];
+    if (mount === undefined) return;
+    if (canvas.dataset.mount === mount) {
+      turn(canvas);
+      return;
+    }
+    if (loads.version !== mount) {
+      loads.version = mount;
       loads.since = performance.now();
       $("#easel").classList.add("settling"); // strokes would be lost
     }
@@ -117,11 +123,46 @@
     }
     loads.pictures = loads.layers = 0;
     loads.once.clear();
+    canvas.dataset.mount = mount;
+    settle(canvas, mount, canvas.classList.contains("masked"));
+  }
+  function settle(canvas, version, masked) {
     canvas.dataset.ready = version;
+    canvas.dataset.masked = masked ? "1" : "";
     $("#easel").classList.remove("settling");
     varpaint.refit();
     varpaint.mounted();
     varpaint.recallStrokes();
+  }
+
+  // ---- a picture of the same size -----------------------------------------------------------
+  /* It takes the place of the one on the canvas, with what is painted on it. Another editor, as for a
+     picture of another size (wiring.py), is made and loaded in a second where no graphics card draws. */
+  let turning = false, turned = null; // whether it does; the texture that it came with
+  async function turn(canvas) {
+    const facts = { ...$("#facts")?.dataset };
+    if (turning || !facts.version || facts.version === canvas.dataset.ready) return;
+    const editor = window.editor, sprite = editor?.background_image;
+    if (!canvas.classList.contains(`size-${facts.shown}`) || !sprite || performance.now() - loads.mended < AGAIN) return;
+    if (!sized(editor, canvas)) return;
+    turning = true;
+    $("#easel").classList.add("settling");
+    try {
+      const { loaded, painted, replace } = varpaint.shapes;
+      const [picture, mask] = await Promise.all([loaded(facts.picture), facts.mask ? loaded(facts.mask) : null]);
+      if (window.editor !== editor || sprite.destroyed) return; // one of another size came between
+      const now = Object.getPrototypeOf(painted().texture.constructor).from(picture);
+      sprite.texture = now;
+      turned?.destroy(true);
+      turned = now;
+      replace(mask);
+      editor.command_manager?.reset();
+      settle(canvas, facts.version, Boolean(mask));
+    } catch {
+      loads.mended = performance.now(); // the server did not answer, say: once more, a little later
+    } finally {
+      turning = false;
+    }
   }
 
   let ground = "";
@@ -180,7 +221,7 @@
   }
 
   /* Where the picture on the canvas comes from. */
-  varpaint.pictureUrl = () => [loads.given.pictures].flat()[0];
+  varpaint.pictureUrl = () => $("#facts")?.dataset.picture;
 
   varpaint.tickEditor = () => {
     ease();

@@ -39,19 +39,13 @@
   };
 
   // ---- what is painted ----------------------------------------------------------------------
-  const layer = () => window.editor?.layer_manager?.layers?.at(-1)?.container;
-
   /* The painted layer as a PNG, with its version of the canvas; null if there is none. */
   varpaint.mask = () => {
-    const editor = window.editor, target = layer();
     const version = Number($("#facts")?.dataset.version ?? -1);
     const ready = $("#canvas.filled")?.dataset.ready === String(version);
-    if (!ready || varpaint.restoring || varpaint.awaited() || !target || !editor?.app?.renderer?.extract) return null;
-    const Rectangle = editor.app.screen.constructor;
-    const frame = new Rectangle(0, 0, editor.width, editor.height);
-    const canvas = varpaint.opaque(target, () =>
-      editor.app.renderer.extract.canvas({ target, frame, resolution: 1 }));
-    return { version, png: canvas.toDataURL("image/png") };
+    if (!ready || varpaint.restoring || varpaint.awaited()) return null;
+    const found = varpaint.shapes.whitened();
+    return found && { version, png: found.canvas.toDataURL("image/png") };
   };
 
   /* The values of an event with what is painted put in at that place, after the canvas's version:

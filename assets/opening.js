@@ -32,7 +32,23 @@
     since = { version: $("#facts")?.dataset.version, status: $("#status")?.innerHTML, at: performance.now() };
     $("#easel")?.classList.add("opening");
   }
+  /* A picture of another size is seen at once, where it will lie, while an editor for it is made. */
+  let coming = null;
+  function ahead() {
+    const facts = $("#facts")?.dataset, canvas = $("#canvas");
+    const waits = facts?.picture && canvas && facts.version !== canvas.dataset.ready
+      && !(canvas.dataset.ready && canvas.classList.contains(`size-${facts.shown}`));
+    if (!waits) {
+      coming?.remove();
+      coming = null;
+      return;
+    }
+    coming ??= Object.assign(document.createElement("img"), { className: "coming", alt: "" });
+    if (coming.getAttribute("src") !== facts.picture) coming.src = facts.picture;
+    if (!coming.isConnected) $("#easel").append(coming);
+  }
   varpaint.tickOpening = () => {
+    ahead();
     if (!since) return;
     const there = $("#facts")?.dataset.version !== since.version;
     const refused = $("#status .line.error") && $("#status").innerHTML !== since.status;

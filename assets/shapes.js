@@ -34,17 +34,21 @@
 
     async execute() {
       const { layer, texture } = painted();
-      const Sprite = layer.container.children[0].constructor;
-      const RenderTexture = texture.constructor;
-      const Texture = Object.getPrototypeOf(RenderTexture);
-      const renderer = window.editor.app.renderer;
+      const Sprite = layer.container.children[0].constructor, RenderTexture = texture.constructor;
       if (!this.before) {
         this.before = RenderTexture.create({
           width: texture.width, height: texture.height, resolution: window.devicePixelRatio || 1,
         });
-        renderer.render({ container: this._alone(new Sprite(texture)), target: this.before, clear: true });
+        window.editor.app.renderer.render({ container: this._alone(new Sprite(texture)), target: this.before, clear: true });
       }
-      const sprite = new Sprite(Texture.from(this.shape));
+      this.draw();
+    }
+
+    /* The same as no step that could be undone. */
+    draw() {
+      const { layer, texture } = painted(), { renderer } = window.editor.app;
+      const Sprite = layer.container.children[0].constructor;
+      const sprite = new Sprite(Object.getPrototypeOf(texture.constructor).from(this.shape));
       // A layer has the screen's pixels: smoothed edges would be erased by half, and half of a half stay.
       sprite.texture.source.scaleMode = "nearest";
       sprite.width = texture.width;
@@ -87,6 +91,14 @@
     editor.wake_render_loop?.();
   }
 
+  /* In the place of all that is painted, the alpha of a picture, or nothing; no step to undo. */
+  function replace(image) {
+    const { renderer } = window.editor.app, { texture } = painted();
+    if (image) new Stamp(filled(image).canvas, false, true).draw();
+    else renderer.render({ container: new window.editor.image_container.constructor(), target: texture, clear: true });
+    window.editor.wake_render_loop?.();
+  }
+
   function sheet() {
     const canvas = document.createElement("canvas");
     canvas.width = window.editor.width;
@@ -94,6 +106,28 @@
     const pen = canvas.getContext("2d");
     pen.fillStyle = colour;
     return { canvas, pen };
+  }
+
+  /* The brush's colour wherever a picture is not clear, at the picture's size: { canvas, data }. */
+  function filled(image) {
+    const { canvas, pen } = sheet();
+    pen.imageSmoothingEnabled = false;
+    pen.drawImage(image, 0, 0, canvas.width, canvas.height);
+    const pixels = pen.getImageData(0, 0, canvas.width, canvas.height);
+    const words = new Uint32Array(pixels.data.buffer);
+    for (let at = 0; at < words.length; at++) if (words[at]) words[at] = 0xffffffff;
+    pen.putImageData(pixels, 0, 0);
+    pen.globalCompositeOperation = "source-in";
+    pen.fillRect(0, 0, canvas.width, canvas.height);
+    return { canvas, data: pixels.data };
+  }
+
+  /* A picture from its address, ready to be drawn. */
+  async function loaded(url) {
+    const image = new Image();
+    image.src = url;
+    await image.decode();
+    return image;
   }
 
   // ---- the mask's colour, which a hand may change -----------------------------------------------
@@ -106,19 +140,9 @@
     brushed();
     const mask = varpaint.mask();
     if (!mask || !painted()) return;
-    const image = new Image();
-    image.src = mask.png;
-    await image.decode();
+    const image = await loaded(mask.png);
     if (!varpaint.mask() || Number($("#facts")?.dataset.version) !== mask.version) return;
-    const { canvas, pen } = sheet();
-    pen.drawImage(image, 0, 0, canvas.width, canvas.height);
-    const pixels = pen.getImageData(0, 0, canvas.width, canvas.height);
-    for (let at = 3; at < pixels.data.length; at += 4) pixels.data[at] = pixels.data[at] ? 255 : 0;
-    pen.putImageData(pixels, 0, 0);
-    pen.globalCompositeOperation = "source-in";
-    pen.fillRect(0, 0, canvas.width, canvas.height);
-    await new Stamp(canvas, false, true).execute();
-    window.editor.wake_render_loop?.();
+    replace(image);
   }
   document.addEventListener("click", (event) => {
     if (!event.target.closest?.("#settings .colour")) return;
@@ -128,7 +152,7 @@
   });
   varpaint.coloured = () => { // a new editor is on the page
     brushed();
-    if (colour !== COLOURS[0] && $("#canvas.filled.masked")) recolour();
+    if (colour !== COLOURS[0] && $("#canvas.filled")?.dataset.masked === "1") recolour();
   };
 
   // ---- a mask that the task does not use is pale ------------------------------------------------
@@ -143,46 +167,48 @@
     }
   }
 
-  /* What a painted layer gives while it is in full colour. */
-  varpaint.opaque = (container, read) => {
-    const { alpha } = container;
-    container.alpha = 1;
-    try {
-      return read();
-    } finally {
-      container.alpha = alpha;
+  // ---- what is painted, for the page and the server ----------------------------------------------
+  /* White wherever a brush was, the rest clear: { canvas, any }, no side longer than `side`; null where
+     nothing can be painted on. Read from the layer's own texture as it is: where no graphics card draws,
+     to have it drawn once more for that takes half a second. */
+  function whitened(side = Infinity) {
+    const editor = window.editor, found = painted();
+    if (!found || !editor.width) return null;
+    const { pixels, width, height } = editor.app.renderer.extract.pixels(found.texture);
+    const scale = Math.min(1, side / Math.max(editor.width, editor.height));
+    const canvas = document.createElement("canvas");
+    canvas.width = Math.max(1, Math.round(editor.width * scale));
+    canvas.height = Math.max(1, Math.round(editor.height * scale));
+    const pen = canvas.getContext("2d"), image = pen.createImageData(canvas.width, canvas.height);
+    const from = new Uint32Array(pixels.buffer, pixels.byteOffset, width * height);
+    const to = new Uint32Array(image.data.buffer);
+    const columns = Uint16Array.from({ length: width }, (_, x) => (x * canvas.width) / width);
+    let any = false;
+    for (let y = 0, at = 0; y < height; y++) {
+      const row = Math.floor((y * canvas.height) / height) * canvas.width;
+      for (let x = 0; x < width; x++, at++) {
+        if (!from[at]) continue;
+        to[row + columns[x]] = 0xffffffff;
+        any = true;
+      }
     }
-  };
+    pen.putImageData(image, 0, 0);
+    return { canvas, any };
+  }
 
-  // ---- the mask, small, for the server to say what the model sees ------------------------------
+  /* The mask, small and on black, for the server to say what the model sees; empty for none. */
   function smallMask() {
-    const editor = window.editor;
-    const found = painted();
-    if (!found || !editor.width) {
+    const small = whitened(SENT_SIDE);
+    if (!small?.any) {
       varpaint.outline(null);
       return "";
     }
-    const resolution = Math.min(1, SENT_SIDE / Math.max(editor.width, editor.height));
-    const Rectangle = editor.app.screen.constructor;
-    const target = found.layer.container, frame = new Rectangle(0, 0, editor.width, editor.height);
-    const { pixels, width, height } = varpaint.opaque(target, () =>
-      editor.app.renderer.extract.pixels({ target, resolution, frame }));
-    const canvas = document.createElement("canvas");
-    canvas.width = width;
-    canvas.height = height;
-    const pen = canvas.getContext("2d");
-    const image = pen.createImageData(width, height);
-    let any = false;
-    for (let i = 0; i < pixels.length; i += 4) {
-      const on = pixels[i + 3] > 0;
-      any ||= on;
-      image.data[i] = image.data[i + 1] = image.data[i + 2] = on ? 255 : 0;
-      image.data[i + 3] = 255;
-    }
-    pen.putImageData(image, 0, 0);
-    varpaint.outline(any ? canvas : null);
-    return any ? canvas.toDataURL("image/png") : "";
+    const pen = small.canvas.getContext("2d");
+    pen.globalCompositeOperation = "destination-over";
+    pen.fillRect(0, 0, small.canvas.width, small.canvas.height);
+    varpaint.outline(small.canvas);
+    return small.canvas.toDataURL("image/png");
   }
 
-  varpaint.shapes = { pale, painted, sheet, smallMask, stamp, unmasked };
+  varpaint.shapes = { filled, loaded, pale, painted, replace, sheet, smallMask, stamp, unmasked, whitened };
 })();

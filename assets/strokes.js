@@ -6,7 +6,7 @@
   const { $ } = varpaint;
   const MOST = 40; // strokes of a picture
   const PICTURES = 6; // that are remembered
-  const ALIKE = 0.005; // part of the pixels that may differ: edges are smoothed on the way
+  const SEEN = 80; // milliseconds
   const kept = new Map(); // by the picture's address: [{ depth, png }], `depth` strokes are done
 
   /* How many steps the editor can undo. */
@@ -25,47 +25,50 @@
     for (const old of [...kept.keys()].slice(0, -PICTURES)) kept.delete(old);
   };
 
-  async function sheet(png) {
-    const image = new Image();
-    image.src = png;
-    await image.decode();
-    const { canvas, pen } = varpaint.shapes.sheet();
-    pen.drawImage(image, 0, 0, canvas.width, canvas.height);
-    pen.globalCompositeOperation = "source-in";
-    pen.fillRect(0, 0, canvas.width, canvas.height);
-    const pixels = pen.getImageData(0, 0, canvas.width, canvas.height);
-    for (let at = 3; at < pixels.data.length; at += 4) pixels.data[at] = pixels.data[at] ? 255 : 0;
-    pen.putImageData(pixels, 0, 0);
-    return { canvas, data: pixels.data };
-  }
-  function alike(one, other) {
-    let differ = 0;
-    for (let at = 3; at < one.length; at += 4) differ += one[at] !== other[at];
-    return differ <= (ALIKE * one.length) / 4;
-  }
-  async function restore(steps) {
-    const [now, last] = [varpaint.mask(), steps.at(-1)];
-    varpaint.restoring = true;
-    try {
-      const sheets = await Promise.all(steps.map((one) => sheet(one.png)));
-      if (!now || !alike((await sheet(now.png)).data, sheets.at(-1).data)) return;
-      const begun = steps[0].depth === 0 ? sheets.shift().canvas : varpaint.shapes.sheet().canvas;
-      await varpaint.shapes.stamp(begun, false, true);
-      window.editor.command_manager.reset();
-      for (const { canvas } of sheets) await varpaint.shapes.stamp(canvas, false, true);
-      let at = steps[0].depth === 0 ? 0 : 1;
-      for (const one of steps) one.depth = at++;
-    } finally {
-      varpaint.restoring = false;
-      varpaint.remember(now ?? last);
+  /* A stroke of then, which is on the canvas again already: what the editor's undo calls a command. */
+  class Again {
+    constructor(before, after) {
+      this.name = "Draw";
+      this.before = before; // addresses of pictures; null for nothing painted
+      this.after = after;
+      this.there = true;
+    }
+
+    async execute() {
+      if (!this.there) await this._show(this.after);
+      this.there = false;
+    }
+
+    undo() {
+      return this._show(this.before);
+    }
+
+    async _show(png) {
+      varpaint.shapes.replace(png && await varpaint.shapes.loaded(png));
     }
   }
-  /* A picture is on the canvas. */
+
+  /* The strokes that led to what is painted now. */
+  async function restore(key) {
+    const now = key === varpaint.pictureUrl() && !depth() && varpaint.mask();
+    if (!now) return;
+    const steps = kept.get(key);
+    if (steps?.at(-1).png === now.png && steps.at(-1).depth > 0) {
+      if (steps[0].depth > 0) steps.unshift({ png: null }); // or it begins with what was painted before them
+      const { command_manager: manager, context } = window.editor;
+      for (let at = 1; at < steps.length; at++) await manager.execute(new Again(steps[at - 1].png, steps[at].png), context);
+      steps.forEach((one, at) => { one.depth = at; });
+    }
+    varpaint.remember(now);
+  }
+  /* A picture is on the canvas, with what was painted on it: first that is seen. */
   varpaint.recallStrokes = () => {
-    if (!$("#canvas.filled.masked")) return;
-    const steps = kept.get(varpaint.pictureUrl());
-    const now = steps ? null : varpaint.mask();
-    if (now) varpaint.remember(now); // it begins with this
-    else if (steps?.some((one) => one.depth > 0)) restore(steps);
+    if ($("#canvas.filled")?.dataset.masked !== "1") return;
+    const key = varpaint.pictureUrl();
+    varpaint.restoring = true;
+    setTimeout(() => {
+      varpaint.restoring = false;
+      restore(key);
+    }, SEEN);
   };
 })();

@@ -218,14 +218,7 @@
     if (!shape || shape.dataset.id === answered) return;
     answered = shape.dataset.id;
     if (shape.dataset.version !== $("#facts")?.dataset.version) return;
-    const image = new Image();
-    image.src = shape.dataset.url;
-    await image.decode();
-    const { canvas, pen } = sheet();
-    pen.imageSmoothingEnabled = false;
-    pen.drawImage(image, 0, 0, canvas.width, canvas.height);
-    pen.globalCompositeOperation = "source-in";
-    pen.fillRect(0, 0, canvas.width, canvas.height);
+    const { canvas } = varpaint.shapes.filled(await varpaint.shapes.loaded(shape.dataset.url));
     await stamp(canvas, shape.dataset.take === "1", shape.dataset.whole === "1");
     $("#easel").dataset.stamped = shape.dataset.id;
   }

@@ -25,6 +25,7 @@ SIDEWAYS = (5, 6, 7, 8)  # ... and its values that swap width and height
 BAND = 1 << 20  # pixels that are compared at once
 
 PLAIN_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV")
+BYTE_MODES = PLAIN_MODES[1:]  # of whole bytes a pixel
 DEEP_MODES = ("I", "I;16", "I;16L", "I;16B", "F")
 ALPHA_MODES = ("LA", "PA", "RGBA")
 NOTES = "varpaint_notes"  # the key in a picture's info: what its file did not have as one expects
@@ -174,6 +175,11 @@ class Source:
             return out
         left, top, right, bottom = box
         lost = self._gamut(box, mask)
+        if self.deep is None and out.mode in BYTE_MODES:
+            piece = np.array(self.image.crop(box))
+            piece[mask] = self._encode(rgb[mask], lost)
+            out.paste(Image.frombytes(out.mode, (right - left, bottom - top), piece.tobytes()), box)
+            return out
         raw = np.array(self.image)
         if self.deep is None:
             raw[top:bottom, left:right][mask] = self._encode(rgb[mask], lost)
@@ -337,12 +343,10 @@ def same_outside(source: Image.Image, result: Image.Image, box: Box, mask: Mask)
         differs = before != after
         if isinstance(deep[0], Deep) and isinstance(deep[1], Deep):
             differs = differs | (deep[0].values[begin:end] != deep[1].values[begin:end])
-        if differs.ndim == 3:
-            differs = differs.any(axis=2)
         first, last = max(begin, top), min(end, bottom)
         if first < last:
             inside = differs[first - begin : last - begin, left:right]
-            inside &= ~mask[first - top : last - top]
+            inside[mask[first - top : last - top]] = False
         if differs.any():
             return False
     return True

@@ -21,7 +21,7 @@ from engine.serving.work import Entry, Setting, Worker
 
 BLOCK = 4  # rows that go out together
 AHEAD = 2  # blocks that an actor has, so that it never waits for the next
-TRIES = 5  # how often a block is begun again where its actor died
+TRIES = 5  # how often a block is begun again where its actor died; then its rows are, each alone
 ANSWER = 5.0  # seconds for a cluster to answer
 PATIENCE = 0.5  # seconds between two looks at who is done
 
@@ -142,7 +142,14 @@ def _work(ray: Any, actors: list[Any], rows: Iterator[Row]) -> Iterator[Entry]:
         for each in done:
             actor, block = asked.pop(each)
             busy[actor] -= 1
-            for entry in _entries(ray, each, block):
+            entries = _entries(ray, each, block)
+            if entries is None and len(block) > 1:  # each alone, if nobody else has them
+                if all(other is not block for _, other in asked.values()):
+                    for row in block:
+                        if row.number in open_rows:
+                            send(actor, [row])
+                continue
+            for entry in entries or [_lost(row) for row in block]:
                 if entry["row"] in open_rows:
                     open_rows.remove(entry["row"])
                     yield entry
@@ -159,10 +166,18 @@ def _once(asked: dict[Any, tuple[int, list[Row]]], block: list[Row]) -> bool:
     return sum(other is block for _, other in asked.values()) == 1
 
 
-def _entries(ray: Any, done: Any, block: list[Row]) -> list[Entry]:
+def _entries(ray: Any, done: Any, block: list[Row]) -> list[Entry] | None:
+    """What became of a block; None where its workers died as often as they may."""
     try:
         entries: list[Entry] = ray.get(done)
         return entries
+    except ray.exceptions.RayActorError:
+        return None
     except ray.exceptions.RayError as error:
-        why = f"its worker died ({type(error).__name__}); try again with --retry-failed"
+        why = f"Ray failed ({type(error).__name__}); try again with --retry-failed"
         return [{"row": row.number, "asked": "", "error": why} for row in block]
+
+
+def _lost(row: Row) -> Entry:
+    why = f"its worker died {TRIES + 1} times; try again with --retry-failed"
+    return {"row": row.number, "asked": "", "error": why}

@@ -31,4 +31,4 @@ def shape_of(html: str) -> Image.Image:
     found = re.search(r'data-url="([^"]+)"', html)
     assert found is not None, html
     data = base64.b64decode(found[1].removeprefix(f"{PNG_URL},"))
-    return Image.open(io.BytesIO(data)).getchannel("A")
+    return Image.open(io.BytesIO(data)).convert("RGBA").getchannel("A")

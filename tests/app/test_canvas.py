@@ -51,20 +51,19 @@ def test_what_is_no_layer_is_told_in_words(tmp_path: Path) -> None:
 
 
 def test_the_composite_is_never_sent_back() -> None:
-    shown = Image.new("RGB", (40, 30))
     mask = Image.new("L", (40, 30), 255)
-    assert canvas.editor_value(shown, mask)["composite"] is None
-    assert canvas.editor_value(shown, None)["layers"] == []
-    assert canvas.editor_value(shown, Image.new("L", (40, 30)))["layers"] == []
+    assert canvas.editor_value("a.png", mask)["composite"] is None
+    assert canvas.editor_value("a.png", None)["layers"] == []
+    assert canvas.editor_value("a.png", Image.new("L", (40, 30)))["layers"] == []
 
 
 def test_a_small_picture_is_shown_as_it_is_and_a_large_one_hardly_changed() -> None:
     small = Image.effect_noise((400, 300), 60).convert("RGB")
-    assert canvas.editor_value(small, None)["background"] is small
+    with Image.open(canvas.file_of(canvas.url(small))) as shown:
+        assert (shown.format, shown.tobytes()) == ("PNG", small.tobytes())
     y, x = np.mgrid[:800, :900]
     waves = np.stack([x % 256, y % 256, (x + y) % 256], -1).astype(np.uint8)
-    path = canvas.editor_value(Image.fromarray(waves), None)["background"]
-    with Image.open(path) as shown:
+    with Image.open(canvas.file_of(canvas.url(Image.fromarray(waves)))) as shown:
         assert (shown.format, shown.size) == ("JPEG", (900, 800))
         assert np.abs(np.asarray(shown).astype(int) - waves).mean() < 2
 
@@ -72,7 +71,7 @@ def test_a_small_picture_is_shown_as_it_is_and_a_large_one_hardly_changed() -> N
 def test_a_mask_put_on_the_canvas_is_read_back_the_same() -> None:
     mask = Image.new("L", SIZE, 0)
     mask.paste(255, (3, 4, 20, 21))
-    [shown] = canvas.editor_value(Image.new("RGB", SIZE), mask)["layers"]
+    [shown] = canvas.editor_value("a.png", mask)["layers"]
     back = canvas.read_mask(data_url(shown), SIZE)
     assert back is not None and back.tobytes() == mask.tobytes()
 

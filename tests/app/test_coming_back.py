@@ -32,7 +32,8 @@ def test_a_page_that_is_opened_again_finds_picture_mask_history_settings_and_res
     assert [v.seed for v in back.results] == [3, 4]
     assert (first["task"], first["seed"], first["variations"]) == ("edit_class", "12", 4)
     assert first["results"]["visible"] and first["region-box"]["visible"]
-    assert first["version"] == session.version + 1  # or the canvas would stay empty
+    assert back.version == session.version + 1  # or the canvas would stay empty
+    assert f'data-version="{back.version}"' in first["facts"] and first["shown"] == (60, 40)
     assert first["label"]["value"] == "bird"  # at once, or the new task would forget it
 
 
@@ -80,7 +81,7 @@ def test_a_run_that_ends_while_its_page_is_going_is_shown_by_the_next(
     told.join()
     assert screens[-1]["session"].result.seed == 5
     assert screens[-1]["session"].key == screens[0]["session"].key != session.key
-    assert screens[-1]["version"] == screens[0]["version"]
+    assert screens[-1]["session"].version == screens[0]["session"].version
     assert "Done" in screens[-1]["status"] and screens[-1]["run"]["interactive"]
     assert not handlers.runs._jobs
 

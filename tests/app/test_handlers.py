@@ -73,7 +73,7 @@ def test_a_change_of_the_mask_is_a_step_of_the_editors_own(
     for how, box in (("invert", (0, 0, 60, 40)), ("clear", None), ("grow", (18, 8, 42, 32))):
         screen = last(handlers.masks.change(how, painted, session))
         assert shape_of(screen["shape"]).getbbox() == box, how
-        assert "session" not in screen and "version" not in screen
+        assert "session" not in screen and "facts" not in screen
     wrong = layer((0, 0, 5, 5), size=(7, 7))  # the canvas went wrong: clearing mends it
     mended = last(handlers.masks.change("clear", wrong, session))
     assert mended["session"].version == session.version + 1

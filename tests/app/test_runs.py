@@ -105,9 +105,10 @@ def test_outpainting_compares_with_the_picture_in_its_place(
 ) -> None:
     fields = {"extend-right": "50%", "seed": "1"}
     screen = shown(handlers, opened(handlers, photo), [], "outpaint", **fields)[-1]
+    variation = screen["session"].result
     before, after = (
-        open_image(file_of(url(screen["session"].result)))
-        for url in (views.before_url, views.after_url)
+        open_image(file_of(url))
+        for url in (views.before_url(variation), views.picture_url(variation.held))
     )
     assert before.size == after.size == (90, 40)
     assert np.array_equal(np.asarray(before)[:, :60], np.asarray(after)[:, :60])

@@ -105,7 +105,7 @@ class Window:
 
     def wait_for_canvas(self, version: int = 0) -> None:
         """Until the canvas holds that picture and can be painted on."""
-        self.page.wait_for_selector(f'#canvas.version-{version}[data-ready="{version}"]')
+        self.page.wait_for_selector(f'#canvas[data-ready="{version}"]')
 
     def wait_for_count(self, selector: str, count: int) -> None:
         """Until there are so many: what one answer of the server changes is not on the page all at

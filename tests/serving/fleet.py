@@ -22,8 +22,10 @@ PATIENCE = 420.0  # seconds for replicas to load, on a busy machine
 @contextmanager
 def cluster(*cores: int) -> Iterator[Any]:
     """Ray's own cluster of several nodes, each with so many cores, as processes of this machine.
-    What its nodes leave behind goes with it."""
+    What its nodes leave behind goes with it. Its workers have the rank of any process: Ray would
+    have them give way to whatever else runs (niceness 15), which is not to be measured."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_worker_niceness", "0")
     import ray
     from ray.cluster_utils import Cluster
 

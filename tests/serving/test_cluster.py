@@ -55,7 +55,8 @@ def test_a_cluster_makes_the_same_files_though_its_workers_are_killed(
     work = subprocess.Popen(
         command(job, spread, model, "--ray", "local", "--workers", "2", "--json"),
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-        env={**os.environ, "RAY_ADDRESS": "127.0.0.1:1"},  # "local" is none that is there already
+        env={**os.environ, "RAY_worker_niceness": "0",
+             "RAY_ADDRESS": "127.0.0.1:1"},  # "local" is none that is there already
     )  # fmt: skip
     killed: set[int] = set()
     while work.poll() is None:
