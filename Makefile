@@ -30,7 +30,8 @@ run: $(RUN) ## Open varpaint in the browser
 # All of them: files side by side, a core each; then the browser's, which want the cores alone.
 test: $(DEV) ## Run all tests (ARGS="tests/test_editor.py -x" runs some)
 ifeq ($(strip $(ARGS)),)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not browser" -n auto --maxprocesses 4 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not browser" -n auto --maxprocesses 4 \
+	  --dist loadfile --no-loadscope-reorder
 	$(BIN)/python -m pytest -m browser
 else
 	$(BIN)/python -m pytest $(ARGS)

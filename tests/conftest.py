@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 THREADS = min(2, CORES)
@@ -27,6 +28,8 @@ settings.load_profile("varpaint")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        _longest_first(items)
     reasons = {}
     if not torch.cuda.is_available():
         reasons["gpu"] = "no CUDA device here"
@@ -36,3 +39,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker, reason in reasons.items():
             if item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _longest_first(items: list[pytest.Item]) -> None:
+    """Side by side, files of few tests first: theirs begin servers and programs and take longest,
+    and at the end one core would wait for the other. It needs ``--no-loadscope-reorder``."""
+    count = Counter(item.path for item in items)
+    items.sort(key=lambda item: count[item.path])

@@ -281,6 +281,8 @@ def fill(kind: str, way: str, most: int) -> str:
 
 
 def run(count: int, seed: int, only: str | None = None, only_way: str | None = None) -> None:
+    import tests.tiny  # noqa: F401  # torch, once, before children are forked
+
     for way in (only_way,) if only_way else WAYS:
         if not can(way):
             print(f"{way}: this machine does not let us")

@@ -168,25 +168,6 @@ def test_variations_get_numbers_and_json_tells_all(
     assert all(Path(name).exists() for name in report["files"]) and not out.exists()
 
 
-def test_twice_the_same_command_gives_the_same_bytes_in_new_processes(
-    folder: Path, tmp_path: Path
-) -> None:
-    outputs = []
-    for name in ("a.png", "b.png"):
-        command = [
-            sys.executable, "-m", "engine", "inpaint", folder / "photo.jpg",
-            "--mask", folder / "mask.png", "-o", tmp_path / name, "--seed", "1",
-            "--model", folder / "tiny",
-        ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        outputs.append((tmp_path / name).read_bytes())
-    assert outputs[0] == outputs[1]
-    result, photo = open_image(tmp_path / "a.png"), open_image(folder / "photo.jpg")
-    outside = np.asarray(open_image(folder / "mask.png")) == 0
-    assert np.array_equal(np.asarray(result)[outside], np.asarray(photo)[outside])
-
-
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -269,7 +250,9 @@ def streamed(folder: Path, line: str, given: bytes) -> subprocess.CompletedProce
     )  # fmt: skip
 
 
-def test_a_dash_is_standard_input_and_output(folder: Path, tmp_path: Path) -> None:
+def test_a_dash_is_standard_input_and_output_and_a_new_process_gives_the_same_bytes(
+    folder: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "out.png"
     assert run(folder, f"inpaint photo.jpg --mask mask.png --seed 1 -o {out}") == 0
     photo = (folder / "photo.jpg").read_bytes()

@@ -26,7 +26,7 @@ from engine.plan.card import Card
 from engine.plan.labels import Labels
 from engine.plan.rules import Sampling
 from tests.parity import reproducible_weights
-from tests.test_toy_family import MASK, PHOTO, kept_and_repeated
+from tests.test_toy_family import MASK, PHOTO, kept_and_repeated, of_each_task
 from tests.tiny import tiny_var, tiny_vqvae
 
 SCALES, LARGER = (1, 2, 3, 4, 6), (1, 2, 3, 4, 5, 6, 9, 12)
@@ -59,13 +59,7 @@ def flex_editor() -> Editor:
 
 
 def requests(**more: Any) -> list[EditRequest]:
-    options = EditOptions(seed=5, **more)
-    return [
-        EditRequest(task="inpaint", image=PHOTO, mask=MASK, options=options),
-        EditRequest(task="edit_class", image=PHOTO, mask=MASK, label="boat", options=options),
-        EditRequest(task="outpaint", image=PHOTO, right=40, options=options),
-        EditRequest(task="generate", label="bird", options=options),
-    ]
+    return of_each_task("boat", "bird", 40, **more)
 
 
 @pytest.mark.parametrize("more", OPTIONS, ids=str)

@@ -35,14 +35,19 @@ def toy_editor(*_: Any, **__: Any) -> Editor:
     return Editor(Toy(), Card(name="toy", side=32, scales=SCALES, labels=labels, family="toy"))
 
 
-def requests(**more: Any) -> list[EditRequest]:
+def of_each_task(thing: str, scene: str, right: int, **more: Any) -> list[EditRequest]:
+    """An edit a task, of `PHOTO`: to draw a class into it, another alone, and so many pixels."""
     options = EditOptions(seed=5, **more)
     return [
         EditRequest(task="inpaint", image=PHOTO, mask=MASK, options=options),
-        EditRequest(task="edit_class", image=PHOTO, mask=MASK, label="light", options=options),
-        EditRequest(task="outpaint", image=PHOTO, right=60, options=options),
-        EditRequest(task="generate", label="dark", options=options),
+        EditRequest(task="edit_class", image=PHOTO, mask=MASK, label=thing, options=options),
+        EditRequest(task="outpaint", image=PHOTO, right=right, options=options),
+        EditRequest(task="generate", label=scene, options=options),
     ]
+
+
+def requests(**more: Any) -> list[EditRequest]:
+    return of_each_task("light", "dark", 60, **more)
 
 
 def kept_and_repeated(asked: EditRequest, begun: Callable[[], Editor]) -> list[Any]:

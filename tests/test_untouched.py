@@ -1,4 +1,5 @@
 """What is not to be edited stays as it is, whatever the picture."""
+
 from __future__ import annotations
 
 import subprocess
@@ -28,7 +29,7 @@ def editor() -> Editor:
     return tiny_editor()
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data(), mode=st.sampled_from(MODES), seed=st.integers(0, 2**53 - 1))
 def test_pixels_outside_the_mask_are_the_source_bytes(
     data: st.DataObject, mode: str, seed: int
@@ -55,11 +56,11 @@ def test_pixels_outside_the_mask_are_the_source_bytes(
     assert source.tobytes() == before, "the caller's picture was written to"
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data(), mode=st.sampled_from(MODES))
 def test_extending_keeps_every_byte_of_the_source(data: st.DataObject, mode: str) -> None:
-    width, height = data.draw(st.integers(1, 80)), data.draw(st.integers(1, 80))
-    sides = [data.draw(st.sampled_from([0, 0, 1, 9, 70, "33%"])) for _ in range(4)]
+    width, height = data.draw(st.integers(1, 50)), data.draw(st.integers(1, 50))
+    sides = [data.draw(st.sampled_from([0, 0, 1, 9, 35, "33%"])) for _ in range(4)]
     left, right, top, bottom = sides
     source = picture(mode, width, height)
     request = EditRequest(
@@ -102,15 +103,14 @@ except DamageError as error:
 """
 
 
-@pytest.mark.parametrize("flags", [[], ["-O"]], ids=["asserting", "optimised"])
-def test_a_damaged_picture_is_not_handed_over(flags: list[str]) -> None:
-    """Also where ``python -O`` switches assertions off."""
+def test_a_damaged_picture_is_not_handed_over() -> None:
+    """Not even where ``python -O`` switches assertions off."""
     done = subprocess.run(
-        [sys.executable, *flags, "-c", DAMAGED], cwd=ROOT, capture_output=True, text=True,
+        [sys.executable, "-O", "-c", DAMAGED], cwd=ROOT, capture_output=True, text=True,
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"{len(flags)} refused: a pixel outside the mask")
+    assert done.stdout.startswith("1 refused: a pixel outside the mask")
     assert done.stdout.count("\n") == 1
 
 
@@ -130,8 +130,8 @@ def test_a_rotated_photo_comes_out_upright_with_its_pixels_untouched(
 
 
 def test_a_large_picture_is_edited_at_full_resolution(editor: Editor) -> None:
-    source = Image.new("RGB", (8000, 5000), (10, 200, 30))
-    mask = box_mask(8000, 5000, (7000, 10, 7900, 800))
+    source = Image.new("RGB", (5000, 3000), (10, 200, 30))
+    mask = box_mask(5000, 3000, (4000, 10, 4900, 800))
     (image,) = editor.inpaint(source, mask).images
     assert_untouched(source, image, mask)
 
@@ -157,5 +157,5 @@ def test_a_picture_with_values_that_are_no_numbers_can_be_edited(
 
 
 def test_random_edits_by_all_doors_leave_what_is_outside_the_mask_as_it_was() -> None:
-    """300 of those that `tests/untouched_cases.py` makes."""
-    assert untouched_cases.run(300, seed=1) == (300, [])
+    """120 of those that `tests/untouched_cases.py` makes."""
+    assert untouched_cases.run(120, seed=1) == (120, [])

@@ -66,9 +66,9 @@ def connected(address: str, flag: str = "--ray") -> Any:
         raise RequestError(
             f"{flag}: needs the package ray; run: pip install 'ray[serve]'"
         ) from None
-    where: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
-    if address != "local":
-        where["address"] = address
+    where: dict[str, Any] = {"address": address}  # "local" too, or Ray takes one that it finds
+    if address == "local":
+        where["include_dashboard"] = False
     try:
         if address not in ("local", "auto"):
             _answers(address)

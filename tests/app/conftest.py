@@ -9,17 +9,18 @@ import pytest
 
 from app.backend import Local
 from app.handlers import Handlers
+from tests.app.layers import layer
 from tests.app.server import save_tiny_model, serving
 from tests.pictures import noisy_rgb
 from tests.tiny import tiny_editor
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny_model(tmp_path_factory.mktemp("model"))
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def server(tiny_model_folder: Path) -> Iterator[str]:
     with serving(tiny_model_folder, tiny_model_folder.parent / "log.txt") as url:
         yield url
@@ -34,5 +35,11 @@ def handlers() -> Handlers:
 
 @pytest.fixture
 def photo(tmp_path: Path) -> str:
-    noisy_rgb(60, 40).save(tmp_path / "photo.png")
-    return str(tmp_path / "photo.png")
+    noisy_rgb(60, 40).save(tmp_path / "photo.jpg")
+    return str(tmp_path / "photo.jpg")
+
+
+@pytest.fixture
+def painted() -> str:
+    """A box of it, as a page sends what is painted."""
+    return layer((20, 10, 40, 30))

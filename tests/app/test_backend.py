@@ -23,7 +23,7 @@ from engine.request import EditRequest
 from engine.weights import registry
 from tests.app.layers import layer
 from tests.app.server import save_tiny_model
-from tests.app.test_handlers import opened, run
+from tests.app.visit import opened, shown
 from tests.tiny import tiny_editor
 
 TASKS: tuple[tuple[str, str | None, dict[str, Any]], ...] = (
@@ -83,7 +83,7 @@ def test_window_and_endpoints_compute_in_one_thread(
     monkeypatch.setattr(editor.runner.model.codec, "decode", noting)
     session, painted = opened(handlers, photo), layer((20, 10, 40, 30))
     for task, label, fields in TASKS:
-        run(handlers, session, painted, task, label, **fields)
+        shown(handlers, session, painted, task, label, **fields)
     Endpoints(handlers).generate("bird")
     assert len(seen) == 1 and threading.get_ident() not in seen
 

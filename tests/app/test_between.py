@@ -19,7 +19,7 @@ from app import canvas
 from app.handlers import Handlers
 from app.wiring import FORM, SHOWN, Wiring
 from tests.app.layers import layer
-from tests.app.test_work import LEFT, begin, last, run
+from tests.app.visit import LEFT, begin, last, run
 
 
 def wired(handlers: Handlers) -> Wiring:
@@ -217,4 +217,4 @@ def test_a_click_waits_for_the_one_before_it(handlers: Handlers, photo: str) -> 
     list(page.on(event, slow, ["session"])(session))
     meanwhile.thread.join()
     captions = [moment.caption for moment in handlers.store.latest(session).moments]
-    assert captions == ["Opened photo.png", "slow", "Opened photo.png"]
+    assert captions == ["Opened photo.jpg", "slow", "Opened photo.jpg"]

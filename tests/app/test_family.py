@@ -11,11 +11,11 @@ from PIL import Image
 from app.api import Endpoints
 from app.backend import Local, facts
 from app.handlers import Handlers
+from engine.picture.files import open_image
 from engine.request import EditRequest
 from engine.request.options import EditOptions
 from tests.app.layers import layer
-from tests.app.test_handlers import opened, run
-from tests.pictures import noisy_rgb
+from tests.app.visit import opened, shown
 from tests.test_toy_family import toy_editor
 
 BOX = (20, 10, 40, 30)
@@ -40,10 +40,10 @@ def test_every_task_gives_the_window_what_python_gets(
 ) -> None:
     fields = {f"extend-{side}": str(amount) for side, amount in more.items()}
     painted = layer(BOX) if task in ("inpaint", "edit_class") else ""
-    screens = run(handlers, opened(handlers, photo), painted, task, label, seed="5", **fields)
+    screens = shown(handlers, opened(handlers, photo), painted, task, label, seed="5", **fields)
     asked: dict[str, Any] = {"task": task, "label": label, "options": EditOptions(seed=5), **more}
     if task != "generate":
-        asked["image"] = noisy_rgb(60, 40)
+        asked["image"] = open_image(photo)
     if painted:
         asked["mask"] = np.zeros((40, 60), bool)
         asked["mask"][BOX[1] : BOX[3], BOX[0] : BOX[2]] = True

@@ -97,6 +97,11 @@ def test_it_is_locked_while_it_is_held(tmp_path: Path, monkeypatch: pytest.Monke
     assert not list(tmp_path.iterdir())
 
 
+def state_of(number: int) -> str:
+    """One letter for what a process is at: see proc(5)."""
+    return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_whatever_ends_a_server_its_pictures_do_not_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: signal.Signals
@@ -113,8 +118,11 @@ def test_whatever_ends_a_server_its_pictures_do_not_stay(
         assert stat.S_IMODE(mine.stat().st_mode) == 0o700
         pictures = [path for path in temporary.rglob("*.png") if path.is_file()]
         assert pictures and all(path.is_relative_to(mine) for path in pictures)
-        os.kill(int((mine / "pid").read_text()), how)
-        time.sleep(1)
+        number = int((mine / "pid").read_text())
+        os.kill(number, how)
+        end = time.monotonic() + 30
+        while state_of(number) != "Z" and time.monotonic() < end:  # it waits to be collected
+            time.sleep(0.02)
     if how == signal.SIGKILL:
         assert list(temporary.iterdir()), "a killed one cannot tidy up: the next one does"
         sweep(temporary)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +14,14 @@ from app.canvas import read_mask
 from app.forms import edit_request
 from app.handlers import Handlers
 from engine import load_editor
+from engine.__main__ import main
 from engine.picture.files import open_image
 from engine.request import EditRequest, Region
 from engine.request.options import EditOptions
 from tests.app.layers import layer
-from tests.app.test_work import LEFT, RIGHT, last, mask
+from tests.app.visit import LEFT, RIGHT, last, mask
 from tests.pictures import noisy_rgb
 
-ROOT = Path(__file__).resolve().parents[2]
 OPTIONS: dict[str, Any] = {"seed": 11, "variations": 2, "feather": 2}
 
 
@@ -78,11 +76,9 @@ def _files(handlers: Handlers, session: Any) -> list[bytes]:
 
 
 def by_command_line(model: Path, folder: Path, *arguments: str) -> list[bytes]:
+    """That a process of its own makes no difference is a test of the command line's."""
     out = folder / "out.png"
-    command = [sys.executable, "-m", "engine", *arguments, "-o", str(out), "--model", str(model),
-               "--device", "cpu"]  # fmt: skip
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr
+    assert main([*arguments, "-o", str(out), "--model", str(model), "--device", "cpu"]) == 0
     return [path.read_bytes() for path in sorted(folder.glob("out-*.png"))]
 
 

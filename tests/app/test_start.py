@@ -9,9 +9,6 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from gradio_client import Client
-
-from tests.app.server import save_tiny_model, serving
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -163,19 +160,3 @@ def test_the_window_is_built_without_torch() -> None:
 
 def test_building_the_window_writes_nothing_into_the_folder(start: ModuleType) -> None:
     assert not list((ROOT / "app").glob("*.pyi"))
-
-
-def test_a_server_that_is_told_to_stop_takes_its_temporary_files_along(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """SIGTERM, as service managers and containers send it."""
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
-    monkeypatch.setenv("TMPDIR", str(temporary))
-    with serving(save_tiny_model(tmp_path), tmp_path / "log.txt") as url:
-        client = Client(url, verbose=False, download_files=False)
-        client.predict("1", {"seed": 1}, None, api_name="/generate")
-        client.close()
-        assert list(temporary.glob("varpaint-*")), "there is something to take along"
-    assert not list(temporary.glob("varpaint-*"))
-    assert "Traceback" not in (tmp_path / "log.txt").read_text()

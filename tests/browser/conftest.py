@@ -10,26 +10,25 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 
 from tests.app.server import save_tiny_model, serving
+from tests.browser.chromium import Chromium
 from tests.browser.window import Window
 from tests.serving.fleet import cluster, service
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
 
 FLAGS = (
     "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
     "--disable-gpu-compositing", "--no-first-run",  # the page itself is drawn faster without
+    "--process-per-site",  # see Chromium
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 SIZE = (360, 240)
+DISC = (210, 60, 310, 160)
 FLEET = "VARPAINT_TEST_FLEET"
 
 
@@ -55,18 +54,18 @@ def address(tiny_model_folder: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="package")
-def chromium() -> Iterator[Browser]:
+def chromium() -> Iterator[Chromium]:
     from playwright.sync_api import sync_playwright
 
     path = next(filter(None, map(shutil.which, NAMES)))
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
-        yield browser
+        yield Chromium(browser)
         browser.close()
 
 
 @pytest.fixture
-def window(chromium: Browser, address: str) -> Iterator[Window]:
+def window(chromium: Chromium, address: str) -> Iterator[Window]:
     with Window.open(chromium, address) as window:
         yield window
         window.expect_no_errors()
@@ -83,3 +82,15 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("photo") / "photo.jpg"
     image.filter(ImageFilter.GaussianBlur(0.6)).save(path, quality=93)
     return path
+
+
+@pytest.fixture
+def thing(tmp_path: Path) -> Path:
+    """A photo-like picture with a red disc."""
+    width, height = SIZE
+    rng = np.random.default_rng(3)
+    ground = np.clip(rng.normal((70, 120, 150), 6, (height, width, 3)), 0, 255).astype(np.uint8)
+    image = Image.fromarray(ground)
+    ImageDraw.Draw(image).ellipse(DISC, fill=(215, 60, 40))
+    image.save(tmp_path / "thing.png")
+    return tmp_path / "thing.png"

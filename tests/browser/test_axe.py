@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.browser.chromium import Chromium
 from tests.browser.window import Window
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.browser
 
@@ -34,7 +31,7 @@ def violations(window: Window) -> list[list[str]]:
 
 @pytest.mark.parametrize("size", [(1280, 720), (390, 844)])
 def test_every_screen_is_accessible(
-    chromium: Browser, address: str, photo: Path, size: tuple[int, int]
+    chromium: Chromium, address: str, photo: Path, size: tuple[int, int]
 ) -> None:
     with Window.open(chromium, address, size) as window:
         page = window.page

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from engine.picture.files import open_image
+from tests.browser.chromium import Chromium
 from tests.browser.conftest import SIZE
 from tests.browser.test_axe import AXE, violations
 from tests.browser.window import Window
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.browser
 
@@ -134,7 +131,7 @@ def test_a_crop_by_keyboard_alone(window: Window, photo: Path) -> None:
     assert np.array_equal(np.asarray(open_image(window.download())), source[:, :wide])
 
 
-def test_a_phone_turns_and_crops(chromium: Browser, address: str, photo: Path) -> None:
+def test_a_phone_turns_and_crops(chromium: Chromium, address: str, photo: Path) -> None:
     source = open_image(photo)
     with Window.open(chromium, address, (390, 844), touch=True) as window:
         window.choose_file("#open", photo)

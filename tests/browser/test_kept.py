@@ -9,17 +9,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from engine.picture.files import open_image
 from tests.app.server import ROOT, _wait, free_port
+from tests.browser.chromium import Chromium
 from tests.browser.window import Window
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.browser
 
@@ -75,7 +72,7 @@ def comes_back(window: Window, version: int) -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_after_a_restart_a_page_goes_on_by_itself_with_all_of_its_work(
-    chromium: Browser, server: Server, photo: Path, how: signal.Signals
+    chromium: Chromium, server: Server, photo: Path, how: signal.Signals
 ) -> None:
     with Window.open(chromium, server.url) as window:
         window.open_picture(photo)
@@ -104,7 +101,7 @@ def test_after_a_restart_a_page_goes_on_by_itself_with_all_of_its_work(
 
 
 def test_a_new_tab_offers_to_go_on_with_the_last_work(
-    chromium: Browser, server: Server, photo: Path
+    chromium: Chromium, server: Server, photo: Path
 ) -> None:
     with Window.open(chromium, server.url) as window:
         window.open_picture(photo)
@@ -127,7 +124,7 @@ def test_a_new_tab_offers_to_go_on_with_the_last_work(
 
 
 def test_a_page_whose_work_is_gone_says_so_and_offers_what_the_browser_has(
-    chromium: Browser, server: Server, photo: Path
+    chromium: Chromium, server: Server, photo: Path
 ) -> None:
     with Window.open(chromium, server.url) as window:
         window.open_picture(photo)

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from engine.weights.saving import save_model
 from tests.app.server import serving
+from tests.browser.chromium import Chromium
 from tests.browser.test_axe import AXE, violations
 from tests.browser.window import Window
 from tests.hub import Hub, serve
 from tests.tiny import LABELS, tiny_var, tiny_vqvae
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.browser
 
@@ -50,7 +47,7 @@ def shop(
 
 
 @pytest.fixture
-def window(chromium: Browser, shop: str, hub: Hub) -> Iterator[Window]:
+def window(chromium: Chromium, shop: str, hub: Hub) -> Iterator[Window]:
     hub.rate, hub.corrupt = 0, False
     with Window.open(chromium, shop, (1280, 720)) as window:
         yield window
@@ -178,7 +175,7 @@ def test_a_model_is_used_from_the_dialog_and_one_of_ones_own_is_not_removed(
 
 @pytest.mark.parametrize("size", [(1280, 720), (390, 844)])
 def test_the_dialog_is_accessible_and_in_reach(
-    chromium: Browser, shop: str, hub: Hub, size: tuple[int, int]
+    chromium: Chromium, shop: str, hub: Hub, size: tuple[int, int]
 ) -> None:
     hub.rate = SIZE // 60
     with Window.open(chromium, shop, size) as window:
@@ -203,7 +200,7 @@ def test_the_dialog_is_accessible_and_in_reach(
 
 
 def test_who_opens_the_bundled_model_is_told_what_it_can_do_until_that_is_closed(
-    chromium: Browser, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    chromium: Chromium, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VARPAINT_WEIGHTS", str(weights))
     with serving("bundled", tmp_path / "log.txt", "--no-downloads") as url:

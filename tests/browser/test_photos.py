@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.browser.test_tools import drag_box
+from tests.browser.marks import drag_box
 from tests.browser.window import Window
 
 pytestmark = pytest.mark.browser

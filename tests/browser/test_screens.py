@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from engine.picture.files import open_image
+from tests.browser.chromium import Chromium
 from tests.browser.conftest import SIZE
 from tests.browser.window import Window
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.browser
 
@@ -29,7 +26,7 @@ CANVAS = "#canvas .pixi-target canvas"
     ],
 )  # fmt: skip
 def test_everything_is_in_reach_from_a_phone_to_a_desk(
-    chromium: Browser, address: str, photo: Path, size: tuple[int, int], least: tuple[int, int]
+    chromium: Chromium, address: str, photo: Path, size: tuple[int, int], least: tuple[int, int]
 ) -> None:
     phone = min(size) < 500
     with Window.open(chromium, address, size, touch=phone) as window:
@@ -192,7 +189,7 @@ def test_download_saves_what_is_on_the_canvas(window: Window, photo: Path, tmp_p
 
 
 def test_the_zoom_says_how_many_screen_pixels_a_pixel_has(
-    chromium: Browser, address: str, tmp_path: Path
+    chromium: Chromium, address: str, tmp_path: Path
 ) -> None:
     """Also for a picture that the canvas shows smaller than it is."""
     from PIL import Image
@@ -218,7 +215,7 @@ def test_the_zoom_says_how_many_screen_pixels_a_pixel_has(
 
 
 def test_two_fingers_zoom_and_move_and_one_paints(
-    chromium: Browser, address: str, photo: Path
+    chromium: Chromium, address: str, photo: Path
 ) -> None:
     with Window.open(chromium, address, (390, 844), touch=True) as window:
         window.choose_file("#open", photo)

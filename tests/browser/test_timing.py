@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from engine import RequestError
 from engine.benchmark import in_browser
+from tests.browser.chromium import Chromium
 from tests.browser.conftest import SIZE
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.browser
 
 
 def test_each_step_of_an_edit_is_timed_to_its_end(
-    chromium: Browser, address: str, photo: Path, monkeypatch: pytest.MonkeyPatch
+    chromium: Chromium, address: str, photo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(in_browser, "SIZE", SIZE)
     monkeypatch.setattr(in_browser, "HOLE", (100, 60, 160, 120))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -11,11 +10,9 @@ from PIL import Image
 
 from engine import EditOptions, load_editor
 from engine.picture.files import open_image, read_request
+from tests.browser.chromium import Chromium
 from tests.browser.conftest import SIZE
 from tests.browser.window import Window
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.browser
 
@@ -282,7 +279,7 @@ def test_cancel_takes_effect_and_the_next_run_works(window: Window, photo: Path)
 
 
 def test_two_windows_do_not_mix(
-    chromium: Browser, address: str, photo: Path, tmp_path: Path
+    chromium: Chromium, address: str, photo: Path, tmp_path: Path
 ) -> None:
     other = tmp_path / "other.png"
     Image.new("RGB", (200, 200), "teal").save(other)

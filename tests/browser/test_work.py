@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -15,11 +14,9 @@ from engine import load_editor
 from engine.picture.files import open_image, read_request
 from engine.request import EditRequest, Region
 from engine.request.options import EditOptions
+from tests.browser.chromium import Chromium
 from tests.browser.conftest import SIZE
 from tests.browser.window import Window
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.browser
 
@@ -251,7 +248,7 @@ def test_regions_each_with_a_class(
 
 
 def test_a_project_and_a_saved_png_bring_their_settings(
-    window: Window, chromium: Browser, address: str, photo: Path
+    window: Window, chromium: Chromium, address: str, photo: Path
 ) -> None:
     window.open_picture(photo)
     window.stroke((0.3, 0.3), (0.6, 0.5))

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
+
+    from tests.browser.chromium import Chromium
 
 PATIENCE = 60_000  # milliseconds
 HARMLESS = (
@@ -48,7 +50,7 @@ class Window:
     @contextmanager
     def open(
         cls,
-        browser: Browser,
+        browser: Chromium,
         url: str,
         size: tuple[int, int] = (1120, 620),
         *,
@@ -57,20 +59,12 @@ class Window:
     ) -> Iterator[Window]:
         """A new window with cookies and storage of its own; small, for without a GPU every pixel
         of the canvas costs. ``scale`` is the screen's pixels a CSS pixel."""
-        context = browser.new_context(
-            viewport={"width": size[0], "height": size[1]}, reduced_motion="reduce",
-            has_touch=touch, device_scale_factor=scale,
-        )
-        context.set_default_timeout(PATIENCE)
-        page = context.new_page()
-        window = cls(page)
-        try:
+        with browser.tab(url, size, touch=touch, scale=scale) as page:
+            window = cls(page)
             page.goto(url)
             window.wait_for_canvas()
             page.wait_for_function("document.querySelector('#model input')?.value === 'tiny'")
             yield window
-        finally:
-            context.close()
 
     @contextmanager
     def beside(self) -> Iterator[Window]:

@@ -12,7 +12,7 @@ from tests.app.server import save_tiny_model
 from tests.pictures import noisy_rgb
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(save_tiny_model(tmp_path_factory.mktemp("model")))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -29,16 +30,19 @@ def command(job: Path, out: Path, model: str, *more: str) -> list[str]:
     ]  # fmt: skip
 
 
-def processes(name: str) -> set[int]:
-    """Ids of the processes whose command line holds a name."""
-    found = set()
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if name in path.read_bytes().decode(errors="replace"):
-                found.add(int(path.parent.name))
-        except OSError:
-            continue
-    return found
+def workers(batch: int) -> set[int]:
+    """Ids of a batch's workers: of those that it began, or who it began."""
+    parents, named = {}, set()
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            parents[int(path.name)] = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+            if b"ray::Worker" in (path / "cmdline").read_bytes():
+                named.add(int(path.name))
+
+    def is_of(number: int) -> bool:
+        return number == batch or (number in parents and is_of(parents[number]))
+
+    return {number for number in named if is_of(number)}
 
 
 def test_a_cluster_makes_the_same_files_though_its_workers_are_killed(
@@ -48,19 +52,20 @@ def test_a_cluster_makes_the_same_files_though_its_workers_are_killed(
     with job.open("a") as file:
         file.write('{"image": "none.png", "out": "bad"}\n')
     assert batch(job, alone, model, "--per-worker-threads", "1") == 1
-    before = processes("ray::Worker")
     work = subprocess.Popen(
         command(job, spread, model, "--ray", "local", "--workers", "2", "--json"),
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        env={**os.environ, "RAY_worker_niceness": "0",
+             "RAY_ADDRESS": "127.0.0.1:1"},  # "local" is none that is there already
     )  # fmt: skip
-    killed, path = 0, spread / "report.jsonl"
+    killed: set[int] = set()
     while work.poll() is None:
-        if path.exists() and path.stat().st_size > 0 and killed < 2:
-            for number in list(processes("ray::Worker") - before)[:1]:
+        if len(killed) < 2 and any(spread.glob("*.png")):  # the first of many
+            for number in list(workers(work.pid) - killed)[:1]:
                 os.kill(number, signal.SIGKILL)
-                killed += 1
-        time.sleep(0.2)
-    assert killed == 2 and work.returncode == 1
+                killed.add(number)
+        time.sleep(0.02)
+    assert len(killed) == 2 and work.returncode == 1
     assert work.stdout is not None
     summary = json.loads(work.stdout.read())
     assert (summary["done"], summary["failed"]) == (40, 1)

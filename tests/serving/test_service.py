@@ -217,9 +217,11 @@ def fleet(nodes: tuple[Any, str]) -> Any:
 
 
 @contextmanager
-def watched(url: str, files: dict[str, Path]) -> Iterator[Iterator[tuple[str, Any]]]:
+def watched(
+    url: str, files: dict[str, Path], **options: Any
+) -> Iterator[Iterator[tuple[str, Any]]]:
     """The events of a long edit, as they come."""
-    data = {"options": json.dumps(LONG), **WIDE}
+    data = {"options": json.dumps({**LONG, **options}), **WIDE}
     with httpx.stream("POST", f"{url}/outpaint", headers=EVENTS, timeout=120, data=data,
                       files=sent(files, "image")) as stream:  # fmt: skip
 
@@ -250,8 +252,8 @@ def test_an_edit_whose_replica_dies_is_done_elsewhere_and_says_nothing_twice(
 ) -> None:
     import ray
 
-    heard = []
-    with watched(url, files) as told:
+    heard, alone = [], {"variations": 1}
+    with watched(url, files, **alone) as told:
         for kind, what in told:
             heard.append((kind, what.get("index")))
             if kind == "begun":
@@ -260,7 +262,8 @@ def test_an_edit_whose_replica_dies_is_done_elsewhere_and_says_nothing_twice(
                 ray.kill(ray.get_actor(name, namespace="serve"))
     count = what["seconds"] and len(heard) - 2
     assert heard == [("begun", None), *(("scale", each) for each in range(count)), ("made", None)]
-    request = EditRequest(task="outpaint", image=open_image(files["image"]), options=LONG, **WIDE)
+    asked = {"image": open_image(files["image"]), "options": {**LONG, **alone}, **WIDE}
+    request = EditRequest(task="outpaint", **asked)
     assert [base64.b64decode(each) for each in what["images"]] == by_python(model, request)
 
 
