@@ -34,7 +34,8 @@ from engine.request.options import MAX_VARIATIONS
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 SCRIPTS = (
     "page", "editor", "shapes", "marks", "opening", "lists", "keys", "overlay", "edges", "seen",
-    "zoom", "sharp", "undo", "tools", "strokes", "crop", "touch", "run", "memory", "models", "kept",
+    "zoom", "sharp", "undo", "tools", "strokes", "crop", "touch", "run", "wrong", "memory", "models",
+    "kept",
 )  # fmt: skip
 STYLES = (  # both in this order
     "frame", "form", "stage", "rail", "outcome", "dialogs", "crop", "small", "models",

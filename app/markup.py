@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import secrets
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Literal
@@ -71,15 +72,22 @@ HOTKEYS: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
 
 
 def status(
-    text: str, tone: Tone = "idle", detail: str = "", part: float | None = None, field: str = ""
+    text: str, tone: Tone = "idle", detail: str = "", part: float | None = None
 ) -> str:
-    """The status line: one sentence, a number or two at its end, how much is done (0 to 1), and the
-    element of the form that it is about."""
+    """The status line: one sentence, a number or two at its end, and how much is done (0 to 1)."""
     end = f'<span class="detail">{escape(detail)}</span>' if detail else ""
     bar = f'<u class="bar"><u style="width:{100 * part:.1f}%"></u></u>' if part is not None else ""
     return (
-        f'<div class="line {tone}" data-field="{escape(field)}"><i></i>'
-        f"<span>{escape(text)}</span>{end}{bar}</div>"
+        f'<div class="line {tone}"><i></i><span>{escape(text)}</span>{end}{bar}</div>'
+    )
+
+
+def wrong(text: str, field: str = "", folds: Sequence[str] = ()) -> str:
+    """The status line of an error: the form's field that it is about, if it is, and the folds that
+    this lies in, the outer one first. Each has a number: the same error may come again."""
+    return (
+        f'<div class="line error" data-id="{secrets.token_hex(4)}" data-field="{escape(field)}" '
+        f'data-folds="{escape(" ".join(folds))}"><i></i><span>{escape(text)}</span></div>'
     )
 
 

@@ -79,7 +79,7 @@ class Masks:
     ) -> Iterator[Screen]:
         """What is painted becomes a region of the chosen class; the next one can be painted."""
         if not label:
-            raise RequestError("choose a class first: it says what the region becomes")
+            raise RequestError("label: choose a class first; it says what the region becomes")
         mask = read_painted(painted, session, required=True)
         assert mask is not None
         session = session.marked(mask, label)

@@ -85,16 +85,6 @@
       if (name && item.getAttribute("aria-label") !== name) item.setAttribute("aria-label", name);
     }
   }
-  /* The field that an error is about. */
-  function mark() {
-    const name = $("#status .line.error")?.dataset.field || "";
-    const now = name ? $(`#${name}`) : null;
-    const before = $(".wrong");
-    if (now === before) return;
-    before?.classList.remove("wrong");
-    now?.classList.add("wrong");
-    now?.scrollIntoView({ block: "nearest" });
-  }
   /* The history shows where one is. */
   let stood = null;
   function follow() {
@@ -127,7 +117,7 @@
     varpaint.tickRun();
     varpaint.tickTools();
     varpaint.tickCrop();
-    mark();
+    varpaint.tickWrong();
     follow();
     if (ticks++ % 60 === 0) title();
     if (wanted && document.body.classList.contains("dark") !== (wanted === "dark")) {
