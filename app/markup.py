@@ -196,13 +196,17 @@ def facts(
 
 
 def shape(
-    number: str, version: int, url: str, *, take: bool = False, whole: bool = False
-) -> str:
+    number: str, version: int, url: str, *, take: bool = False, whole: bool = False,
+    ask: str = "", yes: str = "",
+) -> str:  # fmt: skip
     """A shape that the page's script puts on the mask, or takes off it, or that takes the place of
-    the ``whole`` mask; not shown. ``number`` is another for each."""
+    the ``whole`` mask; not shown. ``number`` is another for each. Where there is something to
+    ``ask`` before, ``yes`` is what the button says that agrees."""
+    question = f' data-ask="{escape(ask)}" data-yes="{escape(yes)}"' if ask else ""
     return (
         f'<span id="shape" data-id="{escape(number)}" data-version="{version}" '
-        f'data-take="{int(take)}" data-whole="{int(whole)}" data-url="{escape(url)}"></span>'
+        f'data-take="{int(take)}" data-whole="{int(whole)}" data-url="{escape(url)}"{question}>'
+        "</span>"
     )
 
 
@@ -283,6 +287,15 @@ def head() -> str:
         '<rect class="b" x="11" y="5.5" width="7.5" height="7.5" rx="1.4"/>'
         '<rect class="c" x="5.5" y="11" width="4" height="4" rx="1"/></svg>'
         "<h1>varpaint</h1><span>paint, extend and remake pictures</span></div>"
+    )
+
+
+def question() -> str:
+    """The dialog that asks before what is rarely meant; assets/ask.js puts the words in."""
+    return (
+        '<dialog id="ask" aria-labelledby="ask-words"><form method="dialog"><p id="ask-words"></p>'
+        '<div class="ends"><button value="no">Leave it</button>'
+        '<button value="yes" class="main"></button></div></form></dialog>'
     )
 
 

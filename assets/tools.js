@@ -217,17 +217,22 @@
     const shape = $("#shape");
     if (!shape || shape.dataset.id === answered) return;
     answered = shape.dataset.id;
-    if (shape.dataset.version !== $("#facts")?.dataset.version) return;
+    const { version, ask, yes, url, take, whole, id } = shape.dataset;
+    if (version !== $("#facts")?.dataset.version) return;
+    if (ask && !(await varpaint.ask(ask, yes))) {
+      $("#easel").dataset.stamped = id;
+      return;
+    }
     const image = new Image();
-    image.src = shape.dataset.url;
+    image.src = url;
     await image.decode();
     const { canvas, pen } = sheet();
     pen.imageSmoothingEnabled = false;
     pen.drawImage(image, 0, 0, canvas.width, canvas.height);
     pen.globalCompositeOperation = "source-in";
     pen.fillRect(0, 0, canvas.width, canvas.height);
-    await stamp(canvas, shape.dataset.take === "1", shape.dataset.whole === "1");
-    $("#easel").dataset.stamped = shape.dataset.id;
+    await stamp(canvas, take === "1", whole === "1");
+    $("#easel").dataset.stamped = id;
   }
 
   // ---- the draft: what the hand is drawing now --------------------------------------------------
@@ -327,12 +332,6 @@
     varpaint.applyTool();
     show();
   }
-
-  /* Of nothing painted, the inverse is all of the picture: rarely what is meant. */
-  window.addEventListener("click", (event) => {
-    if (!event.target.closest?.("#mask-invert") || !$("#canvas.filled") || smallMask()) return;
-    if (!window.confirm("Nothing is painted, so this marks all of the picture. Mark it all?")) varpaint.stop(event);
-  }, true);
 
   varpaint.tickTools = () => {
     allow();
