@@ -41,6 +41,7 @@
     if (!home) document.body.classList.toggle("examples", open);
     else if (open) $(home).dataset.more = "open";
     else delete $(home).dataset.more;
+    if (home === "#head") $("#columns").inert = open; // it lies over that; a press there closes it
   }
   document.addEventListener("click", (event) => {
     const tools = $("#tools");

@@ -13,7 +13,6 @@ from app.screens import Screen
 from app.words import in_form, in_words
 from engine.errors import CheckpointError, EngineError, RequestError
 
-
 WHOLE = "expected a whole number"
 
 
