@@ -6,7 +6,7 @@ Pictures are (H, W, 3) uint8 RGB, masks (H, W) bool. Places are parts of the wid
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -30,6 +30,7 @@ TOUCHING = 0.04  # of the box's outline that a thing which lies free in it may t
 LARGEST = 0.25  # of the picture that a thing may be
 FULL = 0.5  # of the box that such a thing may fill
 SOLID = 0.6  # part of a thing that is left where its threads are rubbed out
+SAME = 0.9  # of two floods in common: GrabCut makes much the same of both
 STARK = 40  # difference of colours, of 255 in L*a*b*, from which on an edge is as clear as can be
 BESIDE = 7  # pixels across which the two sides of an edge are compared
 LARGER, OTHERS, LOOSE = 0.15, 0.5, 0.7  # see `_worth`
@@ -64,6 +65,11 @@ class View:
         y = (place[1] - top) * height // (bottom - top)
         return min(max(x, 0), width - 1), min(max(y, 0), height - 1)
 
+    def colour(self, place: tuple[int, int]) -> Picture:
+        """The colour of a pixel of the picture here, in L*a*b*."""
+        x, y = self.pixel(place)
+        return np.asarray(self.flat[y, x])
+
 
 @dataclass(frozen=True)
 class Guess:
@@ -87,36 +93,53 @@ def thing_at(picture: Picture, place: tuple[float, float], tolerance: int = TOLE
     height, width = picture.shape[:2]
     x = min(max(int(place[0] * width), 0), width - 1)
     y = min(max(int(place[1] * height), 0), height - 1)
-    view = View.of(picture, (0, 0, width, height))
-    flood = _flood(view.flat, view.pixel((x, y)), tolerance)
-    if flood.mean() > GROUND:
+    whole = View.of(picture, (0, 0, width, height))
+    flood = _flood(whole.flat, whole.pixel((x, y)), tolerance)
+    lost = not _alike(_colour(picture, (x, y)), whole.colour((x, y)), tolerance)  # it is so small
+    if flood.mean() > GROUND and not lost:
         return _large(_tidy(flood), picture)
-    best = _best(view, (x, y), tolerance, 1.0)
-    side = round(NEARBY * max(width, height))
-    if best.part < SMALL and side >= SIDE // 4:
-        left = min(max(x - side // 2, 0), max(width - side, 0))
-        top = min(max(y - side // 2, 0), max(height - side, 0))
-        box = (left, top, min(left + side, width), min(top + side, height))
-        share = (box[2] - box[0]) * (box[3] - box[1]) / (width * height)
-        nearer = _best(View.of(picture, box), (x, y), tolerance, share)
-        best = max(best, nearer, key=lambda guess: guess.worth)
+    best = _best(whole, (x, y), tolerance, 1.0)
+    nearer = _nearer(picture, (x, y)) if lost or best.part < SMALL else None
+    if nearer is not None:
+        left, top, right, bottom = nearer.box
+        share = (right - left) * (bottom - top) / (width * height)
+        best = max(best, _best(nearer, (x, y), tolerance, share), key=lambda guess: guess.worth)
     return _finer(picture, best)
+
+
+def _colour(picture: Picture, place: tuple[int, int]) -> Picture:
+    """The colour of a pixel and its neighbours, in L*a*b*."""
+    x, y = place
+    around = picture[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2].reshape(-1, 3)
+    middle = np.median(around, axis=0).astype(np.uint8)
+    return np.asarray(cv2.cvtColor(middle[None, None], cv2.COLOR_RGB2LAB)[0, 0])
+
+
+def _nearer(picture: Picture, place: tuple[int, int]) -> View | None:
+    """The part of the picture around a pixel; None where it would be hardly anything."""
+    height, width = picture.shape[:2]
+    side = round(NEARBY * max(width, height))
+    if side < SIDE // 4:
+        return None
+    left = min(max(place[0] - side // 2, 0), max(width - side, 0))
+    top = min(max(place[1] - side // 2, 0), max(height - side, 0))
+    return View.of(picture, (left, top, min(left + side, width), min(top + side, height)))
+
+
+def _alike(one: Picture, other: Picture, tolerance: int) -> bool:
+    """Whether two colours are within a tolerance of each other."""
+    return bool(np.abs(one.astype(int) - other.astype(int)).max() <= tolerance)
 
 
 def _best(view: View, place: tuple[int, int], tolerance: int, share: float) -> Guess:
     """The likeliest thing at a pixel of the picture; ``share`` is the view's part of it."""
-    height, width = view.flat.shape[:2]
     masks: list[tuple[Mask, bool]] = []
+    before: list[tuple[Mask, bool]] = []
     for reach in (tolerance, tolerance // 2, tolerance // 4):
         flood = _flood(view.flat, view.pixel(place), reach)
-        masks.append((flood, False))
-        box = _box(flood)
-        for turn in range(ROUNDS if flood.mean() <= GROUND else 0):
-            box = _widened(box, width, height, FIRST if turn == 0 else NEXT)
-            if (box[2] - box[0]) * (box[3] - box[1]) > MOST * width * height:
-                break
-            thing = _joined(_cut(view.colours, box, flood), flood)
-            masks.append((thing, _free(thing, box)))
+        if not before or _in_common(flood, before[0][0]) < SAME:
+            before = [(flood, False), *_grown(view, flood)]
+        masks += before  # what comes of two floods counts twice
     fitting = [each for each in masks if each[0].mean() < LARGEST] or masks[:1]
     every = [mask for mask, _ in masks]
     guesses = [
@@ -126,13 +149,30 @@ def _best(view: View, place: tuple[int, int], tolerance: int, share: float) -> G
     return max(guesses, key=lambda guess: guess.worth)
 
 
+def _grown(view: View, flood: Mask) -> Iterator[tuple[Mask, bool]]:
+    """The things that a flood may be a part of, in growing boxes; whether each is free in its."""
+    height, width = flood.shape
+    box = _box(flood)
+    for turn in range(ROUNDS if flood.mean() <= GROUND else 0):
+        box = _widened(box, width, height, FIRST if turn == 0 else NEXT)
+        if (box[2] - box[0]) * (box[3] - box[1]) > MOST * width * height:
+            break
+        thing = _joined(_cut(view.colours, box, flood), flood)
+        yield thing, _free(thing, box)
+
+
+def _in_common(one: Mask, other: Mask) -> float:
+    """The share of two masks that is in both."""
+    return float((one & other).sum() / (one | other).sum())
+
+
 def _worth(
     mask: Mask, free: bool, flat: Picture, others: Sequence[Mask], share: float
 ) -> float:
     """How much is to be said for a mask as a thing: an edge that is clear all around; that other
     ways have led to much the same; that it lies free; and its size, for a thing's part is a thing
     as well. The powers are those that did best on the things of tests/selections.py."""
-    alike = np.mean([(mask & each).sum() / (mask | each).sum() for each in others])
+    alike = np.mean([_in_common(mask, each) for each in others])
     clear = _clear(mask, flat)
     size = float(mask.mean()) * share
     return float(clear**2 * size**LARGER * alike**OTHERS * (1.0 if free else LOOSE))
