@@ -1,7 +1,8 @@
-"""Things in a picture, by a click or by a box around them: flood fill and GrabCut on a small copy.
+"""Things in a picture, by a click or by a box around them: flood fill and GrabCut on small copies.
 
 Pictures are (H, W, 3) uint8 RGB, masks (H, W) bool. Places are parts of the width and the height,
 0 to 1. Classical methods: they know colours, not things; a tolerance says how much alike is alike.
+How well they do is measured by tests/selections.py.
 """
 
 from __future__ import annotations
@@ -34,11 +35,12 @@ SAME = 0.9  # of two floods in common: GrabCut makes much the same of both
 STARK = 40  # difference of colours, of 255 in L*a*b*, from which on an edge is as clear as can be
 BESIDE = 7  # pixels across which the two sides of an edge are compared
 LARGER, OTHERS, LOOSE = 0.15, 0.5, 0.7  # see `_worth`
-SMALL = 0.04  # of the picture: what is smaller is looked for once more, from nearer by
+SMALL = 0.01  # of the picture: what is smaller is looked for once more, from nearer by
 NEARBY = 3 / 8  # of the picture's longer side that is seen then
 FLAT = (6, 18)  # reach in pixels and in colour over which texture is levelled
 BORDER = 2  # pixels at the picture's edge that no box reaches into
 LEAST = 0.05  # a piece smaller than this part of the largest is dropped
+NARROW = 0.014  # of a side of the picture: a box that is a slip of the hand
 BAND = 0.05  # of a thing's longer side by which its edge may still move
 TOLERANCE = 24  # of 255, in L*a*b*
 
@@ -255,20 +257,22 @@ def _free(thing: Mask, box: Box) -> bool:
 
 def thing_in(picture: Picture, box: tuple[float, float, float, float]) -> Mask:
     """The thing that a box (left, top, right, bottom) was drawn around; MaskError for none."""
-    small = _small(picture, FINE)
-    height, width = small.shape[:2]
-    left, right = sorted((box[0], box[2]))
-    top, bottom = sorted((box[1], box[3]))
-    inner = (
-        min(max(int(left * width), 0), width - 1), min(max(int(top * height), 0), height - 1),
-        min(max(round(right * width), 1), width), min(max(round(bottom * height), 1), height),
-    )  # fmt: skip
-    if inner[2] - inner[0] < 4 or inner[3] - inner[1] < 4:
+    height, width = picture.shape[:2]
+    left, right = sorted((round(box[0] * width), round(box[2] * width)))
+    top, bottom = sorted((round(box[1] * height), round(box[3] * height)))
+    if min((right - left) / width, (bottom - top) / height) < NARROW:
         raise MaskError("the box is too small; drag it around the whole thing, or click the thing")
-    thing = _cut(small, inner, None)
+    reach = max(right - left, bottom - top) // 2
+    around = (
+        max(left - reach, 0), max(top - reach, 0),
+        min(right + reach, width), min(bottom + reach, height),
+    )  # fmt: skip
+    view = View.of(picture, around)
+    (x0, y0), (x1, y1) = view.pixel((left, top)), view.pixel((right - 1, bottom - 1))
+    thing = _cut(view.colours, (x0, y0, x1 + 1, y1 + 1), None)
     if not thing.any():
         raise MaskError("nothing in the box stands out; use the lasso or the brush")
-    return _large(_tidy(thing), picture)
+    return _finer(picture, Guess(view, thing, 1.0, float(thing.mean())))
 
 
 def _small(picture: Picture, side: int) -> Picture:

@@ -4,7 +4,7 @@ Seven things on pictures that are in the repository, each drawn by hand as a pol
 of it that are easily lost (wing tips, legs) and a few places where a person would click it. For
 every click: the overlap with the thing (intersection over union), how much of it is in the
 selection, of its parts, how much of the selection lies further than `NEAR` pixels outside of it,
-and the time.
+and the processor's seconds.
 """
 
 from __future__ import annotations
@@ -143,7 +143,8 @@ THINGS = {
 
 @dataclass(frozen=True)
 class Found:
-    """How well one click did, parts of 1; ``seconds`` it took."""
+    """How well one click did, parts of 1; ``seconds`` of the processor
+    it took."""
 
     overlap: float
     whole: float
