@@ -167,25 +167,6 @@ def test_invert_grow_shrink_clear_and_import(window: Window, photo: Path, tmp_pa
     assert window.mask().all()
 
 
-def test_a_photograph_as_a_mask_is_asked_about(window: Window, photo: Path) -> None:
-    window.open_picture(photo)
-    window.stroke((0.2, 0.3), (0.4, 0.3))
-    painted = window.mask()
-    for answer in ("no", "yes"):
-        before = window.page.get_attribute("#easel", "data-stamped")
-        window.choose_file("#import-mask", photo)
-        window.page.wait_for_selector("#ask[open]")
-        assert "photograph" in window.page.inner_text("#ask")
-        window.page.click(f"#ask [value={answer}]")
-        window.wait_for_stamp(before)
-        if answer == "no":
-            assert np.array_equal(window.mask(), painted)
-    bright = np.asarray(open_image(photo)).max(axis=2) >= 128
-    assert np.array_equal(window.mask(), bright)
-    window.page.keyboard.press("Control+z")
-    assert np.array_equal(window.mask(), painted)
-
-
 def test_mistakes_are_told_in_words(window: Window, photo: Path, tmp_path: Path) -> None:
     window.wait_for_reason("Open a picture")
     window.open_picture(photo)
