@@ -71,6 +71,16 @@ def test_everything_is_in_reach_from_a_phone_to_a_desk(
         for name in names:
             window.scroll_to(name)
             assert window.is_in_reach(name), name
+        words = page.evaluate(
+            """[...document.querySelectorAll("#take button, #result-row button, #flip button")]
+                .filter((button) => {
+                    const words = document.createRange();
+                    words.selectNodeContents(button);
+                    return words.getBoundingClientRect().width + 8 > button.offsetWidth;
+                }).filter((button) => button.offsetParent)
+                .map((button) => button.id || button.className)"""
+        )
+        assert not words, "they do not fit into their buttons"
         wide = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
         assert wide[0] <= wide[1], "nothing sticks out at the side"
         window.press_and_wait("#flip .use")
