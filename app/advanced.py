@@ -18,6 +18,13 @@ ELSEWHERE = ("around",)  # beside the class
 HEADINGS = {"draws": "How it draws", "knows": "What it knows of the rest"}
 
 
+def folds_of(field: Field) -> tuple[str, ...]:
+    """The folds that a field lies in, the outer one first; none where it is always shown."""
+    if field.lever.group == "run" or field.name in ELSEWHERE:
+        return ()
+    return ("advanced",) if field.lever.group in SHOWN else ("advanced", "experts")
+
+
 def draw_advanced(add: Add) -> None:
     """Put the options on the page; neighbours that are typed in, or short, share a row."""
     fields = [field for field in of_group(*SHOWN) if field.name not in ELSEWHERE]

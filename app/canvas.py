@@ -244,8 +244,11 @@ def _is_photograph(image: Image.Image) -> bool:
     return float(((shades > 32) & (shades < 224)).mean()) > GREY
 
 
-def imported(path: str | Path, size: tuple[int, int], shown: tuple[int, int]) -> Image.Image:
-    """A mask from a file, for a picture of ``size`` shown on the canvas at ``shown``.
+def imported(
+    path: str | Path, size: tuple[int, int], shown: tuple[int, int]
+) -> tuple[Image.Image, bool]:
+    """A mask from a file, for a picture of ``size`` shown on the canvas at ``shown``; and whether
+    the file looks like a photograph, its bright parts being the mask.
 
     White, or what is painted where the file has transparency, is to be regenerated.
     """
@@ -258,14 +261,10 @@ def imported(path: str | Path, size: tuple[int, int], shown: tuple[int, int]) ->
             "use a mask of the picture's size"
         )
     mask = mask_array(image)
-    if _is_photograph(image):
-        raise MaskError(
-            "this looks like a photograph, not like a mask; use a black and white picture"
-        )
     if not mask.any():
         raise MaskError("the mask file selects nothing; white is what will be regenerated")
     picture = to_picture(mask)
-    if picture.size == shown:
-        return picture
-    small = cv2.resize(np.asarray(picture), shown, interpolation=cv2.INTER_AREA)
-    return to_picture(small > 0)
+    if picture.size != shown:
+        small = cv2.resize(np.asarray(picture), shown, interpolation=cv2.INTER_AREA)
+        picture = to_picture(small > 0)
+    return picture, _is_photograph(image)

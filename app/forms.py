@@ -120,7 +120,7 @@ def request_of(
             mask = canvas.full_size(painted, image.size)
         if task == "edit_class" and moment.regions:
             if mask is not None and label in (None, ""):
-                raise RequestError("choose a class for what is painted, or clear the mask")
+                raise RequestError("label: choose one for what is painted, or clear the mask")
             regions = tuple(
                 Region(mask=canvas.full_size(region.mask, image.size), label=region.label)
                 for region in moment.regions
@@ -129,7 +129,7 @@ def request_of(
                 regions = (*regions, Region(mask=mask, label=label))
             mask = label = None
     if task in NEED_LABEL and label in (None, "") and not regions:
-        raise RequestError("choose a class first: it says what is to appear")
+        raise RequestError("label: choose a class first; it says what is to appear")
     return edit_request(
         task,
         image=image,

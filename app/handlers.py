@@ -127,12 +127,9 @@ class Handlers:
         yield {"status": markup.status(f"Loading {title} …", "busy")}
         try:
             card = self.backend.load(model)
-        except EngineError:
-            yield {
-                "model": gr.update(value=using or self.backend.chosen),
-                "status": markup.status(f"{title} could not be loaded.", "error"),
-            }
-            raise
+        except EngineError as error:
+            yield {"model": gr.update(value=using or self.backend.chosen)}
+            raise EngineError(str(error)) from error  # not of the one that the form shows again
         yield {
             **self._model_screen(card.name),
             "label": self._label_update(task, label, card.labels),

@@ -34,7 +34,8 @@ from engine.request.options import MAX_VARIATIONS
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 SCRIPTS = (
     "page", "editor", "shapes", "marks", "opening", "lists", "keys", "overlay", "edges", "seen",
-    "zoom", "sharp", "undo", "tools", "strokes", "crop", "touch", "run", "memory", "models", "kept",
+    "zoom", "sharp", "undo", "tools", "ask", "strokes", "crop", "touch", "run", "wrong", "memory",
+    "models", "kept",
 )  # fmt: skip
 STYLES = (  # both in this order
     "frame", "form", "stage", "rail", "outcome", "dialogs", "crop", "small", "models",
@@ -96,7 +97,7 @@ class Page:
                 self._draw_form()
             with gr.Column(elem_id="stage", scale=5, min_width=420):
                 self._draw_stage()
-        dialogs = markup.hotkeys() + crop.dialog() + catalogue.dialog()
+        dialogs = markup.hotkeys() + markup.question() + crop.dialog() + catalogue.dialog()
         gr.HTML(dialogs, elem_id="dialogs")
         parts["using"] = gr.State("")  # the model that the page has, by name
         parts["shelf"] = gr.HTML("", elem_id="shelf-box", visible="hidden")

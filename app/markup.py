@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import secrets
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Literal
@@ -71,15 +72,22 @@ HOTKEYS: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
 
 
 def status(
-    text: str, tone: Tone = "idle", detail: str = "", part: float | None = None, field: str = ""
+    text: str, tone: Tone = "idle", detail: str = "", part: float | None = None
 ) -> str:
-    """The status line: one sentence, a number or two at its end, how much is done (0 to 1), and the
-    element of the form that it is about."""
+    """The status line: one sentence, a number or two at its end, and how much is done (0 to 1)."""
     end = f'<span class="detail">{escape(detail)}</span>' if detail else ""
     bar = f'<u class="bar"><u style="width:{100 * part:.1f}%"></u></u>' if part is not None else ""
     return (
-        f'<div class="line {tone}" data-field="{escape(field)}"><i></i>'
-        f"<span>{escape(text)}</span>{end}{bar}</div>"
+        f'<div class="line {tone}"><i></i><span>{escape(text)}</span>{end}{bar}</div>'
+    )
+
+
+def wrong(text: str, field: str = "", folds: Sequence[str] = ()) -> str:
+    """The status line of an error: the form's field that it is about, if it is, and the folds that
+    this lies in, the outer one first. Each has a number: the same error may come again."""
+    return (
+        f'<div class="line error" data-id="{secrets.token_hex(4)}" data-field="{escape(field)}" '
+        f'data-folds="{escape(" ".join(folds))}"><i></i><span>{escape(text)}</span></div>'
     )
 
 
@@ -191,13 +199,17 @@ def facts(
 
 
 def shape(
-    number: str, version: int, url: str, *, take: bool = False, whole: bool = False
-) -> str:
+    number: str, version: int, url: str, *, take: bool = False, whole: bool = False,
+    ask: str = "", yes: str = "",
+) -> str:  # fmt: skip
     """A shape that the page's script puts on the mask, or takes off it, or that takes the place of
-    the ``whole`` mask; not shown. ``number`` is another for each."""
+    the ``whole`` mask; not shown. ``number`` is another for each. Where there is something to
+    ``ask`` before, ``yes`` is what the button says that agrees."""
+    question = f' data-ask="{escape(ask)}" data-yes="{escape(yes)}"' if ask else ""
     return (
         f'<span id="shape" data-id="{escape(number)}" data-version="{version}" '
-        f'data-take="{int(take)}" data-whole="{int(whole)}" data-url="{escape(url)}"></span>'
+        f'data-take="{int(take)}" data-whole="{int(whole)}" data-url="{escape(url)}"{question}>'
+        "</span>"
     )
 
 
@@ -278,6 +290,15 @@ def head() -> str:
         '<rect class="b" x="11" y="5.5" width="7.5" height="7.5" rx="1.4"/>'
         '<rect class="c" x="5.5" y="11" width="4" height="4" rx="1"/></svg>'
         "<h1>varpaint</h1><span>paint, extend and remake pictures</span></div>"
+    )
+
+
+def question() -> str:
+    """The dialog that asks before what is rarely meant; assets/ask.js puts the words in."""
+    return (
+        '<dialog id="ask" aria-labelledby="ask-words"><form method="dialog"><p id="ask-words"></p>'
+        '<div class="ends"><button value="no">Leave it</button>'
+        '<button value="yes" class="main"></button></div></form></dialog>'
     )
 
 

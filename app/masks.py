@@ -56,8 +56,12 @@ class Masks:
         size = session.picture.size
         if file is None:
             raise MaskError("no file arrived; use a black and white picture")
-        mask = canvas.imported(file, size, canvas.proxy_size(size))
-        screen = _instead(mask, session, "Mask taken from the file. Press Run, or add to it.")
+        mask, doubtful = canvas.imported(file, size, canvas.proxy_size(size))
+        text, ask = "Mask taken from the file. Press Run, or add to it.", ""
+        if doubtful:
+            text = "The file looks like a photograph, not like a mask."
+            ask = f"{text} Its bright parts would be marked."
+        screen = _instead(mask, session, text, ask=ask, yes="Mark them")
         yield {**screen, "import-mask": None}
 
     def export(self, painted: str, session: Session) -> Iterator[Screen]:
@@ -79,7 +83,7 @@ class Masks:
     ) -> Iterator[Screen]:
         """What is painted becomes a region of the chosen class; the next one can be painted."""
         if not label:
-            raise RequestError("choose a class first: it says what the region becomes")
+            raise RequestError("label: choose a class first; it says what the region becomes")
         mask = read_painted(painted, session, required=True)
         assert mask is not None
         session = session.marked(mask, label)
@@ -99,8 +103,11 @@ def _shown(session: Session, text: str) -> Screen:
     return {**screens.of_session(session), "status": markup.status(text)}
 
 
-def _instead(mask: Image.Image | None, session: Session, text: str) -> Screen:
-    """Another mask in the place of what is painted."""
+def _instead(
+    mask: Image.Image | None, session: Session, text: str, *, ask: str = "", yes: str = ""
+) -> Screen:
+    """Another mask in the place of what is painted, once the page has been asked, if it is."""
     layer = canvas.as_layer(mask, canvas.proxy_size(session.picture.size))
-    shape = markup.shape(secrets.token_hex(6), session.version, layer, whole=True)
+    shape = markup.shape(secrets.token_hex(6), session.version, layer, whole=True,
+                         ask=ask, yes=yes)  # fmt: skip
     return {"shape": shape, "status": markup.status(text)}

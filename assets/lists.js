@@ -47,14 +47,17 @@
   /* A list that can be searched: a click into it selects what is chosen, so that typing replaces it
      and does not look for "Choose a class …bird". */
   const TYPING = 3000; // milliseconds after a key; the list takes the focus and gives it back
+  const soon = (act) => requestAnimationFrame(() => requestAnimationFrame(act));
   let typed = -TYPING;
-  function replaceable(event) {
-    const field = event.target;
+  function replaceable(field) {
     if (!field?.matches?.("input[role=combobox]:not([readonly])") || field !== document.activeElement) return;
     if (performance.now() - typed > TYPING && field.selectionStart === field.selectionEnd) field.select();
   }
-  window.addEventListener("focusin", replaceable, true);
-  window.addEventListener("mouseup", replaceable, true); // which takes the selection away
+  window.addEventListener("focusin", (event) => replaceable(event.target), true);
+  window.addEventListener("mouseup", (event) => { // which takes the selection away
+    replaceable(event.target);
+    soon(() => replaceable(event.target)); // as does what the list wrote when it lost the focus
+  }, true);
   window.addEventListener("input", (event) => {
     if (event.target?.matches?.("input[role=combobox]")) typed = performance.now();
   }, true);
@@ -82,11 +85,10 @@
     }
     return best;
   }
-  const soon = (act) => requestAnimationFrame(() => requestAnimationFrame(act)); // the list has its options
   window.addEventListener("input", (event) => {
     if (!event.target?.matches?.("input[role=combobox]")) return;
     searched = event.target;
-    soon(() => {
+    soon(() => { // the list has its options
       order();
       tellNear();
     });

@@ -28,22 +28,42 @@
     wanted = document.body.classList.contains("dark") ? "light" : "dark";
     try { localStorage.setItem("varpaint-theme", wanted); } catch { /* private window */ }
   };
-  document.addEventListener("click", (event) => { // the examples, over a picture too
-    const on = Boolean(event.target.closest?.("#show-examples")) && !document.body.classList.contains("examples");
-    document.body.classList.toggle("examples", on);
-  });
-  /* What a small screen has no room for is behind a button; a press elsewhere closes it. */
+  /* The examples over a picture, and what a small screen has no room for, are behind a button each. A
+     press elsewhere, Escape and another shape of the window close them. They hang at the tools, which
+     lie lower where something is said above them. */
+  const HOMES = { files: "#head", mask: "#tools" };
+  const FOLDS = ["#show-examples", "#more-files", "#more-mask"];
+  const isOpen = (opener) => $(opener)?.getAttribute("aria-expanded") === "true";
+  function fold(opener, open) {
+    const button = $(opener), home = HOMES[opener.replace("#more-", "")];
+    if (!button) return;
+    button.setAttribute("aria-expanded", String(open));
+    if (!home) document.body.classList.toggle("examples", open);
+    else if (open) $(home).dataset.more = "open";
+    else delete $(home).dataset.more;
+    if (home === "#head") $("#columns").inert = open; // it lies over that; a press there closes it
+  }
   document.addEventListener("click", (event) => {
-    for (const [name, home] of [["files", "#head"], ["mask", "#tools"]]) {
-      const button = $(`#more-${name}`), place = $(home);
-      const inside = event.target.closest?.("[role=option], #format");
-      if (!button || (place.dataset.more && inside)) continue;
-      const on = Boolean(event.target.closest?.(`#more-${name}`)) && !place.dataset.more;
-      if (on) place.dataset.more = "open";
-      else delete place.dataset.more;
-      button.setAttribute("aria-expanded", String(on));
+    const tools = $("#tools");
+    if (tools && !tools.dataset.more) {
+      $("#stage").style.setProperty("--tools-top", `${tools.offsetTop}px`);
+      $("#stage").style.setProperty("--tools-foot", `${tools.offsetTop + tools.offsetHeight}px`);
+    }
+    for (const opener of FOLDS) {
+      const inside = opener !== "#show-examples" && event.target.closest?.("[role=option], #format");
+      if (!(isOpen(opener) && inside)) fold(opener, Boolean(event.target.closest?.(opener)) && !isOpen(opener));
     }
   });
+  window.addEventListener("keydown", (event) => {
+    const open = FOLDS.filter(isOpen);
+    if (event.key !== "Escape" || !open.length || $("dialog[open]")) return;
+    varpaint.stop(event); // it cancels no run
+    for (const opener of open) {
+      fold(opener, false);
+      $(opener).focus();
+    }
+  }, true);
+  window.addEventListener("resize", () => FOLDS.filter(isOpen).forEach((opener) => fold(opener, false)));
   varpaint.help = () => $("#hotkeys")?.showModal();
 
   // ---- a class is for the tasks that need one ------------------------------------------------
@@ -79,21 +99,18 @@
       const button = $(`#${id}`);
       if (button && !button.title) button.title = button.textContent.trim();
     }
+    for (const opener of FOLDS) if (!$(opener)?.hasAttribute("aria-expanded")) $(opener)?.setAttribute("aria-expanded", "false");
     $("#canvas .image-container")?.setAttribute("role", "group"); // it has a name
     for (const item of document.querySelectorAll(".thumbnail-item")) { // by its caption, not "Thumbnail 1 of 2"
       const name = item.querySelector(".caption-label")?.textContent.trim() || item.querySelector("img")?.alt;
       if (name && item.getAttribute("aria-label") !== name) item.setAttribute("aria-label", name);
     }
   }
-  /* The field that an error is about. */
-  function mark() {
-    const name = $("#status .line.error")?.dataset.field || "";
-    const now = name ? $(`#${name}`) : null;
-    const before = $(".wrong");
-    if (now === before) return;
-    before?.classList.remove("wrong");
-    now?.classList.add("wrong");
-    now?.scrollIntoView({ block: "nearest" });
+  /* Gradio's (6.31) note of an error is a button, with another in it: the one that closes it is enough. */
+  function plain() {
+    const head = $(".toast-header[role]");
+    head?.removeAttribute("role");
+    head?.removeAttribute("tabindex");
   }
   /* The history shows where one is. */
   let stood = null;
@@ -127,8 +144,9 @@
     varpaint.tickRun();
     varpaint.tickTools();
     varpaint.tickCrop();
-    mark();
+    varpaint.tickWrong();
     follow();
+    plain();
     if (ticks++ % 60 === 0) title();
     if (wanted && document.body.classList.contains("dark") !== (wanted === "dark")) {
       document.body.classList.toggle("dark", wanted === "dark");

@@ -35,6 +35,14 @@
     }
   };
 
+  /* On a phone the form lies below the canvas: who has scrolled down to it sees what is drawn. */
+  window.addEventListener("click", (event) => {
+    const easel = $("#easel"), foot = $("#go");
+    if (!event.target.closest?.("#run, #more") || !easel || !foot) return;
+    const place = easel.getBoundingClientRect(), middle = place.top + place.height / 2;
+    if (middle < 0 || middle > foot.getBoundingClientRect().top) easel.scrollIntoView({ block: "center" });
+  }, true);
+
   // ---- run on release -----------------------------------------------------------------------
   let wanted = false;
   document.addEventListener("change", (event) => {

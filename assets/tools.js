@@ -217,10 +217,15 @@
     const shape = $("#shape");
     if (!shape || shape.dataset.id === answered) return;
     answered = shape.dataset.id;
-    if (shape.dataset.version !== $("#facts")?.dataset.version) return;
-    const { canvas } = varpaint.shapes.filled(await varpaint.shapes.loaded(shape.dataset.url));
-    await stamp(canvas, shape.dataset.take === "1", shape.dataset.whole === "1");
-    $("#easel").dataset.stamped = shape.dataset.id;
+    const { version, ask, yes, url, take, whole, id } = shape.dataset;
+    if (version !== $("#facts")?.dataset.version) return;
+    if (ask && !(await varpaint.ask(ask, yes))) {
+      $("#easel").dataset.stamped = id;
+      return;
+    }
+    const { canvas } = varpaint.shapes.filled(await varpaint.shapes.loaded(url));
+    await stamp(canvas, take === "1", whole === "1");
+    $("#easel").dataset.stamped = id;
   }
 
   // ---- the draft: what the hand is drawing now --------------------------------------------------
@@ -320,12 +325,6 @@
     varpaint.applyTool();
     show();
   }
-
-  /* Of nothing painted, the inverse is all of the picture: rarely what is meant. */
-  window.addEventListener("click", (event) => {
-    if (!event.target.closest?.("#mask-invert") || !$("#canvas.filled") || smallMask()) return;
-    if (!window.confirm("Nothing is painted, so this marks all of the picture. Mark it all?")) varpaint.stop(event);
-  }, true);
 
   varpaint.tickTools = () => {
     allow();

@@ -133,7 +133,8 @@ def test_an_imported_mask_is_scaled_to_the_canvas(tmp_path: Path) -> None:
     full = Image.new("L", (400, 300), 0)
     full.paste(255, (100, 100, 200, 200))
     full.save(tmp_path / "mask.png")
-    mask = canvas.imported(tmp_path / "mask.png", (400, 300), (40, 30))
+    mask, doubtful = canvas.imported(tmp_path / "mask.png", (400, 300), (40, 30))
+    assert not doubtful
     assert mask.size == (40, 30) and mask.getbbox() == (10, 10, 20, 20)
 
 

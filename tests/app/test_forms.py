@@ -86,7 +86,7 @@ def test_regions_become_one_request_and_what_is_painted_is_the_last() -> None:
     assert all(region.mask.size == (60, 40) for region in request.regions)
     request = request_of(moment(regions=2, mask=False), "edit_class", "cat", None, {})
     assert [region.label for region in request.regions] == ["bird", "boat"]
-    with pytest.raises(RequestError, match="choose a class for what is painted"):
+    with pytest.raises(RequestError, match="label: choose one for what is painted"):
         request_of(moment(regions=1), "edit_class", "", None, {})
 
 

@@ -53,16 +53,17 @@ def test_a_mask_goes_out_and_comes_back_in(
     assert shape_of(back["shape"]).getbbox() == (20, 10, 40, 30)
 
 
-def test_a_photograph_is_no_mask_and_soft_edges_are_one(
+def test_a_photograph_as_a_mask_is_asked_about_and_soft_edges_are_not(
     handlers: Handlers, photo: str, tmp_path: Path
 ) -> None:
     session = opened(handlers, photo)
-    with pytest.raises(MaskError, match="looks like a photograph"):
-        list(handlers.masks.take(photo, "", session))
+    asked = last(handlers.masks.take(photo, "", session))
+    assert "looks like a photograph" in asked["status"] and "data-ask" in asked["shape"]
     soft = Image.new("L", (60, 40), 0)
     soft.paste(255, (20, 10, 40, 30))
     soft.filter(ImageFilter.GaussianBlur(2)).save(tmp_path / "soft.png")
-    assert "shape" in last(handlers.masks.take(str(tmp_path / "soft.png"), "", session))
+    taken = last(handlers.masks.take(str(tmp_path / "soft.png"), "", session))
+    assert "data-ask" not in taken["shape"]
 
 
 def test_a_change_of_the_mask_is_a_step_of_the_editors_own(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
 from app import selection
 from engine.errors import MaskError
+from tests.selections import THINGS, measured
 
 SIZE = (180, 240)  # height, width
 CENTRE, RADIUS = (90, 150), 40
@@ -133,3 +136,33 @@ def test_a_click_on_a_things_eye_finds_the_thing() -> None:
     picture[(y - 80) ** 2 + (x - 140) ** 2 < 5**2] = (15, 15, 20)
     found = selection.thing_at(picture, (140 / SIZE[1], 80 / SIZE[0]))
     assert overlap(found, disc) > 0.8
+
+
+# ---- on the example pictures -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["airplane", "hedgehog", "penguin"])
+def test_wing_tips_and_legs_belong_to_what_a_click_selects(name: str) -> None:
+    """Wherever on the thing one clicks: its middle, or its smallest part."""
+    thing = THINGS[name]
+    some = replace(thing, clicks=[thing.clicks[0], thing.clicks[-1]])
+    for place, _, found in measured(some, selection.thing_at):
+        assert found.least > 0.95 and found.overlap > 0.9 and found.spill < 0.01, place
+
+
+def test_a_box_around_a_thing_finds_its_edge() -> None:
+    for name in ("airplane", "penguin", "fig"):
+        thing = THINGS[name]
+        picture = thing.opened()
+        height, width = picture.shape[:2]
+        corners = np.array(thing.outline)
+        (left, top), (right, bottom) = corners.min(axis=0) - 5, corners.max(axis=0) + 5
+        box = (left / width, top / height, right / width, bottom / height)
+        found = selection.thing_in(picture, box)
+        assert overlap(found, thing.mask((height, width))) > 0.9, name
+
+
+def test_a_click_on_a_thing_too_small_for_the_whole_selects_no_ground() -> None:
+    thing = THINGS["bird"]
+    for place, _, found in measured(thing, selection.thing_at):
+        assert found.overlap > 0.45 and found.spill < 0.01, place

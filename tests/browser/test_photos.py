@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from engine.picture.files import open_image
 from tests.browser.marks import drag_box
 from tests.browser.window import Window
 
@@ -179,3 +180,22 @@ def test_the_colour_of_the_mask_is_a_choice_that_stays(window: Window, photo: Pa
     page.wait_for_function(
         f"where => ({PIXELS})(where).then(([red, green]) => green > red)", arg=where
     )
+
+
+def test_a_photograph_as_a_mask_is_asked_about(window: Window, photo: Path) -> None:
+    window.open_picture(photo)
+    window.stroke((0.2, 0.3), (0.4, 0.3))
+    painted = window.mask()
+    for answer in ("no", "yes"):
+        before = window.page.get_attribute("#easel", "data-stamped")
+        window.choose_file("#import-mask", photo)
+        window.page.wait_for_selector("#ask[open]")
+        assert "photograph" in window.page.inner_text("#ask")
+        window.page.click(f"#ask [value={answer}]")
+        window.wait_for_stamp(before)
+        if answer == "no":
+            assert np.array_equal(window.mask(), painted)
+    bright = np.asarray(open_image(photo)).max(axis=2) >= 128
+    assert np.array_equal(window.mask(), bright)
+    window.page.keyboard.press("Control+z")
+    assert np.array_equal(window.mask(), painted)

@@ -68,12 +68,37 @@ def test_everything_is_in_reach_from_a_phone_to_a_desk(
         for name in names:
             window.scroll_to(name)
             assert window.is_in_reach(name), name
+        words = page.evaluate(
+            """[...document.querySelectorAll("#take button, #result-row button, #flip button")]
+                .filter((button) => {
+                    const words = document.createRange();
+                    words.selectNodeContents(button);
+                    return words.getBoundingClientRect().width + 8 > button.offsetWidth;
+                }).filter((button) => button.offsetParent)
+                .map((button) => button.id || button.className)"""
+        )
+        assert not words, "they do not fit into their buttons"
         wide = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
         assert wide[0] <= wide[1], "nothing sticks out at the side"
         window.press_and_wait("#flip .use")
         window.scroll_to("#history button")
         assert window.is_in_reach("#history button"), "history"
         window.expect_no_errors()
+
+
+def test_on_a_phone_run_brings_the_canvas_into_sight(
+    chromium: Browser, address: str, photo: Path
+) -> None:
+    with Window.open(chromium, address, (390, 844), touch=True) as window:
+        window.choose_file("#open", photo)
+        window.wait_for_canvas(1)
+        window.stroke((0.4, 0.4), (0.6, 0.6))
+        window.page.click("#advanced > button")
+        window.page.wait_for_selector("#experts")
+        window.scroll_to("#experts")
+        assert not window.is_in_sight("#rail [data-tool=pan]")
+        window.run()
+        assert window.is_in_sight("#rail [data-tool=pan]") and window.is_in_sight("#flip .use")
 
 
 def test_results_are_flipped_through_on_the_canvas(window: Window, photo: Path) -> None:
@@ -267,6 +292,18 @@ def test_the_edge_of_an_extension_is_dragged_on_the_canvas(window: Window, photo
     page.click("#aspect-1-1")
     page.wait_for_selector("#aspect-1-1[aria-pressed=true]")
     assert page.get_attribute("#aspect-16-9", "aria-pressed") == "false"
+
+
+def test_a_new_picture_is_shown_without_the_one_below_it(window: Window, photo: Path) -> None:
+    window.open_picture(photo)
+    window.task("Generate")
+    window.choose_label("bird")
+    window.run()
+    window.page.wait_for_selector(f"{SEEN}.alone")
+    shown = "getComputedStyle(document.querySelector('#canvas .pixi-target')).opacity"
+    assert window.page.evaluate(shown) == "0"
+    window.press_and_wait("#flip .use")
+    window.page.wait_for_function(f"{shown} === '1'")
 
 
 def test_a_class_edit_leaves_what_is_around_it_if_asked(window: Window, photo: Path) -> None:

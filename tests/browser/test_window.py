@@ -153,11 +153,14 @@ def test_invert_grow_shrink_clear_and_import(window: Window, photo: Path, tmp_pa
     assert window.version == version, "the picture was not put on the canvas anew"
 
     window.change_mask("#mask-clear")
-    window.page.once("dialog", lambda asked: asked.dismiss())
-    window.page.click("#mask-invert")
+    for key in ("Escape", "Enter"):  # the first button, the one that has the focus, is the no
+        window.page.click("#mask-invert")
+        window.page.wait_for_selector("#ask[open]")
+        window.page.keyboard.press(key)
+        window.page.wait_for_selector("#ask", state="hidden")
     window.wait_for_reason("Paint over something")
-    window.page.once("dialog", lambda asked: asked.accept())
-    window.change_mask("#mask-invert")
+    window.page.click("#mask-invert")
+    window.change_mask("#ask .main")
     assert window.mask().all()
 
 
