@@ -157,7 +157,7 @@ def test_every_screen_is_accessible(
 
 @pytest.mark.parametrize("size", [(1280, 720), (390, 844)])
 def test_what_hangs_at_the_tools_does_so_under_a_note_too(
-    chromium: Browser, address: str, photo: Path, size: tuple[int, int]
+    chromium: Chromium, address: str, photo: Path, size: tuple[int, int]
 ) -> None:
     with Window.open(chromium, address, size) as window:
         page = window.page

@@ -87,7 +87,7 @@ def test_everything_is_in_reach_from_a_phone_to_a_desk(
 
 
 def test_on_a_phone_run_brings_the_canvas_into_sight(
-    chromium: Browser, address: str, photo: Path
+    chromium: Chromium, address: str, photo: Path
 ) -> None:
     with Window.open(chromium, address, (390, 844), touch=True) as window:
         window.choose_file("#open", photo)
