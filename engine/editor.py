@@ -261,7 +261,8 @@ class Editor:
         some = maps[: -(-different * len(maps) // total)]
         pictures = None
         grey = one.role == "new" or seen[0].studio  # all that is known
-        if self.runner.decodes_slowly and not grey:
+        coarse = scale.index + 1 < len(one.scales)  # a decoder would add no detail to it
+        if (coarse or self.runner.decodes_slowly) and not grey:
             cells = coverage(torch.from_numpy(seen[0].mask), maps.shape[-1]) == 0
             pictures = rough_pictures(maps, [frame.pixels for frame in seen], cells)
         if pictures is None:

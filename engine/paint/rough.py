@@ -1,8 +1,9 @@
-"""A picture from an unfinished feature map without the decoder, for where decoding is slow.
+"""A picture from an unfinished feature map without the decoder: previews of the coarse scales, and
+all where decoding is slow.
 
-The decoder of the official VQVAE costs as much as a large part of an edit, and a preview at every
-scale would multiply that. Colours are close to linear in the features, so the known cells of the
-frame, whose colours are given, tell how to read the others.
+A decoder costs as much as a large part of an edit, and after a preview at every scale the next one
+would come late. To a coarse scale it has no detail to add. Colours are close to linear in the
+features, so the known cells of the frame, whose colours are given, tell how to read the others.
 """
 
 from __future__ import annotations
