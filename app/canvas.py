@@ -67,7 +67,7 @@ def proxy(image: Image.Image, side: int = PROXY_SIDE) -> Image.Image:
     size = proxy_size(image.size, side)
     if image.mode in ("RGB", "L") and size != image.size:  # fewer pixels to convert to sRGB
         profile = image.info.get("icc_profile")
-        image = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+        image = image.resize(size, Image.Resampling.HAMMING, reducing_gap=2.0)  # half the time
         image.info = {"icc_profile": profile} if profile else {}
     shown = Image.fromarray(Source(image).view())
     return shown if shown.size == size else shown.resize(size, Image.Resampling.LANCZOS)

@@ -225,7 +225,8 @@ def of_step(
     part = clock_.done(step.scale, step.frame, step.frames)
     left = clock_.left(part)
     detail = f"{100 * part:.0f} %" if left is None else f"about {clock.in_words(left)} left"
-    fresh = {"value": markup.preview(images, scales, grown)} if images else {}
+    drawn = images and (live.due() or done == len(scales))
+    fresh = {"value": markup.preview(images, scales, grown)} if drawn else {}
     return {
         "preview": gr.update(**fresh, visible=True),
         "status": markup.status(text, "busy", detail, part),

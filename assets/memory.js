@@ -45,8 +45,13 @@
     const ready = $("#canvas.filled")?.dataset.ready === String(version);
     if (!ready || varpaint.restoring || varpaint.awaited()) return null;
     const found = varpaint.shapes.whitened();
-    return found && { version, png: found.canvas.toDataURL("image/png") };
+    if (!found) return null;
+    if (found.any) return { version, png: found.canvas.toDataURL("image/png") };
+    const size = `${found.canvas.width} ${found.canvas.height}`;
+    if (blank.size !== size) blank = { size, png: found.canvas.toDataURL("image/png") };
+    return { version, png: blank.png };
   };
+  let blank = {}; // what nothing painted looks like, at the size that was last asked for
 
   /* The values of an event with what is painted put in at that place, after the canvas's version:
      when the canvas can be painted on, for a picture may just be coming. */

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from PIL import Image
 
+APART = 0.25  # seconds between two pictures for the page, which takes time to draw them
 SHARE = 0.3  # part of a run's time that the other variations' previews may take it up to
 
 
@@ -29,6 +30,7 @@ class Live:
         self._began = now()
         self._spent = 0.0
         self._shown: list[Image.Image] = []
+        self._due = self._began
 
     def pictures(self, step: Step) -> list[Image.Image]:
         """One picture a variation after this step.
@@ -42,3 +44,11 @@ class Live:
         if fresh:
             self._shown = fresh if affordable else fresh + self._shown[len(fresh) :]
         return self._shown
+
+    def due(self) -> bool:
+        """Whether the page is to draw a picture now; asked once a picture."""
+        now = self._now()
+        if now < self._due:
+            return False
+        self._due = now + APART
+        return True

@@ -72,3 +72,13 @@ def test_a_page_without_a_preview_says_how_far_the_run_is() -> None:
     later = Slow(watch, 2, scale=2, index=1)
     screen = of_step(later, (1, 2), grown, Clock((1, 2)), Live(watch))
     assert len(grown) == 2 and "Variation 1" in screen["preview"]["value"]
+
+
+def test_a_page_is_given_a_few_pictures_a_second() -> None:
+    clock = [0.0]
+    live = Live(lambda: clock[0])
+    drawn = []
+    for tick in range(20):
+        clock[0] = tick / 20
+        drawn.append(live.due())
+    assert drawn[0] and sum(drawn) == 4
