@@ -75,10 +75,9 @@ def test_a_page_without_a_preview_says_how_far_the_run_is() -> None:
 
 
 def test_a_page_is_given_a_few_pictures_a_second() -> None:
-    clock = [0.0]
-    live = Live(lambda: clock[0])
-    drawn = []
+    watch = Watch()
+    live, drawn = Live(watch), []
     for tick in range(20):
-        clock[0] = tick / 20
+        watch.time = tick / 20
         drawn.append(live.due())
     assert drawn[0] and sum(drawn) == 4
