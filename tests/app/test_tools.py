@@ -21,6 +21,7 @@ from app.tools import Tools
 from engine.errors import EngineError
 from engine.request import EditRequest
 from engine.request.options import EditOptions
+from tests.app import layers
 from tests.app.layers import data_url
 
 SIZE = (96, 64)
@@ -45,10 +46,7 @@ def gesture(session: Session, **fields: Any) -> str:
 
 
 def shape_of(html: str) -> np.ndarray[Any, Any]:
-    found = re.search(r'data-url="data:image/png;base64,([^"]+)"', html)
-    assert found is not None
-    image = Image.open(io.BytesIO(base64.b64decode(found[1])))
-    return np.asarray(image.getchannel("A")) > 0
+    return np.asarray(layers.shape_of(html)) > 0
 
 
 def small_mask(mask: Image.Image) -> str:
