@@ -31,6 +31,7 @@
     input?.focus({ preventScroll: true });
     field.scrollIntoView({ block: "center" });
     wrong.since = performance.now();
+    if (!wrong.folds.length) wrong.value = valueOf(field);
   }
   /* Whether it is open; one that is not is asked to, and its fields come with one of the next frames. */
   function open(fold) {

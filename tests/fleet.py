@@ -33,7 +33,7 @@ import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from tests.app.server import save_tiny_model  # noqa: E402
-from tests.serving.fleet import cluster  # noqa: E402
+from tests.serving.fleet import cluster, processes  # noqa: E402
 
 EVERY = 20.0  # seconds between two kills
 PICTURES = 24
@@ -108,8 +108,6 @@ def same(alone: Path, other: Path, edits: int) -> list[str]:
 
 def workers(address: str) -> list[int]:
     """Ids of the processes that hold a batch's workers on that cluster."""
-    from tests.serving.test_cluster import processes
-
     return sorted(processes("ray::Worker") & processes_of(address))
 
 

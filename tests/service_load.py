@@ -112,6 +112,6 @@ def loaded(
 
 
 def _replicas() -> set[int]:
-    from tests.serving.test_cluster import processes
+    from tests.serving.fleet import processes
 
     return processes("ray::ServeReplica:varpaint:Replica")

@@ -22,6 +22,7 @@ from engine.serving.work import Entry, Setting, Worker
 BLOCK = 4  # rows that go out together
 AHEAD = 2  # blocks that an actor has, so that it never waits for the next
 TRIES = 5  # how often a block is begun again where its actor died; then its rows are, each alone
+GONE = 16  # rows one after the other whose workers died: then it is not for the rows
 ANSWER = 5.0  # seconds for a cluster to answer
 PATIENCE = 0.5  # seconds between two looks at who is done
 
@@ -127,6 +128,7 @@ def _work(ray: Any, actors: list[Any], rows: Iterator[Row]) -> Iterator[Entry]:
     asked: dict[Any, tuple[int, list[Row]]] = {}  # what is on its way -> whose, which rows
     busy = [0] * len(actors)
     open_rows: set[int] = set()
+    lost: list[Entry] = []  # since the last row that was done
 
     def send(actor: int, block: list[Row]) -> None:
         asked[actors[actor].carry_out.remote(block)] = (actor, block)
@@ -136,7 +138,8 @@ def _work(ray: Any, actors: list[Any], rows: Iterator[Row]) -> Iterator[Entry]:
         while min(busy) < AHEAD and (block := list(islice(rows, BLOCK))):
             open_rows.update(row.number for row in block)
             send(busy.index(min(busy)), block)
-        if not open_rows:
+        if len(open_rows) == len(lost):
+            yield from lost
             return
         done, _ = ray.wait(list(asked), timeout=PATIENCE)
         for each in done:
@@ -149,7 +152,18 @@ def _work(ray: Any, actors: list[Any], rows: Iterator[Row]) -> Iterator[Entry]:
                         if row.number in open_rows:
                             send(actor, [row])
                 continue
-            for entry in entries or [_lost(row) for row in block]:
+            if entries is None:
+                lost += [_lost(row) for row in block if row.number in open_rows]
+                if len(lost) >= GONE:
+                    raise RequestError(
+                        f"--ray: {len(lost)} rows one after the other lost their workers; see "
+                        "whether the cluster is there, and run the same again to go on"
+                    )
+                entries = []
+            elif lost:  # somebody is still there, so it was for these rows
+                entries = [*entries, *lost]
+                lost.clear()
+            for entry in entries:
                 if entry["row"] in open_rows:
                     open_rows.remove(entry["row"])
                     yield entry

@@ -22,8 +22,11 @@ def test_each_step_of_an_edit_is_timed_to_its_end(
     monkeypatch.setattr(in_browser, "HOLE", (100, 60, 160, 120))
     monkeypatch.setattr(in_browser, "REPEATS", 1)
     seconds = in_browser._as_a_person(chromium, address, photo)
-    assert list(seconds) == ["open, to the first sight", "Run, to the result", "Use this", "Undo"]
+    sight, painted, *rest = seconds
+    assert (sight, painted) == ("open, to the first sight", "open, until it can be painted")
+    assert rest == ["Run, to the result", "Use this", "Undo"]
     assert all(len(taken) == 1 and taken[0] > 0 for taken in seconds.values())
+    assert seconds[sight] <= seconds[painted]
 
 
 def test_without_a_browser_the_benchmark_says_what_to_install(

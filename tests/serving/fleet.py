@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -69,3 +69,13 @@ def service(address: str, log: Path, *flags: str) -> Iterator[str]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def processes(named: str) -> set[int]:
+    """Ids of the processes of this machine whose command line has that in it."""
+    found = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if named.encode() in (folder / "cmdline").read_bytes():
+                found.add(int(folder.name))
+    return found

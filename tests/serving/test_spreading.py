@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from engine import RequestError
 from engine.serving.cluster import TRIES, _work
 from engine.serving.jobs import Row
 
@@ -57,3 +58,13 @@ def test_a_row_that_kills_its_worker_fails_alone() -> None:
     assert sorted(entry["row"] for entry in entries) == list(range(1, 9))
     [failed] = [entry for entry in entries if "error" in entry]
     assert failed["row"] == 6 and f"died {TRIES + 1} times" in failed["error"]
+
+
+def test_a_cluster_that_has_gone_ends_the_batch_and_fails_no_row() -> None:
+    cluster = Fragile(set(range(9, 500)), together=False)
+    made: list[dict[str, Any]] = []
+    with pytest.raises(RequestError, match="lost their workers"):
+        made.extend(_work(cluster, [cluster], iter(rows(400))))
+    assert len(cluster.asked) < 60
+    assert [entry["row"] for entry in made] == list(range(1, 9))
+    assert not any("error" in entry for entry in made)
