@@ -48,6 +48,7 @@ def test_real_pixels_come_where_a_large_picture_is_magnified(
     else:
         raise AssertionError(f"columns of one pixel are not seen apart: {seen}")
     window.page.keyboard.press("0")
+    window.wait_for_rest()
     window.stroke((0.4, 0.4), (0.6, 0.5))
     window.set_variations(1)
     window.run()
