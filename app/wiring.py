@@ -16,7 +16,7 @@ from typing import Any
 
 import gradio as gr
 
-from app import canvas, screens, views
+from app import canvas, views
 from app.examples import example_pictures
 from app.forms import MARGINS, OPTIONS
 from app.handlers import ASPECTS, Handlers
@@ -26,7 +26,6 @@ from app.tools import Tools
 from app.words import in_words
 
 RUNS = 24  # runs that wait in our own line, which tells them their place; the rest in Gradio's
-TOLD = ("status", *screens.idle())  # what any of them may change, to tell an error
 KEYWORDS = frozenset((*MARGINS, *OPTIONS))
 FORM = ("session", "task", "label", "model", *MARGINS, *OPTIONS)
 FIELDS = ("task", "label", "model", *MARGINS, *OPTIONS)  # what a page keeps for its return
@@ -74,9 +73,8 @@ class Wiring:
         self.on(parts["import-mask"].upload, do.masks.take, ["import-mask", "mask", "session"])
         self.on(parts["mask-last"].click, do.masks.last, ["mask", "session"])
         started = self.on(
-            parts["run"].click, do.runs.prepare, ["ticket", "session"], queue=False, alone=False,
-            shows=("ticket", *TOLD),
-        )  # fmt: skip
+            parts["run"].click, do.runs.prepare, ["ticket", "session"], queue=False, alone=False
+        )
         self.on(
             started.then, do.runs.run, ["ticket", "mask", *FORM], alone=False,
             concurrency_limit=RUNS,
@@ -99,7 +97,7 @@ class Wiring:
             trigger_mode="multiple",
         )  # fmt: skip
         self.on(parts["look"].change, self.tools.look, ["look", "session"], alone=False,
-                shows=("sharp", *TOLD), trigger_mode="always_last")  # fmt: skip
+                trigger_mode="always_last")  # fmt: skip
         self.on(parts["leave-settings"].click, do.leave_settings, ["task", "model", "session"])
         self.on(parts["reshape"].change, self.tools.reshape, ["reshape", "mask", "session"])
         self.on(parts["cancel"].click, do.runs.cancel, ["ticket", "session"], queue=False,
@@ -117,9 +115,8 @@ class Wiring:
         saved.success(None, parts["file"], None, js="varpaint.save")
         self.on(parts["keep"].click, do.keep, ["session"])
         again = self.on(
-            parts["more"].click, do.runs.prepare, ["ticket", "session"], queue=False, alone=False,
-            shows=("ticket", *TOLD),
-        )  # fmt: skip
+            parts["more"].click, do.runs.prepare, ["ticket", "session"], queue=False, alone=False
+        )
         self.on(
             again.then, do.runs.more,
             ["ticket", "more-scales", "session", "model", "variations", "candidates"],
@@ -138,11 +135,11 @@ class Wiring:
                 parts["context"].change, *(parts[name].change for name in MARGINS),
             ]),
             self.tools.sight, ["painted", "session", "task", "model", "context", *MARGINS],
-            trigger_mode="always_last", alone=False, shows=("sight", *TOLD),
+            trigger_mode="always_last", alone=False,
         )  # fmt: skip
         self.on(
             parts["ahead"].change, do.runs.ahead, ["mask", *FORM],
-            trigger_mode="always_last", alone=False, shows=TOLD,
+            trigger_mode="always_last", alone=False,
         )  # fmt: skip
         parts["theme"].click(None, js="varpaint.theme")
         parts["help"].click(None, js="varpaint.help")
@@ -200,11 +197,9 @@ class Wiring:
         inputs: Sequence[str],
         *,
         alone: bool = True,
-        shows: Sequence[str] = SHOWN,
         **options: Any,
     ) -> Any:
-        """Call ``handler`` with the named elements' values; show the screens that it yields, in the
-        elements that it ``shows``: each takes the page some time, though it does not change.
+        """Call ``handler`` with the named elements' values; show the screens that it yields.
 
         Where ``mask`` is among them, the page puts what is painted in its place. The ``session`` is
         the newest of this window; only one that is ``alone`` with it may change it at its end.
@@ -215,9 +210,9 @@ class Wiring:
             given = dict(zip(inputs, values, strict=True))
             keywords = {name: given.pop(name) for name in inputs if name in KEYWORDS}
             with self._turn(given, alone=alone):
-                yield from self._shown(safe(*given.values(), **keywords), shows)
+                yield from self._shown(safe(*given.values(), **keywords))
 
-        return self._listen(event, call, inputs, shows, **options)
+        return self._listen(event, call, inputs, **options)
 
     def pick(
         self,
@@ -232,10 +227,10 @@ class Wiring:
         def call(event: gr.SelectData, *values: Any) -> Iterator[list[Any]]:
             given = dict(zip(inputs, values, strict=True))
             with self._turn(given):
-                yield from self._shown(safe(int(event.index), *given.values()), SHOWN)
+                yield from self._shown(safe(int(event.index), *given.values()))
 
         call.__annotations__["event"] = gr.SelectData
-        self._listen(event, call, inputs, SHOWN)
+        self._listen(event, call, inputs)
 
     @contextmanager
     def _turn(self, given: dict[str, Any], *, alone: bool = True) -> Iterator[None]:
@@ -255,7 +250,6 @@ class Wiring:
         event: Callable[..., Any],
         call: Callable[..., Iterator[list[Any]]],
         inputs: Sequence[str],
-        shows: Sequence[str],
         **options: Any,
     ) -> Any:
         if "mask" in inputs:
@@ -264,29 +258,29 @@ class Wiring:
         return event(
             call,
             [self.parts[name] for name in inputs],
-            [self.parts[name] for name in shows],
+            [self.parts[name] for name in SHOWN],
             show_progress="hidden",
             api_visibility="private",
             **{"concurrency_limit": None, **options},
         )
 
-    def _shown(self, screens: Iterator[Screen], shows: Sequence[str]) -> Iterator[list[Any]]:
+    def _shown(self, screens: Iterator[Screen]) -> Iterator[list[Any]]:
         """Each screen as Gradio expects it, and one that changes nothing where there is none: of
         no answer at all Gradio (6.31) makes one that empties every element."""
         answered = False
         for screen in screens:
             answered = True
-            yield self._in_order(screen, shows)
+            yield self._in_order(screen)
         if not answered:
-            yield self._in_order({}, shows)
+            yield self._in_order({})
 
-    def _in_order(self, screen: Screen, shows: Sequence[str]) -> list[Any]:
+    def _in_order(self, screen: Screen) -> list[Any]:
         """A screen as the list of updates that Gradio expects; its session is remembered."""
-        unknown = screen.keys() - set(shows)
-        assert not unknown, f"elements that this handler may not change: {unknown}"
+        unknown = screen.keys() - set(SHOWN)
+        assert not unknown, f"elements that no handler may change: {unknown}"
         if "session" in screen:
             self.handlers.store.put(screen["session"])
-        return [screen.get(name, gr.skip()) for name in shows]
+        return [screen.get(name, gr.skip()) for name in SHOWN]
 
 
 def _fixed(handler: Callable[..., Iterator[Screen]], first: Any) -> Callable[..., Iterator[Screen]]:
