@@ -46,6 +46,7 @@
   // ---- the search -----------------------------------------------------------------------------
   /* A list that can be searched: a click into it selects what is chosen, so that typing replaces it
      and does not look for "Choose a class …bird". */
+  const LISTED = 5000; // milliseconds in which a list has what is looked for
   const TYPING = 3000; // milliseconds after a key; the list takes the focus and gives it back
   const soon = (act) => requestAnimationFrame(() => requestAnimationFrame(act));
   let typed = -TYPING;
@@ -76,7 +77,8 @@
   function order() { // and the best option; without a search every list is in its own order
     const every = [...document.querySelectorAll("[role=option]")];
     const text = searched?.value.trim().toLowerCase();
-    const ours = text ? every.filter((option) => searched.closest(".block")?.contains(option)) : [];
+    const holds = (option) => option.getAttribute("aria-label").toLowerCase().includes(text);
+    const ours = text ? every.filter((option) => searched.closest(".block")?.contains(option) && holds(option)) : [];
     const places = new Map(ours.map((option) => [option, fit(option, text)]));
     const best = ours.find((option) => places.get(option) === Math.min(...places.values()));
     for (const option of every) {
@@ -95,15 +97,15 @@
   }, true);
 
   // ---- nothing found ----------------------------------------------------------------------------
-  const known = new WeakMap(); // every name that a list has, by its field
-  const optionsOf = (field) => [...(field.closest(".block")?.querySelectorAll("[role=option]") ?? [])];
-  const bareOf = (option) => option.getAttribute("aria-label").trim().replace(/ \(.*/, "");
+  const known = new WeakMap(); // every name that a list has, with what else it is called, by its field
+  const namesIn = (field) => [...(field.closest(".block")?.querySelectorAll("[role=option]") ?? [])]
+    .map((option) => option.getAttribute("aria-label").trim());
   window.addEventListener("focusin", (event) => {
     const field = event.target;
     if (!field?.matches?.("input[role=combobox]:not([readonly])")) return;
     soon(() => {
-      const names = optionsOf(field).map(bareOf);
-      if (names.length > (known.get(field)?.length ?? 0)) known.set(field, names);
+      const names = namesIn(field);
+      if (names.length && performance.now() - typed > TYPING) known.set(field, names);
     });
   }, true);
   function apart(one, other) { // letters to change, add or take away (Levenshtein)
@@ -125,8 +127,9 @@
   function tellNear() {
     document.querySelector(".near")?.remove();
     const field = searched, text = field?.value.trim().toLowerCase();
-    if (!text || field !== document.activeElement || optionsOf(field).length) return;
-    const names = nearest(text, known.get(field) ?? []);
+    const every = text ? known.get(field) ?? namesIn(field) : []; // what it lists may be of the text before
+    if (!text || field !== document.activeElement || every.some((name) => name.toLowerCase().includes(text))) return;
+    const names = nearest(text, every.map((name) => name.replace(/ \(.*/, "")));
     const says = document.createElement("p");
     says.className = "near";
     says.setAttribute("role", "status");
@@ -145,11 +148,14 @@
     stop(event); // the list keeps the focus
     Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set.call(field, button.textContent);
     field.dispatchEvent(new Event("input", { bubbles: true }));
-    soon(() => soon(() => {
-      order()?.dispatchEvent(new MouseEvent("mousedown", { bubbles: true, cancelable: true }));
+    const until = performance.now() + LISTED;
+    (function choose() { // once the list has it: on a busy machine it takes its time
+      const best = searched === field && order();
+      if (searched === field && !best && performance.now() < until) return requestAnimationFrame(choose);
+      best?.dispatchEvent?.(new MouseEvent("mousedown", { bubbles: true, cancelable: true }));
       field.blur();
       searched = null;
-    }));
+    })();
   }, true);
   window.addEventListener("focusout", () => setTimeout(() => {
     if (!document.activeElement?.matches?.("input[role=combobox]")) document.querySelector(".near")?.remove();

@@ -14,6 +14,7 @@ import argparse
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +52,13 @@ def edit(editor: Editor, pictures: Any, kind: str, index: int, count: int) -> di
         label=None if kind == "inpaint" else pictures.classes[label],
         options=options,
     )  # fmt: skip
+    decided = editor.plan(request)
+    everyone = replace(decided, passes=[replace(one, survivors=None) for one in decided.passes])
     editor.runner.memory.clear()
     guided = request.label is not None
     marks: list[dict[str, Any]] = []
     began, final = time.perf_counter(), ()
-    for event in editor.steps(request):
+    for event in editor._carried_out(everyone, editor._bare(everyone, request.image)):
         spent = time.perf_counter() - began
         if isinstance(event, ScaleDone) and event.sketch.one.role != "behind":
             step = event.sketch.scale

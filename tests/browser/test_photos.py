@@ -148,6 +148,8 @@ def test_what_is_painted_shows_on_a_picture_of_its_own_colour(
 def test_a_search_that_finds_nothing_says_what_is_near(window: Window, photo: Path) -> None:
     page = window.page
     window.open_picture(photo)
+    slow = page.context.new_cdp_session(page)
+    slow.send("Emulation.setCPUThrottlingRate", {"rate": 4})  # the list comes some frames later
     page.locator("#label input").click()
     page.wait_for_selector("#label [role=option]")
     page.keyboard.type("owll")
