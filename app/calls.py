@@ -49,7 +49,9 @@ class Caller:
 
 def bound_calls(window: gr.Blocks, names: Collection[str], most: int) -> None:
     """Refuse a call to an endpoint while ``most`` of them wait or run: at once, with status 503 and
-    words. To be called after ``window.queue``.
+    words; and give a caller with an empty name one of its own, as one without a name has: to Gradio
+    "" is none where it answers, but the name of a queue where one listens. To be called after
+    ``window.queue``.
 
     Overridden on the instance, as the only place that all calls go through.
     """
@@ -57,6 +59,7 @@ def bound_calls(window: gr.Blocks, names: Collection[str], most: int) -> None:
     every = queue.push
 
     async def push(body: Any, request: Any, username: str | None) -> Any:
+        body.session_hash = body.session_hash or None
         called = window.fns.get(body.fn_index)
         if called is not None and called.api_name in names and len(_calls(queue, names)) >= most:
             words = f"{most} calls are waiting already; try again in a while"

@@ -148,6 +148,14 @@ def test_too_many_calls_are_refused_at_once_and_the_window_answers_meanwhile(
     assert answer(url, "generate", "1", {"seed": 1}, None)[0] == "complete"
 
 
+def test_a_caller_with_an_empty_name_is_answered_as_one_without(url: str) -> None:
+    (models,) = [each["id"] for each in events_of(url) if each["api_name"] == "models"]
+    body = {"data": [], "fn_index": models, "session_hash": ""}
+    event = httpx.post(f"{url}/queue/join", json=body).json()["event_id"]
+    news = httpx.get(f"{url}/call/models/{event}", timeout=20).text
+    assert "event: complete" in news, news
+
+
 @pytest.mark.parametrize(
     ("name", "data"),
     [
