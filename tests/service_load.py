@@ -1,4 +1,4 @@
-"""A service under load while its replicas die (`tests/fleet.py service`)."""
+"""A service under load while its replicas and its door die (`tests/fleet.py service`)."""
 
 from __future__ import annotations
 
@@ -92,26 +92,27 @@ def loaded(
         threads = [threading.Thread(target=load.client, args=(n,)) for n in range(clients)]
         for each in threads:
             each.start()
-        killed, chance, end = 0, random.Random(2), time.monotonic() + seconds
+        killed, chance, end = Counter[str](), random.Random(2), time.monotonic() + seconds
         while time.monotonic() < end:
             load.over.wait(every)
-            there = sorted(_replicas() & processes_of(nodes.address))
+            kind = "Door" if sum(killed.values()) % 3 == 2 else "Replica"
+            there = sorted(_named(kind) & processes_of(nodes.address))
             if there:
                 os.kill(chance.choice(there), signal.SIGKILL)
-                killed += 1
+                killed[kind] += 1
         load.over.set()
         for each in threads:
             each.join(HANGS + 10)
         hanging = sum(each.is_alive() for each in threads)
     waits = sorted(load.waits) or [0.0]
-    print(f"{clients} clients, {seconds:.0f} s, {killed} replicas killed: {dict(load.counts)}")
+    print(f"{clients} clients, {seconds:.0f} s, killed: {dict(killed)}, answers: {dict(load.counts)}")
     print(f"an answer takes {statistics.median(waits):.1f} s, {waits[-1]:.1f} s at most")
-    if hanging or not killed or not load.waits:
-        load.faults.append(f"{hanging} clients hang, {killed} were killed")
+    if hanging or len(killed) < 2 or not load.waits:
+        load.faults.append(f"{hanging} clients hang, {dict(killed)} were killed")
     return load.faults
 
 
-def _replicas() -> set[int]:
+def _named(kind: str) -> set[int]:
     from tests.serving.fleet import processes
 
-    return processes("ray::ServeReplica:varpaint:Replica")
+    return processes(f"ray::ServeReplica:varpaint:{kind}")

@@ -31,6 +31,8 @@ PATIENT = {
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
     "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60",
 }
+# What it says where there is no door: `engine.serving.lost`.
+PROXY = {"RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "engine.serving.lost.middlewares"}
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -77,7 +79,7 @@ def connected(address: str, flag: str = "--ray") -> Any:
             **where,
             logging_level=logging.ERROR,
             log_to_driver=False,
-            runtime_env={"env_vars": {"PYTHONPATH": str(ROOT), **PATIENT}},
+            runtime_env={"env_vars": {"PYTHONPATH": str(ROOT), **PATIENT, **PROXY}},
         )
     except ray.exceptions.AuthenticationError:
         raise RequestError(

@@ -267,6 +267,32 @@ def test_an_edit_whose_replica_dies_is_done_elsewhere_and_says_nothing_twice(
     assert [base64.b64decode(each) for each in what["images"]] == by_python(model, request)
 
 
+def test_a_door_that_dies_is_a_refusal_in_words(
+    url: str, files: dict[str, Path], fleet: Any
+) -> None:
+    import ray
+
+    with ThreadPoolExecutor(2) as pool:
+        asked = [
+            pool.submit(ask, url, "outpaint", sent(files, "image"), LONG, **WIDE) for _ in range(2)
+        ]
+        while httpx.get(f"{url}/health").json()["inside"] < 2:
+            time.sleep(0.05)
+        for actor in ray.util.list_named_actors(all_namespaces=True):
+            if "#Door#" in actor["name"]:
+                ray.kill(ray.get_actor(**actor))
+        for each in asked:
+            answer = each.result()
+            assert answer.status_code == 503, answer.text
+            assert int(answer.headers["retry-after"]) > 0
+            assert "try again" in answer.json()["error"]
+    end = time.monotonic() + 60
+    while (answer := ask(url, "generate", [], {"seed": 1}, label="bird")).status_code != 200:
+        assert answer.status_code == 503 and "try again" in answer.json()["error"], answer.text
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
 def test_a_window_on_a_fleet_sees_what_it_sees_on_one_machine(
     fleet: Any, files: dict[str, Path], model: str
 ) -> None:
