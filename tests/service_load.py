@@ -105,7 +105,8 @@ def loaded(
             each.join(HANGS + 10)
         hanging = sum(each.is_alive() for each in threads)
     waits = sorted(load.waits) or [0.0]
-    print(f"{clients} clients, {seconds:.0f} s, killed: {dict(killed)}, answers: {dict(load.counts)}")
+    print(f"{clients} clients, {seconds:.0f} s, killed: {dict(killed)}")
+    print(f"answers by status: {dict(load.counts)}")
     print(f"an answer takes {statistics.median(waits):.1f} s, {waits[-1]:.1f} s at most")
     if hanging or len(killed) < 2 or not load.waits:
         load.faults.append(f"{hanging} clients hang, {dict(killed)} were killed")
