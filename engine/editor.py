@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 from engine.arrays import RGB, Floats
 from engine.draw.loop import ScaleStep
@@ -23,7 +25,7 @@ from engine.machine.device import out_of_memory
 from engine.model.family import Model
 from engine.paint.canvas import Canvas
 from engine.paint.foreign import holds_something
-from engine.paint.ranking import Tally, best_first
+from engine.paint.ranking import Drawn, Tally, best_first
 from engine.paint.rough import rough_pictures
 from engine.paint.studio import staged
 from engine.picture.frame import Frame
@@ -236,10 +238,13 @@ class Editor:
                 seen, in_studio = [staged(seen[0])], True
                 notes += [STAGED.format(name) for name in one.unheard]
             known = [] if one.role == "new" else seen
-            run = self.runner.at(one.scales).run(one, known, number)
+            run, drawn = self.runner.at(one.scales).run(one, known, number), None
             for scale in run.steps():
-                yield progress.scale_done(scale, _Sketch(self, run.one, canvas, seen, scale))
-            drawn, one = run.drawn(scale), run.one
+                if scale.index + 1 == len(one.scales):
+                    drawn = run.drawn(scale)  # before it is told, so that it can be looked at
+                sketch = _Sketch(self, run.one, canvas, seen, scale, drawn)
+                yield progress.scale_done(scale, sketch)
+            drawn, one = drawn or run.drawn(scale), run.one
             tally.choose(run.chosen)
             tally.add(drawn, known, guided=one.guided)
             canvas = canvas.painted(one, seen, drawn.pictures)
@@ -249,24 +254,22 @@ class Editor:
             canvas = yield from _detailed(one, canvas, len(one.scales))
         return canvas, notes
 
-    def preview(
-        self, one: Pass, canvas: Canvas, seen: list[Frame], scale: ScaleStep, count: int | None
-    ) -> list[Image.Image]:
+    def preview(self, sketch: _Sketch, count: int | None) -> list[Image.Image]:
         """The canvas as it would be with a scale's feature map in it, scaled down."""
+        one, canvas, seen, scale = sketch.one, sketch.canvas, sketch.seen, sketch.scale
         total, wanted = len(one.seeds), min(count or one.shown, one.shown)
         maps = scale.feature_map
         # Until something is drawn one picture stands for all variations.
         alike = len(maps) == len(seen) == len(canvas.pictures) == 1
         different = 1 if alike else wanted
         some = maps[: -(-different * len(maps) // total)]
-        pictures = None
+        pictures = None if sketch.drawn is None else list(sketch.drawn.pictures)
         grey = one.role == "new" or seen[0].studio  # all that is known
-        coarse = scale.index + 1 < len(one.scales)  # a decoder would add no detail to it
-        if (coarse or self.runner.decodes_slowly) and not grey:
+        if pictures is None and not grey:  # a decoder would add no detail to what is coarse
             cells = coverage(torch.from_numpy(seen[0].mask), maps.shape[-1]) == 0
             pictures = rough_pictures(maps, [frame.pixels for frame in seen], cells)
         if pictures is None:
-            pictures = self.runner.at(one.scales).decode(some)
+            pictures = sketch.computed(self.runner.at(one.scales).decode, some)
             pictures += pictures[-1:] * (len(maps) - len(some))  # not to be shown
         shown = canvas.preview(one, seen, for_each(pictures, total), PREVIEW_SIDE, different)
         return shown * (wanted if alike else 1)
@@ -290,17 +293,24 @@ def _detailed(one: Pass, canvas: Canvas, scales: int) -> Generator[Event, None, 
 
 @dataclass(frozen=True)
 class _Sketch:
-    """A scale's preview, until somebody looks: all that it needs, none of which changes."""
+    """A scale's preview, until somebody looks: all that it needs, none of which changes. ``drawn``
+    is there after the last scale; ``worker`` is the thread in which networks compute, None for the
+    one that looks."""
 
     editor: Editor
     one: Pass
     canvas: Canvas
     seen: list[Frame]
     scale: ScaleStep
+    drawn: Drawn | None = None
+    worker: Executor | None = None
+
+    def computed(self, work: Callable[[Tensor], list[Floats]], maps: Tensor) -> list[Floats]:
+        return work(maps) if self.worker is None else self.worker.submit(work, maps).result()
 
     def pictures(self, count: int | None) -> list[Image.Image]:
         try:
-            return self.editor.preview(self.one, self.canvas, self.seen, self.scale, count)
+            return self.editor.preview(self, count)
         except Exception as error:  # each library has its own for that
             if not out_of_memory(error):
                 raise

@@ -167,14 +167,6 @@ def pack_convolutions(codec: nn.Module) -> bool:
     return True
 
 
-def weight_count(module: nn.Module) -> int:
-    """How many weights a module has, packed ones too."""
-    own = sum(parameter.numel() for parameter in module.parameters())
-    return own + sum(
-        each.packed.numel() for each in module.modules() if isinstance(each, PackedConv)
-    )
-
-
 def _pack_decoder(vqvae: Any) -> None:
     decoder, side = vqvae.decoder, vqvae.spec.scales[-1]
     decoder.conv_in = PackedConv.of(decoder.conv_in, side)

@@ -29,7 +29,6 @@ from engine.fast.positions import computed_positions
 from engine.fast.towers import Box
 from engine.machine.device import in_precision, out_of_memory
 from engine.machine.memory import Memory
-from engine.machine.packed_conv import weight_count
 from engine.machine.tensors import to_floats, to_tensor
 from engine.model.family import Free, Labels, Model, Predictor
 from engine.paint.ranking import Drawn, best_first
@@ -42,7 +41,6 @@ from engine.runner.known import Known, bounds, distinct, for_each, keeper_of
 REMEMBERED = 256_000_000  # bytes of encoded pictures and begun runs, for edits that come after
 PICTURES = 2.5  # or room for so many pictures' runs under a label, if that is more
 NOT_FAST = "speed: this model has no fast mode; it was drawn exactly"
-SLOW_DECODER = 30e6  # weights of a decoder that a CPU takes long for
 
 log = logging.getLogger(__name__)
 
@@ -72,12 +70,6 @@ class Runner:
     @property
     def scales(self) -> tuple[int, ...]:
         return self.model.scheme.scales
-
-    @property
-    def decodes_slowly(self) -> bool:
-        """Whether decoding costs as much as a large part of an edit."""
-        weights = sum(weight_count(each) for each in self.model.codec.decoding)
-        return self.device.type == "cpu" and weights > SLOW_DECODER
 
     def run(self, one: Pass, frames: list[Frame], number: int = 0) -> Run:
         """The run for frame ``number`` of a pass.

@@ -12,12 +12,10 @@ import threading
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from PIL import Image
 
 from engine import (
     EditRequest,
@@ -48,18 +46,6 @@ def _python() -> str:
 
 
 GET = f"{_python()} -m engine models download"
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """A sketch whose pictures are made in the models' thread."""
-
-    sketch: Any
-    worker: ThreadPoolExecutor
-
-    def pictures(self, count: int | None) -> list[Image.Image]:
-        made: list[Image.Image] = self.worker.submit(self.sketch.pictures, count).result()
-        return made
 
 
 class Local:
@@ -139,10 +125,13 @@ class Local:
             request = request.model_copy(update={"model": editor.name})
             begun = partial(editor.steps, request, **vars(self.bounds))
             events = self._worker.submit(begun).result()
+            coming = self._worker.submit(next, events, None)
             try:
-                while (event := self._worker.submit(next, events, None).result()) is not None:
+                while (event := coming.result()) is not None:
+                    coming = self._worker.submit(next, events, None)  # while this one is looked at
                     if isinstance(event, ScaleDone):
-                        event = replace(event, sketch=_Asked(event.sketch, self._worker))
+                        sketch: Any = event.sketch
+                        event = replace(event, sketch=replace(sketch, worker=self._worker))
                     yield event
             finally:
                 self._worker.submit(_close, events).result()

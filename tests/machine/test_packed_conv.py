@@ -17,14 +17,12 @@ from engine.machine.packed_conv import (
     can_pack_convolutions,
     four_phases,
     pack_convolutions,
-    weight_count,
 )
 from engine.model.spec import VQVAESpec
 from engine.model.var.autoencoder import Upsample, channels_last
 from engine.model.var.vqvae import VQVAE
 from engine.plan.labels import Labels
 from engine.request.options import EditOptions
-from engine.runner import SLOW_DECODER
 from tests.machine.test_memory import MASK, same
 from tests.parity import reproducible_weights
 from tests.pictures import noisy_rgb
@@ -54,7 +52,6 @@ def test_a_packed_convolution_is_the_plain_one(
     torch.testing.assert_close(packed(cut), conv(cut))
     assert packed(x).is_contiguous(memory_format=torch.channels_last)
     assert not any(True for _ in packed.parameters()), "the plain weight is let go of"
-    assert weight_count(packed) == conv.weight.numel()
 
 
 def test_a_doubled_map_is_convolved_as_four_of_the_map_itself() -> None:
@@ -122,11 +119,9 @@ def test_other_precisions_and_devices_are_left_alone() -> None:
 
 
 @needs
-def test_an_editor_over_packed_towers_edits_and_knows_their_size() -> None:
+def test_an_editor_over_packed_towers_edits() -> None:
     vqvae = tiny_vqvae()
-    weights = weight_count(vqvae.decoder)
-    pack_convolutions(vqvae)
-    assert weight_count(vqvae.decoder) >= weights  # a doubling's kernels are 16/9 of the plain one
+    assert pack_convolutions(vqvae)
     editor = editor_of(vqvae, tiny_var(), Labels(LABELS))
     options = EditOptions(seed=1, variations=2)
     results = [editor.edit_class(noisy_rgb(40, 40), MASK, 1, options) for _ in range(2)]
@@ -134,4 +129,3 @@ def test_an_editor_over_packed_towers_edits_and_knows_their_size() -> None:
     quick = options.model_copy(update={"speed": "fast"})
     fast = editor.inpaint(noisy_rgb(40, 40), MASK, options=quick)
     assert np.asarray(fast.images[0]).shape == (40, 40, 3)
-    assert SLOW_DECODER > weights
