@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import logging
 import queue
+import re
 import secrets
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -37,6 +40,8 @@ GRACE = 20.0  # seconds that a run goes on without a page to show it
 TAKE_OVER = 10.0  # seconds that a page waits for its forerunner to let go of its run
 NOTHING_NEW = 2.0  # seconds without news after which a page is told so; less than it waits
 GLANCE = 0.05  # seconds between two looks whether it has
+TICKET = re.compile("[0-9a-f]{16}")
+MANY = 1000  # tickets that are remembered
 
 log = logging.getLogger("varpaint")
 
@@ -46,7 +51,6 @@ class Job:
     """One run of one window: its cancellation, and its way to the page."""
 
     key: str
-    begun: threading.Event = field(default_factory=threading.Event)
     cancelled: threading.Event = field(default_factory=threading.Event)
     left: threading.Event = field(default_factory=threading.Event)
     news: queue.Queue[Any] = field(default_factory=queue.Queue)
@@ -62,19 +66,22 @@ class Runs:
         self._backend = backend
         self._store = store
         self._jobs: dict[str, Job] = {}
+        self._tickets = threading.Lock()  # over the two below
+        self._known: deque[str] = deque(maxlen=MANY)  # tickets of runs that have begun
+        self._unwanted: deque[str] = deque(maxlen=MANY)  # cancelled before they came here
 
-    def prepare(self, ticket: str, session: Session) -> Iterator[Screen]:
-        """The click on Run, before the queue: from here on Cancel works."""
-        self._stop(ticket)
-        ticket = secrets.token_hex(8)
-        self._jobs[ticket] = Job(session.key)
-        yield {
-            "ticket": ticket,
-            "run": gr.update(interactive=False),
-            "more": gr.update(interactive=False),
-            "cancel": gr.update(interactive=True),
-            "status": markup.status("Waiting for the model …", "busy"),
-        }
+    def _begin(self, ticket: str, session: Session) -> tuple[str, Job] | None:
+        """The run of a press on Run or More, under the ticket that the page made for it; None if it
+        was cancelled before it came here."""
+        with self._tickets:
+            if ticket in self._unwanted:
+                self._unwanted.remove(ticket)
+                return None
+            if not TICKET.fullmatch(ticket) or ticket in self._known:
+                ticket = secrets.token_hex(8)
+            self._known.append(ticket)
+            job = self._jobs[ticket] = Job(session.key)
+        return ticket, job
 
     def _stop(self, ticket: str) -> Job | None:
         """Cancel a run, queued or under way; None where there is none."""
@@ -89,11 +96,16 @@ class Runs:
         """Cancel within one scale. Another window's run goes on.
 
         A run under way says itself that it has ended: what it showed before may still be on its
-        way to the page. One that still waits in the queue will never say anything.
+        way to the page. One that still waits in Gradio's queue will never say anything.
         """
-        job = self._stop(ticket)
-        if job is not None and not job.begun.is_set():
+        with self._tickets:
+            late = ticket not in self._known and TICKET.fullmatch(ticket) is not None
+            if late:
+                self._unwanted.append(ticket)
+        if late:
             yield self._cancelled(session)
+        else:
+            self._stop(ticket)
 
     def drop(self, session: Session) -> None:
         """Another picture comes into the window: what still runs was for the one before."""
@@ -105,7 +117,7 @@ class Runs:
     def goes_on(self, key: str) -> bool:
         """Whether a page that left with this key left a run, too."""
         jobs = list(self._jobs.values())
-        return bool(key) and any(job.key == key and job.begun.is_set() for job in jobs)
+        return bool(key) and any(job.key == key for job in jobs)
 
     def _cancelled(self, session: Session) -> Screen:
         return {
@@ -125,10 +137,9 @@ class Runs:
         **fields: Any,
     ) -> Iterator[Screen]:
         """Carry out the edit, one screen a scale. ``fields`` are margins and options."""
-        job = self._jobs.get(ticket)
-        if job is None:  # cancelled while it was queued
+        if (begun := self._begin(ticket, session)) is None:
             return
-        job.begun.set()
+        ticket, job = begun
         try:
             with self._store.turn(session) as newest:
                 session = forms.with_mask(painted, newest, task)
@@ -148,10 +159,9 @@ class Runs:
         **fields: Any,
     ) -> Iterator[Screen]:
         """Draw the chosen variation again from scale ``scales`` on: its idea, other details."""
-        job = self._jobs.get(ticket)
-        if job is None:
+        if (begun := self._begin(ticket, session)) is None:
             return
-        job.begun.set()
+        ticket, job = begun
         try:
             request = self._again(session, int(scales), fields)
             base = session.result.base
@@ -202,7 +212,7 @@ class Runs:
     def resume(self, key: str, session: Session) -> Iterator[Screen]:
         """A page that was opened again: show the run that it left, or how it ended meanwhile."""
         for ticket, job in list(self._jobs.items()):
-            if not key or job.key != key or not job.begun.is_set():
+            if not key or job.key != key:
                 continue
             if not job.left.is_set():
                 yield {}  # at the end Gradio tells the last answer again, and that may be a while
@@ -215,12 +225,7 @@ class Runs:
             if job.ending is not None:
                 job.ending.cancel()
             job.key = session.key
-            yield {
-                "ticket": ticket,
-                "run": gr.update(interactive=False),
-                "more": gr.update(interactive=False),
-                "cancel": gr.update(interactive=True),
-            }
+            yield screens.running(ticket)
             yield from self._listen(ticket, job, session)
             return
         before = self._store.latest(replace(session, key=key))
@@ -243,6 +248,7 @@ class Runs:
         worker = threading.Thread(target=self._work, args=(request, job), daemon=True)
         worker.start()
         yield {
+            **screens.running(ticket),
             "preview": gr.update(value=markup.waiting("Looking …"), visible=True),
             "compare": gr.update(visible=False),
             "status": markup.status("Looking at the picture …", "busy"),
@@ -312,23 +318,34 @@ class Runs:
             job.news.put(("end", None))  # whoever waits for news of a cancelled run
 
     def _edit(self, events: Iterator[Event], request: EditRequest, job: Job) -> None:
-        """The edit, news for the page after every scale."""
+        """The edit, news for the page after every scale. What is drawn is made a picture of in a
+        thread of its own, while the model goes on."""
         grown: list[str] = []
         scales: tuple[int, ...] = ()
         clock = live = None
         box = views.edited_box(request)
-        for event in events:
-            if job.cancelled.is_set():
-                return
-            if not scales:  # the model is there, and works
-                card = self._backend.card(request.model)
-                scales = card.drawing(request.options).scales
-            if isinstance(event, Finished):
-                job.news.put(("result", (event.result, scales, tuple(grown))))
-                return
-            if isinstance(event, ScaleDone):
+
+        def show(event: ScaleDone) -> None:
+            nonlocal clock, live
+            if not job.cancelled.is_set():
                 clock, live = clock or Clock(scales), live or Live()
                 screen = screens.of_step(event, scales, grown, clock, live, box)
                 job.news.put(("step", screen))
+
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="preview") as painter:
+            shown: list[Future[None]] = []
+            for event in events:
+                if job.cancelled.is_set():
+                    return
+                if not scales:  # the model is there, and works
+                    card = self._backend.card(request.model)
+                    scales = card.drawing(request.options).scales
+                if isinstance(event, Finished):
+                    for each in shown:
+                        each.result()
+                    job.news.put(("result", (event.result, scales, tuple(grown))))
+                    return
+                if isinstance(event, ScaleDone):
+                    shown.append(painter.submit(show, event))
         if not job.cancelled.is_set():
             raise RequestError("the edit ended without a result; run it again")

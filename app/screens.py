@@ -49,6 +49,16 @@ def idle() -> Screen:
     }
 
 
+def running(ticket: str) -> Screen:
+    """The buttons while something does; ``ticket`` names it for Cancel."""
+    return {
+        "ticket": ticket,
+        "run": gr.update(interactive=False),
+        "more": gr.update(interactive=False),
+        "cancel": gr.update(interactive=True),
+    }
+
+
 def of_session(session: Session) -> Screen:
     """Everything that follows from the session, the results apart."""
     moment = session.current

@@ -72,11 +72,8 @@ class Wiring:
         self.on(parts["open"].upload, do.open_picture, ["open", "mask", "task", "session", "model"])
         self.on(parts["import-mask"].upload, do.masks.take, ["import-mask", "mask", "session"])
         self.on(parts["mask-last"].click, do.masks.last, ["mask", "session"])
-        started = self.on(
-            parts["run"].click, do.runs.prepare, ["ticket", "session"], queue=False, alone=False
-        )
         self.on(
-            started.then, do.runs.run, ["ticket", "mask", *FORM], alone=False,
+            parts["run"].click, do.runs.run, ["ticket", "mask", *FORM], alone=False,
             concurrency_limit=RUNS,
         )  # fmt: skip
         for how in ("clear", "invert", "grow", "shrink"):
@@ -101,7 +98,7 @@ class Wiring:
         self.on(parts["leave-settings"].click, do.leave_settings, ["task", "model", "session"])
         self.on(parts["reshape"].change, self.tools.reshape, ["reshape", "mask", "session"])
         self.on(parts["cancel"].click, do.runs.cancel, ["ticket", "session"], queue=False,
-                alone=False)  # fmt: skip
+                alone=False, js="varpaint.ofTicket")  # fmt: skip
         self.on(parts["use-result"].click, do.use, ["task", "mask", "session"])
         self.on(parts["undo"].click, do.undo, ["mask", "session"])
         self.on(parts["redo"].click, do.redo, ["mask", "session"])
@@ -114,13 +111,10 @@ class Wiring:
         )
         saved.success(None, parts["file"], None, js="varpaint.save")
         self.on(parts["keep"].click, do.keep, ["session"])
-        again = self.on(
-            parts["more"].click, do.runs.prepare, ["ticket", "session"], queue=False, alone=False
-        )
         self.on(
-            again.then, do.runs.more,
+            parts["more"].click, do.runs.more,
             ["ticket", "more-scales", "session", "model", "variations", "candidates"],
-            concurrency_limit=RUNS, alone=False,
+            concurrency_limit=RUNS, alone=False, js="varpaint.withTicket",
         )  # fmt: skip
         for ratio in ASPECTS:
             button = parts[f"aspect-{ratio.replace(':', '-')}"]
@@ -254,7 +248,8 @@ class Wiring:
     ) -> Any:
         if "mask" in inputs:
             at = inputs.index("mask")
-            options["js"] = f"(...values) => varpaint.withMask(values, {at})"
+            values = "varpaint.withTicket(...values)" if "ticket" in inputs else "values"
+            options["js"] = f"(...values) => varpaint.withMask({values}, {at})"
         return event(
             call,
             [self.parts[name] for name in inputs],

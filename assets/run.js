@@ -1,5 +1,5 @@
-/* The Run button: it rests where there is nothing to run and says why; and "Run on release", which
-   presses it when a stroke is done. */
+/* The Run button: it rests where there is nothing to run and says why; the runs' names; and "Run on
+   release", which presses it when a stroke is done. */
 (() => {
   "use strict";
   const varpaint = window.varpaint;
@@ -34,6 +34,14 @@
       run.title = told || "Run (Ctrl+Enter)";
     }
   };
+
+  /* The name of a run, made here so that no answer has to be waited for: Cancel says it. */
+  let ticket = "";
+  varpaint.withTicket = (_, ...values) => {
+    ticket = [...crypto.getRandomValues(new Uint8Array(8))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    return [ticket, ...values];
+  };
+  varpaint.ofTicket = (known, ...values) => [ticket || known, ...values]; // known: of a run that was left
 
   /* On a phone the form lies below the canvas: who has scrolled down to it sees what is drawn. */
   window.addEventListener("click", (event) => {

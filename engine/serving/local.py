@@ -125,10 +125,8 @@ class Local:
             request = request.model_copy(update={"model": editor.name})
             begun = partial(editor.steps, request, **vars(self.bounds))
             events = self._worker.submit(begun).result()
-            coming = self._worker.submit(next, events, None)
             try:
-                while (event := coming.result()) is not None:
-                    coming = self._worker.submit(next, events, None)  # while this one is looked at
+                while (event := self._worker.submit(next, events, None).result()) is not None:
                     if isinstance(event, ScaleDone):
                         sketch: Any = event.sketch
                         event = replace(event, sketch=replace(sketch, worker=self._worker))

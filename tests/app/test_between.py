@@ -19,7 +19,7 @@ from app import canvas
 from app.handlers import Handlers
 from app.wiring import FORM, SHOWN, Wiring
 from tests.app.layers import layer
-from tests.app.visit import LEFT, begin, last, run
+from tests.app.visit import LEFT, a_ticket, begin, last, run
 
 
 def wired(handlers: Handlers) -> Wiring:
@@ -108,7 +108,7 @@ def test_a_run_on_a_canvas_that_is_about_to_change_takes_what_will_be_on_it(
     session = begin(handlers, photo)
     inverted = session.remasked(canvas.changed(None, (60, 40), "invert"))
     handlers.store.put(inverted)
-    ticket = last(handlers.runs.prepare("", inverted))["ticket"]
+    ticket = a_ticket()
     painted = f"{session.version} {layer(LEFT)}"
     *_, end = handlers.runs.run(ticket, painted, inverted, "inpaint", None, None)
     base = end["session"].result.base
@@ -149,7 +149,7 @@ def test_a_page_that_has_gone_is_noticed_before_there_is_news(
 ) -> None:
     monkeypatch.setattr("app.runs.NOTHING_NEW", 0.02)
     session = begin(handlers, photo)
-    ticket = last(handlers.runs.prepare("", session))["ticket"]
+    ticket = a_ticket()
     waiting = handlers.runs.run(ticket, layer(LEFT), session, "inpaint", None, None)
     with handlers.backend.alone():
         while "In line" not in str(next(waiting).get("status")):
@@ -195,7 +195,7 @@ def test_a_run_does_not_write_over_what_is_done_as_it_begins_or_ends(
         return found
 
     monkeypatch.setattr(pkgutil.resolve_name(module), name, slow)
-    ticket = last(handlers.runs.prepare("", session))["ticket"]
+    ticket = a_ticket()
     for _ in run_(ticket, layer(LEFT), session, "inpaint", None, None):
         pass
     meanwhile.thread.join()

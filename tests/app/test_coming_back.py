@@ -13,7 +13,7 @@ from app import runs as runs_module
 from app.handlers import Handlers
 from app.runs import Job, Runs
 from tests.app.layers import layer
-from tests.app.visit import LEFT, RIGHT, begin, last, remembered, run
+from tests.app.visit import LEFT, RIGHT, a_ticket, begin, remembered, run
 from tests.app.waiting import becomes_free
 
 
@@ -51,7 +51,7 @@ def test_a_run_goes_on_for_the_page_that_is_opened_again(
     handlers: Handlers, photo: str, tmp_path: Path
 ) -> None:
     session = begin(handlers, photo)
-    ticket = last(handlers.runs.prepare("", session))["ticket"]
+    ticket = a_ticket()
     fields = {"extend-right": "200%", "seed": "5"}
     left = handlers.runs.run(ticket, "", session, "outpaint", None, None, **fields)
     remembered(handlers, (next(left) for _ in range(2)))
@@ -67,7 +67,7 @@ def test_a_run_that_ends_while_its_page_is_going_is_shown_by_the_next(
 ) -> None:
     """The old page is told the result, but is gone before it can show it."""
     session = begin(handlers, photo)
-    ticket = last(handlers.runs.prepare("", session))["ticket"]
+    ticket = a_ticket()
     old = handlers.runs.run(ticket, layer(LEFT), session, "inpaint", None, None, seed="5")
     remembered(handlers, (next(old) for _ in range(1)))
     # with a mask that it recalls, as a refreshed page does
@@ -91,7 +91,7 @@ def test_a_run_whose_page_does_not_come_back_ends(
 ) -> None:
     monkeypatch.setattr(runs_module, "GRACE", 0.05)
     session = begin(handlers, photo)
-    ticket = last(handlers.runs.prepare("", session))["ticket"]
+    ticket = a_ticket()
     fields = {"extend-right": "400%", "extend-bottom": "400%", "variations": 8}
     left = handlers.runs.run(ticket, "", session, "outpaint", None, None, **fields)
     next(left)
@@ -108,7 +108,7 @@ def test_a_duplicated_page_does_not_take_the_run_of_the_other(
 ) -> None:
     monkeypatch.setattr(runs_module, "TAKE_OVER", 0.05)
     session = begin(handlers, photo)
-    ticket = last(handlers.runs.prepare("", session))["ticket"]
+    ticket = a_ticket()
     here = handlers.runs.run(ticket, "", session, "outpaint", None, None, **{"extend-right": "50%"})
     remembered(handlers, (next(here) for _ in range(1)))
     other = remembered(handlers, handlers.opened({"key": session.key}))
@@ -122,7 +122,7 @@ def test_what_happens_during_a_run_is_not_undone_by_its_end(
     session = begin(handlers, photo)
     session = run(handlers, session, layer(LEFT), seed="1")
     session = remembered(handlers, handlers.use("inpaint", "", session))[-1]["session"]
-    ticket = last(handlers.runs.prepare("", session))["ticket"]
+    ticket = a_ticket()
     under_way = handlers.runs.run(ticket, layer(RIGHT), session, "inpaint", None, None)
     next(under_way)
     started = handlers.store.latest(session)
@@ -147,7 +147,7 @@ def test_a_run_in_line_says_how_many_are_before_it(
     handlers: Handlers, photo: str, tmp_path: Path
 ) -> None:
     session = begin(handlers, photo)
-    ticket = last(handlers.runs.prepare("", session))["ticket"]
+    ticket = a_ticket()
     waiting = handlers.runs.run(ticket, layer(LEFT), session, "inpaint", None, None)
     with handlers.backend.alone():
         texts = [str(next(waiting)["status"]) for _ in range(2)]

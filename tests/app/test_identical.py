@@ -19,7 +19,7 @@ from engine.picture.files import open_image
 from engine.request import EditRequest, Region
 from engine.request.options import EditOptions
 from tests.app.layers import layer
-from tests.app.visit import LEFT, RIGHT, last, mask
+from tests.app.visit import LEFT, RIGHT, a_ticket, last, mask
 from tests.pictures import noisy_rgb
 
 OPTIONS: dict[str, Any] = {"seed": 11, "variations": 2, "feather": 2}
@@ -54,7 +54,7 @@ def by_window(model: Path, photo: Path, painted: list[str], labels: list[str],
         session = last(handlers.masks.add_region(sent, label, session))["session"]
     handlers.store.put(session)  # as the page's wiring does
     task = "edit_class" if labels else "inpaint"
-    ticket = last(handlers.runs.prepare("", session))["ticket"]
+    ticket = a_ticket()
     label = labels[-1] if labels else None
     screens = handlers.runs.run(ticket, painted[-1], session, task, label, None, **fields)
     session = last(screens)["session"]
@@ -131,11 +131,11 @@ def test_a_re_roll(client: Client, photo: Path, tmp_path: Path, tiny_model_folde
     model = tiny_model_folder
     handlers = Handlers(Local(str(model), "cpu"))
     session = _begin(handlers, photo)
-    ticket = last(handlers.runs.prepare("", session))["ticket"]
+    ticket = a_ticket()
     screens = handlers.runs.run(ticket, layer(LEFT), session, "inpaint", None, None,
                                 seed="11", feather="2")  # fmt: skip
     session = last(screens)["session"]
-    ticket = last(handlers.runs.prepare("", session))["ticket"]
+    ticket = a_ticket()
     session = last(handlers.runs.more(ticket, 1, session, None, variations=2))["session"]
     expected = _files(handlers, session)
     first = min(session.results, key=lambda each: each.seed)

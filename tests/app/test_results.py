@@ -16,7 +16,7 @@ from app.session import Session
 from engine.picture.files import open_image, read_request
 from engine.request import EditRequest
 from tests.app.layers import layer
-from tests.app.visit import LEFT, RIGHT, begin, last, mask, remembered, run
+from tests.app.visit import LEFT, RIGHT, a_ticket, begin, last, mask, remembered, run
 from tests.pictures import noisy_rgb
 
 
@@ -29,7 +29,7 @@ def test_more_like_this_keeps_the_first_scales_and_nests(
     session = session.masked(mask(RIGHT))
 
     def more(session: Session, scales: int) -> Session:
-        ticket = last(handlers.runs.prepare("", session))["ticket"]
+        ticket = a_ticket()
         screens = handlers.runs.more(ticket, scales, session, None, variations=2)
         return remembered(handlers, screens)[-1]["session"]
 

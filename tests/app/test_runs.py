@@ -11,10 +11,11 @@ import pytest
 from app import views
 from app.canvas import file_of
 from app.handlers import Handlers
+from app.runs import TICKET
 from app.session import Session
 from engine.errors import EngineError, ImageError, MaskError, RequestError
 from engine.picture.files import open_image, read_request
-from tests.app.visit import last, opened, shown
+from tests.app.visit import a_ticket, last, opened, shown
 from tests.tiny import tiny_editor
 
 
@@ -118,7 +119,7 @@ def test_cancel_ends_a_run_within_one_scale_and_frees_the_model(
     handlers: Handlers, photo: str
 ) -> None:
     session = opened(handlers, photo)
-    ticket = last(handlers.runs.prepare("", session))["ticket"]
+    ticket = a_ticket()
     fields = {"extend-right": "400%", "variations": 4}
     screens = handlers.runs.run(ticket, "", session, "outpaint", None, None, **fields)
     for screen in screens:
@@ -136,17 +137,34 @@ def test_a_run_cancelled_while_it_waits_never_begins(
     handlers: Handlers, photo: str, painted: str
 ) -> None:
     session = opened(handlers, photo)
-    ticket = last(handlers.runs.prepare("", session))["ticket"]
+    ticket = a_ticket()
     assert "Cancelled" in last(handlers.runs.cancel(ticket, session))["status"]
     assert list(handlers.runs.run(ticket, painted, session, "inpaint", None, None)) == []
+    assert shown(handlers, session, painted)[-1]["session"].outcome is not None
+
+
+def test_a_run_that_is_over_is_not_cancelled(handlers: Handlers, photo: str, painted: str) -> None:
+    session, ticket = opened(handlers, photo), a_ticket()
+    list(handlers.runs.run(ticket, painted, session, "inpaint", None, None))
+    assert not list(handlers.runs.cancel(ticket, session))
+
+
+def test_a_page_cannot_take_the_name_of_a_run(handlers: Handlers, photo: str, painted: str) -> None:
+    session, ticket = opened(handlers, photo), a_ticket()
+    names = [
+        next(iter(handlers.runs.run(name, painted, session, "inpaint", None, None)))["ticket"]
+        for name in (ticket, ticket, "x", "")
+    ]
+    assert names[0] == ticket and len(set(names)) == 4
+    assert all(TICKET.fullmatch(name) for name in names)
 
 
 def test_cancel_in_one_window_leaves_the_other_alone(
     handlers: Handlers, photo: str, painted: str
 ) -> None:
     session = opened(handlers, photo)
-    mine = last(handlers.runs.prepare("", session))["ticket"]
-    others = last(handlers.runs.prepare("", session))["ticket"]
+    mine = a_ticket()
+    others = a_ticket()
     last(handlers.runs.cancel(mine, session))
     screens = list(handlers.runs.run(others, painted, session, "inpaint", None, None))
     assert screens[-1]["session"].outcome is not None

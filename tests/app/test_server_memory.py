@@ -43,6 +43,7 @@ from app.backend import Local
 from app.handlers import Handlers
 from app.kept import Kept
 from app.limits import GIGABYTE, Limits
+from tests.app.visit import a_ticket
 from tests.tiny import tiny_editor
 
 folder, limits = Path(sys.argv[1]), Limits(memory=int(float(sys.argv[2]) * GIGABYTE))
@@ -69,7 +70,7 @@ def work(file, times):
     mask.paste(255, (300, 300, 420, 400))
     for _ in range(times):
         painted = f"{session.version} " + canvas.as_layer(mask, mask.size)
-        (ticket,) = [screen["ticket"] for screen in do.runs.prepare("", session)]
+        ticket = a_ticket()
         session = last(do.runs.run(ticket, painted, session, "inpaint", None, None, seed="1"))
         session = last(do.use("inpaint", "", session["session"]))["session"]
 

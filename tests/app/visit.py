@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,6 +25,11 @@ def mask(*boxes: tuple[int, int, int, int]) -> Image.Image:
 def opened(handlers: Handlers, photo: str) -> Session:
     """A new session with that picture."""
     return last(handlers.open_picture(photo, "", "inpaint", Session()))["session"]
+
+
+def a_ticket() -> str:
+    """A name for a run, such as a page makes at the press on Run."""
+    return secrets.token_hex(8)
 
 
 def last(screens: Iterator[Screen]) -> Screen:
@@ -52,7 +58,7 @@ def begin(handlers: Handlers, photo: str | None = None, recalled: Any = None) ->
 def shown(handlers: Handlers, session: Session, painted: str, task: str = "inpaint",
           label: str | None = None, **fields: Any) -> list[Screen]:  # fmt: skip
     """All that a run shows."""
-    ticket = last(handlers.runs.prepare("", session))["ticket"]
+    ticket = a_ticket()
     return list(handlers.runs.run(ticket, painted, session, task, label, None, **fields))
 
 
