@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from pathlib import Path
 from typing import Any
 
@@ -197,8 +198,17 @@ def full_size(mask: Image.Image, size: tuple[int, int]) -> Image.Image:
     """A mask of the proxy, scaled to the picture it was painted over."""
     if mask.size == size:
         return mask
-    smooth = mask.resize(size, Image.Resampling.BILINEAR)
-    return smooth.point(lambda value: 255 if value >= 128 else 0)
+    whole = Image.new("L", size)
+    box = mask.getbbox()
+    if box is not None:  # the rest stays black: it costs most where pictures are large
+        across, down = size[0] / mask.width, size[1] / mask.height
+        left, top = (max(0, int((box[i] - 1) * by)) for i, by in ((0, across), (1, down)))
+        right = min(size[0], math.ceil((box[2] + 1) * across))
+        bottom = min(size[1], math.ceil((box[3] + 1) * down))
+        seen = (left / across, top / down, right / across, bottom / down)
+        smooth = mask.resize((right - left, bottom - top), Image.Resampling.BILINEAR, seen)
+        whole.paste(smooth.point(lambda value: 255 if value >= 128 else 0), (left, top))
+    return whole
 
 
 def to_picture(mask: NDArray[np.bool_]) -> Image.Image:

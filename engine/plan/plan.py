@@ -13,13 +13,13 @@ import numpy as np
 
 from engine.arrays import Box, Mask, Window
 from engine.errors import MaskError, RequestError
-from engine.picture.masks import mask_array, nothing_in, read_mask
+from engine.picture.masks import nothing_in, read_mask
 from engine.picture.source import LARGE, NOTES, check_size, upright_size
 from engine.plan.card import Card
 from engine.plan.early import survivors
 from engine.plan.regions import painting_order
 from engine.plan.rules import Finish, Keeping, Sampling, decide
-from engine.plan.windows import box_of, march, windows_for
+from engine.plan.windows import march, windows_for
 from engine.request import EditRequest, MaskLike
 from engine.request.options import MAX_SEED, EditOptions, Situation, Task
 
@@ -148,11 +148,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class _Part:
-    """A mask with its windows and its class."""
+    """A mask with its windows and its class, and notes on how it was read."""
 
     mask: Mask
     windows: tuple[Window, ...]
     label: int | None
+    notes: tuple[str, ...] = ()
 
 
 def plan(request: EditRequest, card: Card, *, any_mask: bool = False) -> Plan:
@@ -196,16 +197,15 @@ def plan(request: EditRequest, card: Card, *, any_mask: bool = False) -> Plan:
         shown=options.variations,
         ranked=options.candidates is not None,
         scales=len(card.scales),
-        notes=_told(request),
+        notes=_told(request, parts),
     )
 
 
-def _told(request: EditRequest) -> tuple[str, ...]:
+def _told(request: EditRequest, parts: list[_Part]) -> tuple[str, ...]:
     """What is to be said of how the picture and the masks were read."""
-    masks = [request.mask, *(region.mask for region in request.regions)]
-    notes = [note for mask in masks if mask is not None for note in read_mask(mask)[1]]
     opened = () if request.image is None else request.image.info.get(NOTES, ())
-    return (*(opened if isinstance(opened, tuple) else ()), *dict.fromkeys(notes))
+    notes = dict.fromkeys(note for part in parts for note in part.notes)
+    return (*(opened if isinstance(opened, tuple) else ()), *notes)
 
 
 def _check(request: EditRequest, card: Card) -> None:
@@ -260,7 +260,7 @@ def _parts(
 
     def part(given: MaskLike | None, name: str, label: int | None) -> _Part:
         assert given is not None
-        mask = mask_array(given)
+        mask, notes = read_mask(given)
         if not mask.any():
             raise MaskError(nothing_in(given))
         if mask.shape != (height, width):
@@ -268,8 +268,7 @@ def _parts(
                 f"{name} is {mask.shape[1]}x{mask.shape[0]}, the picture "
                 f"{width}x{height}; give a mask of the picture's size"
             )
-        box_of(mask)
-        return _Part(mask, _windows(mask, request.task, request.options, card), label)
+        return _Part(mask, _windows(mask, request.task, request.options, card), label, notes)
 
     if not request.regions:
         return (0, 0, 0, 0), (width, height), [part(request.mask, "the mask", label)]

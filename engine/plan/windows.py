@@ -93,11 +93,14 @@ def windows_for(
     place = partial(
         place_window, width=width, height=height, side=side, context=context, filling=filling
     )
-    one = place(box_of(mask))
+    around = box_of(mask)
+    one = place(around)
     if context == "whole" or one.side <= side:
         return [one]
-    _, numbers, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    left, top = stats[1:, cv2.CC_STAT_LEFT], stats[1:, cv2.CC_STAT_TOP]
+    painted = mask[around[1] : around[3], around[0] : around[2]].astype(np.uint8)
+    _, found, stats, _ = cv2.connectedComponentsWithStats(painted, connectivity=8)
+    left = around[0] + stats[1:, cv2.CC_STAT_LEFT]
+    top = around[1] + stats[1:, cv2.CC_STAT_TOP]
     right = left + stats[1:, cv2.CC_STAT_WIDTH]
     bottom = top + stats[1:, cv2.CC_STAT_HEIGHT]
     if len(left) > MAX_PARTS:
@@ -114,7 +117,10 @@ def windows_for(
         )
         if growth > SHARED_GROWTH and len(groups) <= MAX_FRAMES:
             groups.sort(key=lambda group: (group.box[1], group.box[0]))
-            apart = _apart([place(group.box) for group in groups], groups, parts, numbers)
+            places = [place(group.box) for group in groups]
+            numbers = np.zeros(mask.shape, found.dtype)
+            numbers[around[1] : around[3], around[0] : around[2]] = found
+            apart = _apart(places, groups, parts, numbers)
             if apart is None:
                 break
             i, j = apart
