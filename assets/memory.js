@@ -46,12 +46,8 @@
     if (!ready || varpaint.restoring || varpaint.awaited()) return null;
     const found = varpaint.shapes.whitened();
     if (!found) return null;
-    if (found.any) return { version, png: found.canvas.toDataURL("image/png") };
-    const size = `${found.canvas.width} ${found.canvas.height}`;
-    if (blank.size !== size) blank = { size, png: found.canvas.toDataURL("image/png") };
-    return { version, png: blank.png };
+    return { version, png: found.png() };
   };
-  let blank = {}; // what nothing painted looks like, at the size that was last asked for
 
   /* The values of an event with what is painted put in at that place, after the canvas's version:
      when the canvas can be painted on, for a picture may just be coming. */

@@ -168,24 +168,54 @@
   }
 
   // ---- what is painted, for the page and the server ----------------------------------------------
-  /* White wherever a brush was, the rest clear: { canvas, any }, no side longer than `side`; null where
-     nothing can be painted on. Read from the layer's own texture as it is: where no graphics card draws,
-     to have it drawn once more for that takes half a second. */
-  function whitened(side = Infinity) {
+  /* How often a texture was drawn on: whoever draws, does it by `render`. */
+  const drawn = new WeakMap();
+  function counting(renderer) {
+    if (renderer.counts) return;
+    const render = renderer.render.bind(renderer);
+    renderer.render = (options, ...more) => {
+      const target = options?.target;
+      if (target) drawn.set(target, (drawn.get(target) ?? 0) + 1);
+      return render(options, ...more);
+    };
+    renderer.counts = true;
+  }
+
+  /* The layer's own texture as it is: where no graphics card draws, to have it drawn once more for that
+     takes half a second. Read anew only once something was drawn on it; null where nothing can be. */
+  let read = {};
+  function reading() {
     const editor = window.editor, found = painted();
     if (!found || !editor.width) return null;
-    const { pixels, width, height } = editor.app.renderer.extract.pixels(found.texture);
+    const { renderer } = editor.app, { texture } = found;
+    const state = [drawn.get(texture), texture.width, texture.height].join();
+    if (!renderer.counts || read.texture !== texture || read.state !== state) {
+      counting(renderer);
+      read = { texture, state, made: {}, ...renderer.extract.pixels(texture) };
+    }
+    return read;
+  }
+
+  /* White wherever a brush was, the rest clear or `ground`: { canvas, any, png }, no side longer than
+     `side`; null where nothing can be painted on. */
+  function whitened(side = Infinity, ground = "") {
+    const editor = window.editor, from = reading();
+    if (!from) return null;
     const scale = Math.min(1, side / Math.max(editor.width, editor.height));
+    const size = [editor.width, editor.height].map((length) => Math.max(1, Math.round(length * scale)));
+    return (from.made[`${size} ${ground}`] ??= whitenedTo(...size, from, ground));
+  }
+  function whitenedTo(across, down, { pixels, width, height }, ground) {
     const canvas = document.createElement("canvas");
-    canvas.width = Math.max(1, Math.round(editor.width * scale));
-    canvas.height = Math.max(1, Math.round(editor.height * scale));
-    const pen = canvas.getContext("2d"), image = pen.createImageData(canvas.width, canvas.height);
+    canvas.width = across;
+    canvas.height = down;
+    const pen = canvas.getContext("2d"), image = pen.createImageData(across, down);
     const from = new Uint32Array(pixels.buffer, pixels.byteOffset, width * height);
     const to = new Uint32Array(image.data.buffer);
-    const columns = Uint16Array.from({ length: width }, (_, x) => (x * canvas.width) / width);
+    const columns = Uint16Array.from({ length: width }, (_, x) => (x * across) / width);
     let any = false;
     for (let y = 0, at = 0; y < height; y++) {
-      const row = Math.floor((y * canvas.height) / height) * canvas.width;
+      const row = Math.floor((y * down) / height) * across;
       for (let x = 0; x < width; x++, at++) {
         if (!from[at]) continue;
         to[row + columns[x]] = 0xffffffff;
@@ -193,21 +223,17 @@
       }
     }
     pen.putImageData(image, 0, 0);
-    return { canvas, any };
+    pen.globalCompositeOperation = "destination-over";
+    if (ground) pen.fillStyle = ground, pen.fillRect(0, 0, across, down);
+    let url = "";
+    return { canvas, any, png: () => (url ||= canvas.toDataURL("image/png")) };
   }
 
   /* The mask, small and on black, for the server to say what the model sees; empty for none. */
   function smallMask() {
-    const small = whitened(SENT_SIDE);
-    if (!small?.any) {
-      varpaint.outline(null);
-      return "";
-    }
-    const pen = small.canvas.getContext("2d");
-    pen.globalCompositeOperation = "destination-over";
-    pen.fillRect(0, 0, small.canvas.width, small.canvas.height);
-    varpaint.outline(small.canvas);
-    return small.canvas.toDataURL("image/png");
+    const small = whitened(SENT_SIDE, "black");
+    varpaint.outline(small?.any ? small.canvas : null);
+    return small?.any ? small.png() : "";
   }
 
   varpaint.shapes = { filled, loaded, pale, painted, replace, sheet, smallMask, stamp, unmasked, whitened };

@@ -279,6 +279,7 @@
     const small = $("#canvas.filled") ? smallMask() : "";
     any = Boolean(small);
     put("painted", $("#canvas.filled") ? `${$("#facts")?.dataset.version} ${small}` : "");
+    setTimeout(varpaint.mask, 0); // ready for the press on Run
     varpaint.ahead($("#speed input")?.value === "Fast");
   }
 
