@@ -65,7 +65,7 @@
   varpaint.recallStrokes = () => {
     if ($("#canvas.filled")?.dataset.masked !== "1") return;
     const key = varpaint.pictureUrl();
-    varpaint.restoring = true;
+    varpaint.restoring = kept.get(key)?.at(-1).depth > 0; // nothing waits where nothing comes back
     setTimeout(() => {
       varpaint.restoring = false;
       restore(key);

@@ -24,7 +24,7 @@
     if (!stroke && !settling()) return; // an edit: the server's
     stop(event);
     if (!settling()) stroke.click();
-    else setTimeout(() => button.click(), 60); // once the canvas can tell whether it is a stroke
+    else requestAnimationFrame(() => button.click()); // once the canvas can tell whether it is a stroke
   }, true);
 
   varpaint.tickUndo = () => {
