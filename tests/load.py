@@ -188,8 +188,7 @@ class Load:
                     if rng.random() < 0.1 or self.counts["sat"] < SITTING:
                         at.press("open.upload", open=file)
                     box = (rng.randrange(20), rng.randrange(20), 40, 35)
-                    at.press("run.click")
-                    at.press("run.click.then", mask=layer(box), seed=str(rng.randrange(2**31)))
+                    at.press("run.click", mask=layer(box), seed=str(rng.randrange(2**31)))
                     if "Done" not in str(at.shown.get("status")):
                         self.fault(f"a window's run: {at.shown.get('status')}")
                     self.answered(began)
@@ -242,15 +241,11 @@ class Page:
         self._names = names
         self._values = {each["id"]: each["props"].get("value") for each in config["components"]}
         self._events: dict[str, dict[str, Any]] = {}
-        of: dict[int, str] = {}
         for each in config["dependencies"]:
             for target, how in each["targets"]:
-                after = each.get("trigger_after")
-                name = f"{of[after]}.{how}" if after in of else f"{names.get(target)}.{how}"
-                name = "load" if how == "load" else name
-                of.setdefault(each["id"], name)
+                name = "load" if how == "load" else f"{names.get(target)}.{how}"
                 self._events.setdefault(name, each)
-        names[self._events["run.click.then"]["inputs"][1]] = "mask"  # which the page fills in
+        names[self._events["run.click"]["inputs"][1]] = "mask"  # which the page fills in
         self.shown: dict[str, Any] = {}
 
     def press(self, name: str, **given: Any) -> None:
