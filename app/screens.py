@@ -227,7 +227,7 @@ def of_step(
     done = list(scales).index(step.scale) + 1 if step.scale in scales else step.index + 1
     images = live.pictures(step)
     del grown[done - 1 :]
-    while images and len(grown) < done:  # scales that were kept whole give no step
+    while live.fresh and len(grown) < done:  # those before that were kept whole, or not looked at
         grown.append(views.rung(images[0], box))
     text = f"Scale {done} of {len(scales)}"
     if step.frames > 1:

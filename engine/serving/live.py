@@ -9,7 +9,8 @@ from typing import Protocol
 from PIL import Image
 
 APART = 0.25  # seconds between two pictures for the page, which takes time to draw them
-SHARE = 0.3  # part of a run's time that the other variations' previews may take it up to
+SHARE = 0.3  # part of a run's time up to which it may take more of them
+QUICK = 0.25  # seconds for a picture that is always affordable
 
 
 class Step(Protocol):
@@ -21,14 +22,16 @@ class Step(Protocol):
 class Live:
     """What the page shows of a run, step by step.
 
-    The first variation is there at every scale; the others are, as long as all previews so far
-    took at most ``SHARE`` of the time. Until then they stay as they were shown last.
+    The first variation is there at every scale where that is quick, as it is unless a large decoder
+    works for it; the others are, as long as all previews so far took at most ``SHARE`` of the time.
+    Until then they stay as they were shown last. ``fresh``: whether the last call made one.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._began = now()
-        self._spent = 0.0
+        self._spent = self._each = 0.0  # seconds for all pictures, and for one
+        self.fresh = False
         self._shown: list[Image.Image] = []
         self._due = self._began
 
@@ -38,9 +41,16 @@ class Live:
         Where memory is short for previews, what was shown last; nothing if nothing was.
         """
         began = self._now()
-        affordable = self._spent <= SHARE * (began - self._began)
+        budget = SHARE * (began - self._began)
+        affordable = self._spent <= budget
+        if self._each > QUICK and self._spent + self._each > budget:
+            self.fresh = False
+            return self._shown
         fresh = step.previews(None if affordable else 1)
-        self._spent += self._now() - began
+        took = self._now() - began
+        self._spent += took
+        self._each = took / max(len(fresh), 1)
+        self.fresh = bool(fresh)
         if fresh:
             self._shown = fresh if affordable else fresh + self._shown[len(fresh) :]
         return self._shown

@@ -1,4 +1,4 @@
-"""The live preview always shows the first variation, and the others while they cost little."""
+"""The live preview: the first variation while that is quick, the others while they cost little."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ class Watch:
 
 @dataclass
 class Slow:
-    """A step whose previews take a second each, on the watch."""
+    """A step whose previews take ``each`` seconds, on the watch."""
 
     watch: Watch
     name: int
+    each: float = 1
     asked: list[int | None] = field(default_factory=list)
     short: bool = False
     scale: int = 1
@@ -35,7 +36,7 @@ class Slow:
     def previews(self, count: int | None = None) -> list[Image.Image]:
         self.asked.append(count)
         made = 0 if self.short else 4 if count is None else count
-        self.watch.time += made
+        self.watch.time += made * self.each
         return [Image.new("L", (1, 1), self.name) for _ in range(made)]
 
 
@@ -47,11 +48,23 @@ def test_other_variations_wait_until_previews_have_become_cheap_again() -> None:
     watch = Watch()
     live = Live(watch)
     watch.time += 1
-    assert names(live.pictures(Slow(watch, 1))) == [1, 1, 1, 1]  # 4 of 5 seconds
-    watch.time += 1
-    assert names(live.pictures(Slow(watch, 2))) == [2, 1, 1, 1]
+    assert names(live.pictures(Slow(watch, 1, each=0.2))) == [1, 1, 1, 1]  # 0.8 of 1.8 seconds
+    watch.time += 0.1
+    assert names(live.pictures(Slow(watch, 2, each=0.2))) == [2, 1, 1, 1]
     watch.time += 5 / SHARE
     assert names(live.pictures(Slow(watch, 3))) == [3, 3, 3, 3]
+
+
+def test_a_slow_picture_waits_until_it_takes_a_small_part_of_the_run() -> None:
+    watch, grown = Watch(), []
+    live, steps = Live(watch), [Slow(watch, name, scale=name, index=name - 1) for name in (1, 2, 3)]
+    screens = []
+    for step, passed in zip(steps, (1, 1, 5 / SHARE), strict=True):
+        watch.time += passed
+        screens.append(of_step(step, (1, 2, 3), grown, Clock((1, 2, 3)), live))
+    assert [step.asked for step in steps] == [[None], [], [None]]
+    assert "Scale 2 of 3" in screens[1]["status"]
+    assert len(grown) == 3 and grown[1] == grown[2] != grown[0]
 
 
 def test_a_preview_that_memory_is_too_short_for_leaves_what_is_shown() -> None:
