@@ -187,8 +187,9 @@ class Load:
                 try:
                     if rng.random() < 0.1 or self.counts["sat"] < SITTING:
                         at.press("open.upload", open=file)
-                    box = (rng.randrange(20), rng.randrange(20), 40, 35)
-                    at.press("run.click", mask=layer(box), seed=str(rng.randrange(2**31)))
+                    number = rng.randrange(DIFFERENT)  # few: a model remembers what it drew
+                    box = (number % 20, number // 2, 40, 35)
+                    at.press("run.click", mask=layer(box), seed=str(number))
                     if "Done" not in str(at.shown.get("status")):
                         self.fault(f"a window's run: {at.shown.get('status')}")
                     self.answered(began)
