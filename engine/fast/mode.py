@@ -17,7 +17,7 @@ from engine.fast import original as of
 from engine.fast.original import Original
 from engine.fast.predictor import Shortcut, Shortened
 from engine.fast.towers import Box
-from engine.model.family import Model, Predictor
+from engine.model.family import Predictor
 from engine.model.var.pair import VARPair
 from engine.model.var.predictor import CachedVAR
 from engine.model.var.transformer import Condition, KVCache
@@ -56,8 +56,3 @@ class Fast:
     def decode(self, feature_map: Tensor, box: Box, original: Original) -> Tensor:
         """A picture: decoded around ``box``, the original's elsewhere."""
         return of.decode_edit(self.model.vqvae, feature_map, box, original)
-
-
-def fast_mode(model: Model) -> Fast | None:
-    """The fast mode of a model, if its family has one."""
-    return Fast(model) if isinstance(model, VARPair) else None

@@ -5,17 +5,18 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
 from engine.draw.guidance import Source
 from engine.draw.recall import Remembering
 from engine.fast.mode import Fast
+from engine.fast.pair import FastPair, ShortenedRelay
 from engine.fast.predictor import Shortened
 from engine.machine.device import out_of_memory
 from engine.machine.memory import Memory
 from engine.model.family import Labels, Predictor, Resumable
-from engine.model.var.transformer import KVCache
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Loan:
     under its name, and the positions that are computed nevertheless."""
 
     name: Hashable
-    cache: KVCache
+    cache: Any  # what this fast mode made of the picture
     positions: tuple[Tensor, ...]
 
 
@@ -35,7 +36,7 @@ class Chain:
     def __init__(
         self,
         source: Source,
-        fast: Fast | None,
+        fast: Fast | FastPair | None,
         loan: Loan | None,
         memory: Memory,
         key: Hashable,
@@ -48,7 +49,7 @@ class Chain:
         self.loan = loan
         self.memory = memory
         self.key = key
-        self._shortened: Shortened | None = None
+        self._shortened: Shortened | ShortenedRelay | None = None
         self._remembering: Remembering | None = None
 
     def predictor(self, labels: Labels, number: int) -> Predictor:

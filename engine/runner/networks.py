@@ -23,8 +23,8 @@ from engine.draw.keeping import Keeper, tokens
 from engine.draw.loop import ScaleStep, generate, together
 from engine.draw.maps import finest_keep, paper_maps, regenerate_maps
 from engine.errors import DeviceError
-from engine.fast.mode import fast_mode
 from engine.fast.original import Original
+from engine.fast.pair import fast_mode
 from engine.fast.positions import computed_positions
 from engine.fast.towers import Box
 from engine.machine.device import in_precision, out_of_memory

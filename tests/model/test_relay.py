@@ -122,21 +122,75 @@ def test_rolling_again_gives_what_a_fresh_run_does_and_computes_less(
     assert calls.total() < whole
 
 
+@pytest.mark.parametrize("speed", ["exact", "fast"])
 @pytest.mark.parametrize("task", ["inpaint", "edit_class"])
-def test_a_pair_edits_and_says_what_it_has_not(task: str) -> None:
+def test_a_pair_edits(task: str, speed: str) -> None:
     mask = np.zeros((48, 48), bool)
     mask[10:30, 12:40] = True
     label = "boat" if task == "edit_class" else None
     request = EditRequest(
         task=task, image=noisy_rgb(48, 48), mask=mask, label=label,
-        options=EditOptions(seed=1, variations=3, speed="fast"),
+        options=EditOptions(seed=1, variations=3, speed=speed),
     )  # fmt: skip
     result = pair_editor(2).run(request)
-    assert any("no fast mode" in note for note in result.notes)
-    alone = request.model_copy(update={"options": EditOptions(seed=3)})
+    assert not result.notes
+    alone = request.model_copy(update={"options": EditOptions(seed=3, speed=speed)})
     assert np.array_equal(
         np.asarray(result.images[2]), np.asarray(pair_editor(2).run(alone).images[0])
     )
     steps = pair_editor(2).steps(request)
     next(steps)
     steps.close()
+
+
+def fast_editor(model: Any) -> Editor:
+    card = Card(name="one", side=128, scales=LONG, labels=Labels(LABELS, None))
+    return Editor(model, card)
+
+
+LONG = (1, 2, 4, 8, 16)
+
+
+@pytest.mark.parametrize("switch", range(1, len(LONG)))
+def test_a_model_in_turn_with_itself_draws_in_the_fast_mode_what_it_draws_alone(
+    switch: int,
+) -> None:
+    """Again, too: keys and values that were lent are what they were."""
+    alone = VARPair(tiny_vqvae(scales=LONG), tiny_var(scales=LONG))
+    subject, expected = fast_editor(Relayed(alone, alone, switch)), fast_editor(alone)
+    mask = np.zeros((128, 128), bool)
+    mask[50:74, 40:66] = True
+    for seed, label in ((3, None), (4, "boat"), (3, None)):
+        options = EditOptions(seed=seed, variations=2, speed="fast", context="whole")
+        task = "inpaint" if label is None else "edit_class"
+        asked = EditRequest(
+            task=task, image=noisy_rgb(128, 128), mask=mask, label=label, options=options
+        )
+        subject.warm(asked)
+        pairs = zip(subject.run(asked).images, expected.run(asked).images, strict=True)
+        for one, other in pairs:
+            assert abs(np.asarray(one, int) - np.asarray(other, int)).max() <= 1
+    exact = asked.model_copy(update={"options": options.model_copy(update={"speed": "exact"})})
+    assert not np.array_equal(one, subject.run(exact).images[-1]), "it takes a shortcut"
+
+
+def test_in_the_fast_mode_a_pair_computes_few_positions_of_either() -> None:
+    mask = np.zeros((128, 128), bool)
+    mask[50:74, 40:66] = True
+    counts = []
+    for speed in ("exact", "fast"):
+        vqvae, seen = tiny_vqvae(scales=LONG), [0]
+        models = [VARPair(vqvae, tiny_var(scales=LONG)) for _ in range(2)]
+        subject = fast_editor(Relayed(*models, 3))
+        options = EditOptions(seed=3, speed=speed, context="whole")
+        asked = EditRequest(
+            task="inpaint", image=noisy_rgb(128, 128), mask=mask, options=options
+        )
+        subject.warm(asked)
+        for each in models:
+            each.var.blocks[0].register_forward_hook(
+                lambda module, args, out, seen=seen: seen.__setitem__(0, seen[0] + out.shape[1])
+            )
+        subject.run(asked)
+        counts.append(seen[0])
+    assert counts[1] < counts[0] / 2, counts
