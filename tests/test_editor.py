@@ -206,3 +206,27 @@ def test_candidates_are_drawn_behind_the_scenes(editor: Editor) -> None:
     running.close()
     with pytest.raises(RequestError, match="candidates: 1 are too few for 3 variations"):
         editor.generate("bird", EditOptions(variations=3, candidates=1))
+
+
+@pytest.mark.parametrize("speed", ["exact", "fast"])
+@pytest.mark.parametrize("label", [None, "bird"])
+def test_keeping_the_composition_keeps_scales_of_what_the_mask_hides(
+    editor: Editor, label: str | None, speed: str
+) -> None:
+    mask, one = box_mask(40, 40, (8, 8, 30, 30)), noisy_rgb(40, 40, seed=1)
+    other = one.copy()
+    other.paste(noisy_rgb(22, 22, seed=2).convert("L").convert("RGB"), (8, 8))
+
+    def made(source: Image.Image, kept: int | None) -> np.ndarray:
+        options = EditOptions(
+            seed=3, composition=kept, speed=speed, detail="model", backdrop=False
+        )
+        task = "inpaint" if label is None else "edit_class"
+        asked = EditRequest(task=task, image=source, mask=mask, label=label, options=options)
+        return raw(editor.run(asked).images[0])
+
+    every = len(editor.scales)
+    assert not np.array_equal(made(one, every), made(other, every)), "it is what was hidden"
+    assert not np.array_equal(made(one, every), made(one, None))
+    if label is None and speed == "exact":  # the others see what is to go in other ways
+        assert np.array_equal(made(one, None), made(other, None)), "else nobody knows what was"

@@ -23,9 +23,10 @@ from engine.request.options import (
 
 SCALES = (1, 2, 3, 4, 5, 6, 8, 10, 13, 16)
 GIVEN: dict[str, Any] = {
-    "seed": 5, "variations": 3, "structure": 2, "context": 64, "guidance": 1.25, "feather": 7,
-    "candidates": 4, "speed": "fast", "blend": "none", "detail": "picture", "around": "keep",
-    "temperature": 0.5, "temperature_schedule": "falling", "top_k": 3, "top_p": 0.25,
+    "seed": 5, "variations": 3, "structure": 2, "composition": 1, "context": 64,
+    "guidance": 1.25, "feather": 7, "candidates": 4, "speed": "fast", "blend": "none",
+    "detail": "picture", "around": "keep", "temperature": 0.5,
+    "temperature_schedule": "falling", "top_k": 3, "top_p": 0.25,
     "guidance_schedule": "falling", "square": 512, "steps": 9,
     "soft_scales": 2, "coarse_seeds": (7, 7), "rule": "paper", "fill": "none", "grow": 9,
     "backdrop": True, "studio": False,

@@ -159,6 +159,19 @@ class Finish:
     feather: int
 
 
+# What ``composition`` stands for, beside so many scales that are kept.
+GENTLE = {"fill": "none", "grow": 0, "detail": "model", "studio": False, "backdrop": False}
+
+
+def _gentle(options: EditOptions) -> EditOptions:
+    """The same with what keeping the composition stands for, where nothing else is asked for."""
+    if not options.composition:
+        return options
+    wanted = {"structure": options.composition, **GENTLE}
+    open_ = {name: value for name, value in wanted.items() if getattr(options, name) is None}
+    return options.model_copy(update=open_)
+
+
 def decide(
     options: EditOptions, situation: Situation
 ) -> tuple[Keeping, Sampling, Finish, Mapping[str, Any]]:
@@ -169,6 +182,7 @@ def decide(
     edit's frame is known. Inpainting does not believe the rim of its hole, since a mask may be too
     tight around what is to go; unless the hole surrounds the known area.
     """
+    options = _gentle(options)
     chosen = options.decided(situation)
     paper = situation.paper
     beside = situation.kept if situation.task == "edit_class" and not paper else chosen["structure"]

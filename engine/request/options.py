@@ -213,9 +213,11 @@ class EditOptions(Schema):
     pixels of the square that the model sees, and in how many scales it is drawn. ``rule`` "paper"
     is the editing rule of the VAR authors' demo.
 
-    ``structure`` keeps the first so many scales of the surroundings; ``fill`` is what the hole is
-    filled with before encoding; ``grow`` is the width, in pixels of the model's square, of a rim
-    around the hole that is not believed either. ``backdrop`` shows the hole as inpainting fills it
+    ``structure`` keeps the first so many scales of the surroundings, ``composition`` those of what
+    the mask hides, which changes it gently: the hole then shows what it hides, without a rim,
+    studio or backdrop, and the detail is the model's. ``fill`` is what the hole is filled with
+    before encoding; ``grow`` is the width, in pixels of the model's square, of a rim around the
+    hole that is not believed either. ``backdrop`` shows the hole as inpainting fills it
     around the thing that a class edit has drawn, or, with ``around`` "keep", the picture as it was;
     "auto" keeps it where the mask holds nothing that its surroundings have not; ``studio`` draws
     that thing before plain grey instead of the picture, where the mask hides the middle of what the
@@ -237,6 +239,12 @@ class EditOptions(Schema):
         Lever("main", "Structure", "How many coarse scales around it are kept; 0 makes new.",
               lambda at: at.kept if at.unlabelled else 0, EDITS,
               choices=("0", "1", "2", "3", "4", "5"), ablation=(0, 2, 3, 4)),
+    ] = None  # fmt: skip
+    composition: Annotated[
+        int | None, Field(ge=0, le=16),
+        Lever("main", "Keep the composition",
+              "How many coarse scales of what is painted over stay; more change it less.", 0,
+              ("inpaint", "edit_class"), choices=("0", "1", "2", "3", "4", "5")),
     ] = None  # fmt: skip
     context: Annotated[
         Literal["auto", "whole"] | Annotated[int, Field(ge=0, le=65536)],

@@ -21,7 +21,8 @@ from tests.pictures import noisy_rgb
 FULL = EditOptions(
     seed=7, variations=3, guidance=2.5, guidance_schedule="falling", top_k=0, top_p=0.9,
     temperature=1.5, temperature_schedule="falling", context=64, feather=0, blend="none",
-    structure=2, soft_scales=0, candidates=5, coarse_seeds=(3, 3, 9),
+    structure=2, composition=1, soft_scales=0, candidates=5,
+    coarse_seeds=(3, 3, 9),
     speed="fast", rule="paper", fill="none", grow=0,
     backdrop=True, studio=True, detail="model", around="keep", square=512, steps=9,
 )  # fmt: skip
