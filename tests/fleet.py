@@ -33,7 +33,7 @@ import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from tests.app.server import save_tiny_model  # noqa: E402
-from tests.serving.fleet import cluster, processes  # noqa: E402
+from tests.serving.fleet import cluster, processes, processes_of  # noqa: E402
 
 EVERY = 20.0  # seconds between two kills
 PICTURES = 24
@@ -109,23 +109,6 @@ def same(alone: Path, other: Path, edits: int) -> list[str]:
 def workers(address: str) -> list[int]:
     """Ids of the processes that hold a batch's workers on that cluster."""
     return sorted(processes("ray::Worker") & processes_of(address))
-
-
-def processes_of(address: str) -> set[int]:
-    """Those whose environment or command line names a cluster."""
-    port = address.rpartition(":")[2]
-    found = set()
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if f":{port}".encode() in (folder / "environ").read_bytes():
-                found.add(int(folder.name))
-                continue
-            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            if f":{port}".encode() in Path(f"/proc/{parent}/cmdline").read_bytes():
-                found.add(int(folder.name))
-        except (OSError, ValueError):
-            continue
-    return found
 
 
 def batch(folder: Path, model: str, label: str, flags: argparse.Namespace) -> list[str]:

@@ -16,8 +16,8 @@ from typing import Any
 
 import httpx
 
-from tests.fleet import manifest, processes_of
-from tests.serving.fleet import cluster
+from tests.fleet import manifest
+from tests.serving.fleet import cluster, processes, processes_of
 from tests.serving.fleet import service as serving
 
 DIFFERENT = 40  # requests; the clients take them in turns
@@ -114,6 +114,4 @@ def loaded(
 
 
 def _named(kind: str) -> set[int]:
-    from tests.serving.fleet import processes
-
     return processes(f"ray::ServeReplica:varpaint:{kind}")

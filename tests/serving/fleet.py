@@ -79,3 +79,20 @@ def processes(named: str) -> set[int]:
             if named.encode() in (folder / "cmdline").read_bytes():
                 found.add(int(folder.name))
     return found
+
+
+def processes_of(address: str) -> set[int]:
+    """Those whose environment or command line names a cluster."""
+    port = address.rpartition(":")[2]
+    found = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if f":{port}".encode() in (folder / "environ").read_bytes():
+                found.add(int(folder.name))
+                continue
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            if f":{port}".encode() in Path(f"/proc/{parent}/cmdline").read_bytes():
+                found.add(int(folder.name))
+        except (OSError, ValueError):
+            continue
+    return found

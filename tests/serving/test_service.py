@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -23,7 +25,7 @@ from engine.request import Region
 from engine.serving.local import Local
 from tests.pictures import noisy_rgb
 from tests.serving.conftest import save_mask
-from tests.serving.fleet import cluster, service
+from tests.serving.fleet import cluster, processes, processes_of, service
 
 pytest.importorskip("ray.serve", reason="needs Ray's Serve; run: pip install 'ray[serve]'",
                     exc_type=ImportError)  # fmt: skip
@@ -268,19 +270,17 @@ def test_an_edit_whose_replica_dies_is_done_elsewhere_and_says_nothing_twice(
 
 
 def test_a_door_that_dies_is_a_refusal_in_words(
-    url: str, files: dict[str, Path], fleet: Any
+    nodes: tuple[Any, str], files: dict[str, Path]
 ) -> None:
-    import ray
-
+    made, url = nodes
     with ThreadPoolExecutor(2) as pool:
         asked = [
             pool.submit(ask, url, "outpaint", sent(files, "image"), LONG, **WIDE) for _ in range(2)
         ]
         while httpx.get(f"{url}/health").json()["inside"] < 2:
             time.sleep(0.05)
-        for actor in ray.util.list_named_actors(all_namespaces=True):
-            if "#Door#" in actor["name"]:
-                ray.kill(ray.get_actor(**actor))
+        for number in processes("ray::ServeReplica:varpaint:Door") & processes_of(made.address):
+            os.kill(number, signal.SIGKILL)
         for each in asked:
             answer = each.result()
             assert answer.status_code == 503, answer.text
