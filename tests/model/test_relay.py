@@ -16,6 +16,7 @@ from engine.draw.guidance import guided
 from engine.draw.keeping import Keeper
 from engine.draw.loop import generate
 from engine.editor import Editor
+from engine.fast.pair import Caches
 from engine.model.family import Predictor
 from engine.model.relay import Relay, Relayed
 from engine.model.var.pair import VARPair
@@ -155,7 +156,6 @@ LONG = (1, 2, 4, 8, 16)
 def test_a_model_in_turn_with_itself_draws_in_the_fast_mode_what_it_draws_alone(
     switch: int,
 ) -> None:
-    """Again, too: keys and values that were lent are what they were."""
     alone = VARPair(tiny_vqvae(scales=LONG), tiny_var(scales=LONG))
     subject, expected = fast_editor(Relayed(alone, alone, switch)), fast_editor(alone)
     mask = np.zeros((128, 128), bool)
@@ -172,6 +172,21 @@ def test_a_model_in_turn_with_itself_draws_in_the_fast_mode_what_it_draws_alone(
             assert abs(np.asarray(one, int) - np.asarray(other, int)).max() <= 1
     exact = asked.model_copy(update={"options": options.model_copy(update={"speed": "exact"})})
     assert not np.array_equal(one, subject.run(exact).images[-1]), "it takes a shortcut"
+
+
+def test_what_the_fast_mode_lent_a_pair_is_afterwards_what_it_was() -> None:
+    alone = VARPair(tiny_vqvae(scales=LONG), tiny_var(scales=LONG))
+    subject = fast_editor(Relayed(alone, alone, 3))
+    mask = np.zeros((128, 128), bool)
+    mask[50:74, 40:66] = True
+    options = EditOptions(seed=3, speed="fast", context="whole")
+    asked = EditRequest(task="inpaint", image=noisy_rgb(128, 128), mask=mask, options=options)
+    subject.warm(asked)
+    (lent,) = [each for each, _ in subject.runner.memory._held.values() if isinstance(each, Caches)]
+    before = [each.store.clone() for each in (lent.first, lent.second)]
+    subject.run(asked)
+    for each, was in zip((lent.first, lent.second), before, strict=True):
+        assert torch.equal(each.store, was)
 
 
 def test_in_the_fast_mode_a_pair_computes_few_positions_of_either() -> None:
