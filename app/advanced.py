@@ -15,6 +15,7 @@ Add = Callable[..., Any]  # makes an element: add(name, kind, ...)
 
 SHOWN = ("main", "more")  # groups of the first fold
 ELSEWHERE = ("around",)  # beside the class
+FEW_SCALES = 5  # where a slider ends before the page knows its model
 HEADINGS = {"draws": "How it draws", "knows": "What it knows of the rest"}
 
 
@@ -28,7 +29,7 @@ def folds_of(field: Field) -> tuple[str, ...]:
 def draw_advanced(add: Add) -> None:
     """Put the options on the page; neighbours that are typed in, or short, share a row."""
     fields = [field for field in of_group(*SHOWN) if field.name not in ELSEWHERE]
-    for narrow, some in groupby(fields, key=lambda field: not field.typed):
+    for narrow, some in groupby(fields, key=lambda field: not (field.typed or field.lever.slider)):
         run = list(some)
         if not narrow:
             for field in run:
@@ -54,9 +55,14 @@ def draw_experts(add: Add) -> None:
 
 
 def _draw(add: Add, field: Field) -> None:
-    """A list to choose from; or a field to type in, a Textbox, for gr.Number shows an empty value
-    as 0."""
+    """A slider, a list to choose from, or a field to type in, a Textbox, for gr.Number shows an
+    empty value as 0."""
     words = {"label": field.lever.title, "info": field.lever.help, "min_width": 100}
+    if field.lever.slider:
+        least, most = field.lever.slider
+        most = FEW_SCALES if most is None else most
+        add(field.name, gr.Slider, least, most, field.unset, step=1, elem_classes="slider", **words)
+        return
     if not field.choices:
         add(field.name, gr.Textbox, value="", placeholder="automatic", max_lines=1, **words)
         return

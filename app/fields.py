@@ -21,9 +21,9 @@ WORDS = {"around": {"auto": "Automatic", "keep": "As it was", "new": "Made anew"
 class Field:
     """A lever on the page.
 
-    ``choices`` are what a list offers, none for a field to type in. ``automatic``: the request may
-    leave it open, and the list has an entry that says so. ``typed``: a list that takes other values
-    too.
+    ``choices`` are what a list offers, none for a slider or a field to type in. ``automatic``: the
+    request may leave it open, and the list has an entry that says so. ``typed``: a list that takes
+    other values too.
     """
 
     name: str
@@ -45,9 +45,16 @@ class Field:
         return sorted(entries, key=lambda entry: entry[1] != str(self.lever.default))
 
     @property
-    def unset(self) -> str:
+    def unset(self) -> Any:
         """What the field shows for None."""
+        if self.lever.slider:
+            return self.lever.default
         return AUTO if self.choices and self.automatic else ""
+
+    @property
+    def written(self) -> bool:
+        """Whether it holds a text, which may be half written."""
+        return not self.choices and not self.lever.slider
 
 
 def _words(choice: str) -> str:
@@ -72,6 +79,9 @@ def _field(name: str, lever: Lever) -> Field:
 
 
 FIELDS = {field.name: field for name, lever in LEVERS.items() if (field := _field(name, lever))}
+
+# Those whose slider ends where the model's scales end.
+BY_SCALES = tuple(f.name for f in FIELDS.values() if f.lever.slider and f.lever.slider[1] is None)
 
 
 def of_group(*groups: str) -> list[Field]:

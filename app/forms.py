@@ -162,7 +162,7 @@ def fields_of(request: EditRequest) -> dict[str, Any]:
             fields[name] = _unset(name)
         elif isinstance(value, bool):
             fields[name] = "yes" if value else "no"
-        elif name == "variations":
+        elif FIELDS[name].lever.slider:
             fields[name] = value
         else:
             fields[name] = _short(value) if isinstance(value, float) else str(value)
@@ -207,13 +207,16 @@ def kept_fields(given: Any) -> dict[str, Any]:
     if fields.get("task") not in TASKS:
         fields.pop("task", None)
     for name in OPTIONS:
-        written = not FIELDS[name].choices and name != "variations"
-        if written or name not in fields or fields[name] == _unset(name):
+        if FIELDS[name].written or name not in fields or fields[name] == _unset(name):
             continue  # a text may be half written, a choice must be one
+        lever = name.replace("-", "_")
         try:
-            EditOptions(**{name.replace("-", "_"): fields[name]})
+            options = EditOptions(**{lever: fields[name]})
         except EngineError:
             del fields[name]
+            continue
+        if FIELDS[name].lever.slider:
+            fields[name] = getattr(options, lever)
     return fields
 
 
@@ -226,6 +229,6 @@ def parsed(text: str) -> tuple[EditRequest | None, tuple[str, ...]]:
         return None, ()
 
 
-def _unset(name: str) -> str:
+def _unset(name: str) -> Any:
     """What a field shows for "the default of this task"."""
     return FIELDS[name].unset if name in FIELDS else ""

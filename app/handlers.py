@@ -17,6 +17,7 @@ from app import classes, files, forms, markup, project, screens
 from app.backend import Backend
 from app.classes import Named
 from app.downloads import Downloads
+from app.fields import BY_SCALES
 from app.forms import NEED_LABEL
 from app.kept import Kept
 from app.limits import USUAL, Limits
@@ -83,7 +84,7 @@ class Handlers:
             screen["status"] = markup.status(hint(session, task))
         yield {
             **screen,
-            **self._model_screen(card.name),
+            **self._model_screen(card.name, screen),
             "label": self._label_update(task, label, card.labels),
         }
         taken = False
@@ -136,7 +137,8 @@ class Handlers:
             "status": markup.status(f"{title} is ready.", "done"),
         }
 
-    def _model_screen(self, name: str) -> Screen:
+    def _model_screen(self, name: str, recalled: Screen | None = None) -> Screen:
+        """What the page shows of a model; ``recalled``: values of fields that go with it."""
         offer = self.shelf.offer(name)
         card = self.backend.card(name)
         detail = f"{card.side} px"
@@ -146,6 +148,7 @@ class Handlers:
         note = markup.model_note(offer.title if offer else name, about, detail)
         count = len(card.scales)
         keeps = _how_alike(count)
+        values = {name: {"value": value} for name, value in (recalled or {}).items()}
         more = gr.update(choices=keeps, value=keeps[(len(keeps) - 1) // 2][1])
         return {
             **self.shelf.screen(name),
@@ -153,6 +156,7 @@ class Handlers:
             "model-note": note,
             "using": name,
             "more-scales": more,
+            **{field: gr.update(maximum=count, **values.get(field, {})) for field in BY_SCALES},
         }
 
     def _label_update(

@@ -135,7 +135,7 @@ class Page:
             self._add("seed", gr.Textbox, "", label="Seed", placeholder="random", max_lines=1,
                       min_width=80)  # fmt: skip
             self._add("variations", gr.Slider, 1, MAX_VARIATIONS, VARIATIONS, step=1,
-                      label="Variations", min_width=120)  # fmt: skip
+                      label="Variations", min_width=120, elem_classes="slider")  # fmt: skip
         self._add("last-seed", gr.Button, "", size="sm", visible=False)
         with gr.Accordion("Advanced", open=False, elem_id="advanced"):
             draw_advanced(self._add)

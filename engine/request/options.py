@@ -79,6 +79,7 @@ class Lever:
     default: Any | Default = None
     tasks: tuple[Task, ...] = TASKS
     choices: tuple[str, ...] = ()  # what the form offers where the type does not say it
+    slider: tuple[int, int | None] | None = None  # or a slider, None: up to the model's scales
     ablation: tuple[Any, ...] = ()  # values that the evaluation compares
 
     def __post_init__(self) -> None:
@@ -232,19 +233,19 @@ class EditOptions(Schema):
     ] = None
     variations: Annotated[
         int, Field(ge=1, le=MAX_VARIATIONS),
-        Lever("run", "Variations", "How many results, 1 to 16.", 1),
+        Lever("run", "Variations", "How many results, 1 to 16.", 1, slider=(1, MAX_VARIATIONS)),
     ] = 1  # fmt: skip
+    composition: Annotated[
+        int | None, Field(ge=0, le=16),
+        Lever("main", "Keep the composition",
+              "How many coarse scales of what is painted over stay: 0 draws it anew, more change it less.", 0,
+              ("inpaint", "edit_class"), slider=(0, None)),
+    ] = None  # fmt: skip
     structure: Annotated[
         int | None, Field(ge=0, le=16),
         Lever("main", "Structure", "How many coarse scales around it are kept; 0 makes new.",
               lambda at: at.kept if at.unlabelled else 0, EDITS,
               choices=("0", "1", "2", "3", "4", "5"), ablation=(0, 2, 3, 4)),
-    ] = None  # fmt: skip
-    composition: Annotated[
-        int | None, Field(ge=0, le=16),
-        Lever("main", "Keep the composition",
-              "How many coarse scales of what is painted over stay; more change it less.", 0,
-              ("inpaint", "edit_class"), choices=("0", "1", "2", "3", "4", "5")),
     ] = None  # fmt: skip
     context: Annotated[
         Literal["auto", "whole"] | Annotated[int, Field(ge=0, le=65536)],

@@ -7,6 +7,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import gradio as gr
 import pytest
 
 from app import runs as runs_module
@@ -35,6 +36,16 @@ def test_a_page_that_is_opened_again_finds_picture_mask_history_settings_and_res
     assert back.version == session.version + 1  # or the canvas would stay empty
     assert f'data-version="{back.version}"' in first["facts"] and first["shown"] == (60, 40)
     assert first["label"]["value"] == "bird"  # at once, or the new task would forget it
+
+
+def test_a_slider_that_ends_with_the_models_scales_keeps_what_a_page_recalls(
+    handlers: Handlers,
+) -> None:
+    scales = len(handlers.backend.card(handlers.backend.chosen).scales)
+    plain = remembered(handlers, handlers.opened(None))[0]["composition"]
+    assert plain["maximum"] == scales and "value" not in plain
+    screens = remembered(handlers, handlers.opened({"fields": {"composition": "2"}}))
+    assert screens[0]["composition"] == gr.update(maximum=scales, value=2)
 
 
 @pytest.mark.parametrize("recalled", [None, 7, {}, {"key": 7}, {"key": "guessed", "fields": 7},
