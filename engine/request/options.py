@@ -238,8 +238,8 @@ class EditOptions(Schema):
     composition: Annotated[
         int | None, Field(ge=0, le=16),
         Lever("main", "Keep the composition",
-              "How many coarse scales of what is painted over stay: 0 draws it anew, more change it less.", 0,
-              ("inpaint", "edit_class"), slider=(0, None)),
+              "How many coarse scales of what is painted over stay: 0 draws it anew, more change "
+              "it less.", 0, ("inpaint", "edit_class"), slider=(0, None)),
     ] = None  # fmt: skip
     structure: Annotated[
         int | None, Field(ge=0, le=16),
