@@ -2,6 +2,7 @@
 
     python tests/fleet.py batch [--edits 2000]       workers killed every 20 s, a node once
     python tests/fleet.py overhead [--edits 200]     a cluster's rate a core, against one process's
+    python tests/fleet.py start                      when a batch and the benchmark begin
     python tests/fleet.py interrupted [--times 20]   a batch that is ended at random moments
     python tests/fleet.py service [--seconds 180]    50 clients while replicas are killed
     python tests/fleet.py scaling [--rows 1000000]   what the parts take, and where the rate bends
@@ -13,6 +14,7 @@ random weights for the bundled one. It ends with status 1 if anything is lost, d
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import os
 import random
@@ -166,6 +168,43 @@ def overhead(folder: Path, model: str, label: str, flags: argparse.Namespace) ->
     return [] if share >= 0.85 else [f"{share:.2f} is less than 0.85"]
 
 
+def opened(command: list[str], file: Path) -> tuple[subprocess.Popen[bytes], float]:
+    """A command that was begun, and after how many seconds it opened a file (Linux only)."""
+    libc, opens = ctypes.CDLL("libc.so.6"), 0x20
+    watch = libc.inotify_init1(0)
+    libc.inotify_add_watch(watch, os.fsencode(file), opens)
+    began = time.monotonic()
+    work = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    os.read(watch, 4096)
+    os.close(watch)
+    return work, time.monotonic() - began
+
+
+def start(folder: Path, model: str, label: str, flags: argparse.Namespace) -> list[str]:
+    """A batch of 20 against the benchmark: when each has opened the bundled model's weights."""
+    job, faults = manifest(folder, 20, label), []
+    engine, weights = [sys.executable, "-m", "engine"], ROOT / "weights/bundled/var.safetensors"
+    for turn in range(5):
+        out, before = folder / f"out{turn}", time.monotonic()
+        work, batch = opened([*engine, "batch", str(job), "-o", str(out)], weights)
+        while not lines(out):
+            time.sleep(0.005)
+        first = time.monotonic() - before
+        os.killpg(work.pid, signal.SIGKILL)
+        work.wait()
+        work, bench = opened([*engine, "bench", "--models", "bundled", "--quick"], weights)
+        os.killpg(work.pid, signal.SIGKILL)
+        work.wait()
+        print(f"a batch opens its weights after {batch:.2f} s, has done an edit after {first:.2f}; "
+              f"the benchmark opens them after {bench:.2f}", flush=True)  # fmt: skip
+        if batch > bench + 2:
+            faults.append(f"a batch began {batch - bench:.2f} s later than the benchmark")
+    return faults
+
+
 def interrupted(folder: Path, model: str, label: str, flags: argparse.Namespace) -> list[str]:
     job, alone, out = manifest(folder, flags.edits, label), folder / "alone", folder / "out"
     if begun(job, alone, model).wait():
@@ -205,7 +244,9 @@ def scaling(folder: Path, model: str, label: str, flags: argparse.Namespace) -> 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    kinds = {each.__name__: each for each in (batch, overhead, interrupted, service, scaling)}
+    kinds = {
+        each.__name__: each for each in (batch, overhead, start, interrupted, service, scaling)
+    }
     parser.add_argument("kind", choices=kinds)
     parser.add_argument("--edits", type=int)
     parser.add_argument("--every", type=float, default=EVERY, help="seconds between two kills")
