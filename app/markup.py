@@ -274,9 +274,10 @@ def lost() -> str:
 def model_note(title: str, about: str, detail: str) -> str:
     """The model in a line that opens the dialog of all of them (app/catalogue.py); where there is
     no room for that, a word."""
+    between = " · " if about else ""
     return (
         f'<button type="button" class="note" title="{escape(f"{title}. {about}")}"><b></b>'
-        f'<span class="long">{escape(about)} <em>{escape(detail)}</em></span>'
+        f'<span class="long">{escape(about)}{between}<em>{escape(detail)}</em></span>'
         '<span class="short">Models</span></button>'
     )
 
