@@ -9,6 +9,7 @@
   const WAIT = 120; // milliseconds that a second finger has
   const SLOP = 6; // CSS pixels that the first may move meanwhile
   const LARGEST = 10; // the editor's own limit of its scale
+  const TAKEN = 1000; // milliseconds in which the editor takes a stroke in
   let kept = null; // { event, timer }: the first finger's touch that the editor has not seen
   let pinch = null; // how fingers and picture lay when the last one came or went
   let spent = false; // a pinch is over when all fingers are up
@@ -48,8 +49,16 @@
     varpaint.dropGesture();
     const brush = window.editor.tools?.get("brush");
     if (!brush?.is_drawing) return;
+    const manager = window.editor.command_manager, before = manager.history, again = before.next;
     brush.on_pointer_up();
-    setTimeout(() => $('#canvas button[aria-label="Undo"]:not([disabled])')?.click());
+    const until = performance.now() + TAKEN;
+    (function drop() { // once the editor has made a step of it
+      const undo = manager.history !== before && $('#canvas button[aria-label="Undo"]:not([disabled])');
+      if (!undo) return performance.now() < until && requestAnimationFrame(drop);
+      undo.click();
+      before.next = again; // nor one that Redo brings back
+      manager.current_history.update(() => manager.history);
+    })();
   }
 
   function begin(event) {

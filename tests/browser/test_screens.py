@@ -273,6 +273,16 @@ def test_two_fingers_zoom_and_move_and_one_paints(
         assert window.place(0.5, 0.5)[0] == pytest.approx(x, abs=4)
         window.wait_for_reason("Paint over something")
 
+        touch("touchStart", (x - 20, y))  # a finger that has begun a stroke when the second comes
+        for step in range(1, 5):
+            touch("touchMove", (x - 20 - 6 * step, y))
+        touch("touchStart", (x - 44, y), (x + 20, y))
+        touch("touchMove", (x - 46, y), (x + 22, y))
+        touch("touchEnd")
+        window.wait_for_rest()
+        window.wait_for_reason("Paint over something")
+        assert window.page.locator("#redo").is_disabled()
+
         touch("touchStart", (x - 30, y))
         for step in range(1, 7):
             touch("touchMove", (x - 30 + 10 * step, y))
