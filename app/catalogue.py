@@ -128,7 +128,7 @@ def _entry(offer: Offer, now: Progress | None, here: Here) -> str:
         f'<article class="entry{" using" if using else ""}" data-name="{name}" '
         f'aria-label="{escape(offer.title)}"><h3>{escape(offer.title)}{mark}</h3>'
         f"<p>{escape(' '.join(filter(None, (offer.suits, about))))}</p><dl>{rows}</dl>"
-        f'<div class="state">{_state(offer, now, here)}</div>'
+        f'<div class="state">{_state(offer, now, here)}</div>{_trouble(now)}'
         f'<p class="refusal" role="alert"></p></article>'
     )
 
@@ -145,7 +145,7 @@ def _state(offer: Offer, now: Progress | None, here: Here) -> str:
         now = Progress("paused", offer.bytes - offer.missing, offer.bytes)
     if now is None:
         return f'<div class="do">{_get(offer, here)}</div>'
-    line = f"<p>{escape(_in_words(now))}</p>"
+    line = "" if now.state == "failed" else f"<p>{escape(_in_words(now))}</p>"
     if now.state != "waiting":
         line = _bar(offer, now) + line
     if now.active:
@@ -153,6 +153,12 @@ def _state(offer: Offer, now: Progress | None, here: Here) -> str:
     again = "Try again" if now.state == "failed" else "Go on"
     buttons = _button("get", again, offer, primary=True) + _removal(offer)
     return f'{line}<div class="do">{buttons}</div>'
+
+
+def _trouble(now: Progress | None) -> str:
+    """Why its download failed, as wide as the entry; or nothing yet."""
+    words = f"{now.words}." if now is not None and now.state == "failed" else ""
+    return f'<p class="trouble" role="alert">{escape(words)}</p>'
 
 
 def _get(offer: Offer, here: Here) -> str:
@@ -197,8 +203,6 @@ def _in_words(now: Progress) -> str:
     if now.state == "checking":
         return "All here; its SHA-256 is being checked …"
     so_far = f"{_size(now.received)} of {_size(now.size)}"
-    if now.state == "failed":
-        return f"{now.words[:1].upper()}{now.words[1:]}."
     if now.state == "paused":
         return f"Paused at {so_far}."
     if not now.rate:

@@ -202,7 +202,7 @@ def kept_fields(given: Any) -> dict[str, Any]:
     """The fields that a page kept for itself, as far as they spell a request."""
     if not isinstance(given, dict):
         return {}
-    names = {"task", "label", "model", *MARGINS, *OPTIONS}
+    names = {"task", "label", "model", "format", *MARGINS, *OPTIONS}
     fields = {k: v for k, v in given.items() if k in names and isinstance(v, str | int | float)}
     if fields.get("task") not in TASKS:
         fields.pop("task", None)

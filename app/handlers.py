@@ -23,7 +23,7 @@ from app.kept import Kept
 from app.limits import USUAL, Limits
 from app.masks import Masks
 from app.runs import Runs
-from app.saving import Saving
+from app.saving import FORMATS, Saving
 from app.screens import Screen, hint
 from app.session import Session
 from app.shelf import Shelf
@@ -59,6 +59,8 @@ class Handlers:
         fields = forms.kept_fields(recalled.get("fields"))
         task, label, model = (fields.pop(name, None) for name in ("task", "label", "model"))
         task = task or "inpaint"
+        if fields.get("format") not in FORMATS:
+            fields.pop("format", None)
         key = str(recalled.get("key") or "")
         session = self.store.begun(key, Session(vault=self.vault))
         session = forms.recalled_mask(session, recalled.get("mask"), recalled.get("version"))

@@ -28,11 +28,13 @@ from app.words import in_words
 RUNS = 24  # runs that wait in our own line, which tells them their place; the rest in Gradio's
 KEYWORDS = frozenset((*MARGINS, *OPTIONS))
 FORM = ("session", "task", "label", "model", *MARGINS, *OPTIONS)
-FIELDS = ("task", "label", "model", *MARGINS, *OPTIONS)  # what a page keeps for its return
+FIELDS = ("task", "label", "model", *MARGINS, *OPTIONS)
+RECALLED = (*FIELDS, "format")  # what a page keeps for its return
 SHOWN = (  # what handlers change; every event updates all of them, mostly by nothing
     "session", "key", "shown", "ticket", "facts", "file", "status", "run", "cancel", "task",
     "label", "model", "model-note", "using", "shelf", "offer", "sides", "region-box", "regions",
-    *MARGINS, *OPTIONS, "last-seed", "open", "import-mask", "undo", "redo", "shape", "sight",
+    *MARGINS, *OPTIONS, "format", "last-seed", "open", "import-mask", "undo", "redo", "shape",
+    "sight",
     "preview", "compare", "results", "seen", "sharp", "leave-settings", "result-note",
     "result-row", "keep", "more",
     "more-scales", "use-result", "download", "save-project", "history",
@@ -51,11 +53,11 @@ class Wiring:
     def wire(self, window: gr.Blocks) -> None:
         do, parts = self.handlers, self.parts
         self.on(window.load, do.opened, ["recall"], js="varpaint.recall")
-        names = json.dumps(FIELDS)
+        names = json.dumps(RECALLED)
         gr.on(
-            [parts[name].change for name in FIELDS],
+            [parts[name].change for name in RECALLED],
             None,
-            [parts[name] for name in FIELDS],
+            [parts[name] for name in RECALLED],
             None,
             js=f"(...values) => varpaint.keep({names}, values)",
         )

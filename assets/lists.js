@@ -63,15 +63,17 @@
     if (event.target?.matches?.("input[role=combobox]")) typed = performance.now();
   }, true);
 
-  /* A list offers what holds the typed letters anywhere, "bowling" for "owl". What is called so, or
-     begins so, comes first, and Enter takes it. With an arrow key the choice is the hand's own. */
+  /* A list offers what holds the typed letters anywhere, "bowling" for "owl". What is called so, has
+     a word of it or begins so, comes first, and Enter takes it. With an arrow key the choice is the hand's own. */
   const NAME = /[^\p{L}\p{N}]+/u;
   function fit(option, text) { // 0 is best
     const name = option.getAttribute("aria-label").trim().toLowerCase();
     const bare = name.replace(/ \(.*/, "");
     if (bare === text) return 0;
-    if (bare.startsWith(text)) return 1;
-    return name.split(NAME).some((word) => word.startsWith(text)) ? 2 : 3;
+    const words = name.split(NAME);
+    if (words.includes(text)) return 1;
+    if (bare.startsWith(text)) return 2;
+    return words.some((word) => word.startsWith(text)) ? 3 : 4;
   }
   let searched = null; // the field whose list is in the order of `fit`
   function order() { // and the best option; without a search every list is in its own order

@@ -50,7 +50,7 @@
   /* An entry as it is now, all but its error; a question that was asked stays. */
   function renew(old, now) {
     const at = old.contains(document.activeElement) ? document.activeElement.dataset.do : null;
-    for (const part of ["h3", "dl", ".state"]) {
+    for (const part of ["h3", "dl", ".state", ".trouble"]) {
       const [was, is] = [old.querySelector(part), now.querySelector(part)];
       if (was.outerHTML !== is.outerHTML && !(part === ".state" && asking(old, now))) was.replaceWith(is);
     }

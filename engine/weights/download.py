@@ -74,7 +74,7 @@ def fetch(
                 part.unlink()
                 raise DownloadError(
                     f"{filename}: expected SHA-256 {remote.sha256} as the hub declares, found "
-                    f"{found}; the file was thrown away, run the command again"
+                    f"{found}; the file was thrown away, try again"
                 )
             with part.open("rb") as file:
                 os.fsync(file.fileno())  # the name is to promise the bytes
@@ -211,7 +211,7 @@ def _require_space(folder: Path, filename: str, needed: int) -> None:
 
 def _no_space(folder: Path, filename: str, what: str) -> DownloadError:
     return DownloadError(
-        f"{filename}: the disk is full: {what}; make room and run the command again, "
+        f"{filename}: the disk is full: {what}; make room and try again, "
         "it goes on where it stopped"
     )
 
@@ -243,7 +243,7 @@ def _translated(repository: str, filename: str, folder: Path) -> Iterator[None]:
     except (httpx2.HTTPError, OfflineModeIsEnabled) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DownloadError(
-            f"{filename}: no connection to the hub ({reason}); run the command again to go on "
+            f"{filename}: no connection to the hub ({reason}); try again to go on "
             f"where it stopped, or {by_hand}"
         ) from None
     except OSError as error:

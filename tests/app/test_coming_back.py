@@ -38,6 +38,12 @@ def test_a_page_that_is_opened_again_finds_picture_mask_history_settings_and_res
     assert first["label"]["value"] == "bird"  # at once, or the new task would forget it
 
 
+def test_the_format_of_files_is_recalled_if_there_is_such_a_one(handlers: Handlers) -> None:
+    for given, recalled in (("JPEG (small)", True), ("BMP", False)):
+        screens = remembered(handlers, handlers.opened({"fields": {"format": given}}))
+        assert screens[0].get("format") == (given if recalled else None)
+
+
 def test_a_slider_that_ends_with_the_models_scales_keeps_what_a_page_recalls(
     handlers: Handlers,
 ) -> None:

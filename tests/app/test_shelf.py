@@ -56,7 +56,7 @@ def test_free_space_is_told_before() -> None:
         (Progress("receiving", 10**9, 2 * 10**9, 10**7), "about 2 min left", ["pause"]),
         (Progress("checking", 2 * 10**9, 2 * 10**9), "SHA-256", ["pause"]),
         (Progress("paused", 10**9, 2 * 10**9), "Paused at 1.0 GB of 2.0 GB", ["get", "remove"]),
-        (Progress("failed", 5, 9, words="no <hub>"), "No &lt;hub&gt;.", ["get", "remove"]),
+        (Progress("failed", 5, 9, words="no <hub>"), "no &lt;hub&gt;.", ["get", "remove"]),
     ],
 )
 def test_a_download_says_how_far_it_is_and_what_can_be_done(
