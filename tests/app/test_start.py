@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -160,3 +161,34 @@ def test_the_window_is_built_without_torch() -> None:
 
 def test_building_the_window_writes_nothing_into_the_folder(start: ModuleType) -> None:
     assert not list((ROOT / "app").glob("*.pyi"))
+
+
+HEAPS = """
+import ctypes, runpy, sys, threading
+if sys.argv[1] == "shared":
+    runpy.run_path("app.py")["share_one_heap"]()
+library = ctypes.CDLL(None)
+library.malloc.restype = ctypes.c_void_p
+together = threading.Barrier(6)
+def hold():
+    together.wait()
+    blocks = [library.malloc(5000) for _ in range(100)]
+    together.wait()
+threads = [threading.Thread(target=hold) for _ in range(6)]
+for each in threads: each.start()
+for each in threads: each.join()
+library.fopen.restype = ctypes.c_void_p
+out = library.fopen(sys.argv[2].encode(), b"w")
+library.malloc_info(0, ctypes.c_void_p(out))
+library.fclose(ctypes.c_void_p(out))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
+def test_all_threads_of_the_program_share_one_heap(tmp_path: Path) -> None:
+    counts = {}
+    for how in ("shared", "not"):
+        out = tmp_path / how
+        subprocess.run([sys.executable, "-c", HEAPS, how, str(out)], cwd=ROOT, check=True)
+        counts[how] = out.read_text().count("<heap nr=")
+    assert counts["shared"] == 1 < counts["not"]
