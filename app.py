@@ -197,6 +197,7 @@ def main(arguments: list[str] | None = None) -> None:
     from app.guard import Guard, Hosts, logged_in
     from app.kept import Kept, home
     from app.layout import build_window, launch_options
+    from app.streams import Streams
 
     limits = Limits(
         work=flags.most_work, memory=int(flags.memory * GIGABYTE),
@@ -232,7 +233,7 @@ def main(arguments: list[str] | None = None) -> None:
         auth=auth,
         prevent_thread_lock=True,
         mcp_server=flags.mcp,
-        app_kwargs={"lifespan": guarded, "middleware": [aliases]},
+        app_kwargs={"lifespan": guarded, "middleware": [aliases, Middleware(Streams)]},
         state_session_capacity=WINDOWS,
         **launch_options(),
     )
