@@ -12,11 +12,10 @@ import sys
 from typing import Any
 
 # Parameters of mallopt(3).
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -2, -3, -4, -8
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -2, -3, -4
 MANY = 65536  # blocks with pages of their own that glibc makes at most if nobody tells it
 SMALLEST_APART = 64 * 2**10  # bytes of a weight that has pages of its own
 KEPT = 512 * 2**20  # bytes that are kept free at the heap's end
-HEAPS = 2  # that all threads share; glibc has eight a core if nobody tells it
 ROOM = 128 * 2**20  # bytes a heap grows by; a thread's heap of 64 MiB that is empty is kept with it
 
 
@@ -40,8 +39,7 @@ def keep_freed_memory() -> bool:
     """Ask the C library, where it is glibc, to keep what is freed; False where it is not.
 
     No block has pages of its own any more, however large: a map of 256 x 256 is 42 MB in float32.
-    Threads share `HEAPS`: of its own each would in time keep as much as the largest edit that it
-    ever saw. What loading left behind is given back first. For the whole process, until
+    What loading left behind is given back first. For the whole process, until
     `keep_weights_apart`.
     """
     library = _library()
@@ -49,7 +47,6 @@ def keep_freed_memory() -> bool:
         return False
     library.malloc_trim(ctypes.c_size_t(0))
     done = (
-        library.mallopt(_ARENA_MAX, HEAPS),
         library.mallopt(_MMAP_MAX, 0),
         library.mallopt(_TRIM_THRESHOLD, KEPT),
         library.mallopt(_TOP_PAD, ROOM),
