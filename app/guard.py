@@ -256,9 +256,14 @@ class Guard:
         async with self._logins.attempt(address) as told:
             if told is None:
                 raise RefusedError(429, "too many attempts to log in; wait a little")
-            await self._app(scope, receive, answer)
-            if answer.status in (200, 400):
-                told(answer.status == 200)
+
+            async def counted(message: Message) -> None:
+                """Before the answer leaves: who does not wait for it has guessed all the same."""
+                if message["type"] == "http.response.start" and message["status"] in (200, 400):
+                    told(message["status"] == 200)
+                await answer(message)
+
+            await self._app(scope, receive, counted)
 
 
 class _Answer:

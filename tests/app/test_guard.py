@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import time
@@ -215,6 +216,25 @@ def test_guesses_of_a_password_take_longer_and_longer_and_are_logged(
     with caplog.at_level(logging.WARNING, "varpaint"):
         asyncio.run(story())
     assert "from 127.0.0.1, 4 in a row" in caplog.text
+
+
+def test_a_guess_is_counted_before_its_answer_leaves(caplog: pytest.LogCaptureFixture) -> None:
+    known: list[bool] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def gone(message: Any) -> None:
+        known.append("1 in a row" in caplog.text)
+        raise OSError("nobody waits for it")
+
+    scope = {
+        "type": "http", "method": "POST", "path": "/login", "client": ("10.0.0.1", 1),
+        "headers": [(name.encode(), value.encode()) for name, value in HOME.items()],
+    }  # fmt: skip
+    with caplog.at_level(logging.WARNING, "varpaint"), contextlib.suppress(OSError):
+        asyncio.run(Guard(echo, Hosts("127.0.0.1"))(scope, receive, gone))
+    assert known == [True]
 
 
 def test_who_logs_in_is_not_made_to_wait_by_other_addresses() -> None:
