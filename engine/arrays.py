@@ -37,7 +37,7 @@ class Window:
     top: int
     side: int
 
-    def clip(self, width: int, height: int) -> Box:
+    def within(self, width: int, height: int) -> Box:
         """The part of the square that lies on the canvas."""
         return (
             max(self.left, 0),

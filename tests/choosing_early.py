@@ -29,8 +29,11 @@ from engine import EditOptions, EditRequest, load_editor  # noqa: E402
 from engine.editor import Editor  # noqa: E402
 from engine.evaluation.families import FAMILIES, make_mask  # noqa: E402
 from engine.events import Painted, ScaleDone  # noqa: E402
+from engine.paint.canvas import Canvas  # noqa: E402
 from engine.paint.ranking import score, seam  # noqa: E402
 from engine.picture.frame import TOUCHED  # noqa: E402
+from engine.runner import for_each  # noqa: E402
+from engine.runner.edit import carry_out  # noqa: E402
 from engine.training.data import open_pictures  # noqa: E402
 from engine.training.pieces import keyed_generator  # noqa: E402
 
@@ -58,7 +61,7 @@ def edit(editor: Editor, pictures: Any, kind: str, index: int, count: int) -> di
     guided = request.label is not None
     marks: list[dict[str, Any]] = []
     began, final = time.perf_counter(), ()
-    for event in editor._carried_out(everyone, editor._bare(everyone, request.image)):
+    for event in carry_out(everyone, Canvas.bare(everyone), editor.runner):
         spent = time.perf_counter() - began
         if isinstance(event, ScaleDone) and event.sketch.one.role != "behind":
             step = event.sketch.scale
@@ -68,7 +71,7 @@ def edit(editor: Editor, pictures: Any, kind: str, index: int, count: int) -> di
             spoken = (step.evidence / tokens).tolist()
             seams = [1.0] * count
             if frames and not frames[0].studio:
-                drawn = editor.runner.decode(step.feature_map, count)
+                drawn = for_each(editor.runner.decode(step.feature_map), count)
                 mask = frames[0].mask > TOUCHED
                 seams = [seam(frames[0].pixels, each, mask) for each in drawn]
             marks.append({

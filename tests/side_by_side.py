@@ -27,6 +27,7 @@ import torch  # noqa: E402
 from engine import EditOptions, EditRequest, load_editor  # noqa: E402
 from engine.benchmark.measure import OURS, Case, model_of  # noqa: E402
 from engine.editor import Editor  # noqa: E402
+from engine.paint.canvas import Canvas  # noqa: E402
 from engine.picture.frame import Frame  # noqa: E402
 from engine.plan.card import Card  # noqa: E402
 from engine.plan.labels import Labels  # noqa: E402
@@ -73,7 +74,7 @@ def measure(editor: Editor, task: str, count: int, rounds: int) -> str:
     passes = [plan.passes[-1] for plan in plans]
     windows = [one.windows[0] for one in passes]
     frames = [
-        [] if one.role == "new" else editor._bare(plan, plan.request.image).frames(window, one.side)
+        [] if one.role == "new" else Canvas.bare(plan).afresh(one).seen(one, window)
         for one, plan, window in zip(passes, plans, windows, strict=True)
     ]
     seeds = tuple(one.seeds[0] for one in passes)

@@ -22,6 +22,7 @@ from engine.model.flexvar.scheme import Replacing
 from engine.model.flexvar.spec import FlexVAESpec, FlexVARSpec
 from engine.model.flexvar.transformer import FlexVAR
 from engine.model.var.predictor import CachedVAR
+from engine.paint.canvas import Canvas
 from engine.plan.card import Card
 from engine.plan.labels import Labels
 from engine.plan.rules import Sampling
@@ -147,7 +148,7 @@ def test_an_edit_may_start_from_the_pictures_own_scales(structure: int) -> None:
     asked = EditRequest(task="inpaint", image=PHOTO, mask=MASK, options=options)
     editor = flex_editor()
     (one,) = editor.plan(asked).passes
-    frames = editor._bare(editor.plan(asked), PHOTO).frames(one.windows[0], one.side)
+    frames = Canvas.bare(editor.plan(asked)).afresh(one).seen(one, one.windows[0])
     runner = editor.runner.at(LARGER)
     steps = list(runner.run(one, frames).steps())
     own, _ = runner.tokens(runner.model.codec.features(to_tensor(frames[0].pixels[None])))

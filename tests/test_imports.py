@@ -90,7 +90,9 @@ def test_networks_know_only_specs_and_each_other():
         assert all(name.startswith("engine.model") for name in own), path
 
 
-@pytest.mark.parametrize("part", ["app", "engine/plan", "engine/paint", "engine/editor.py"])
+@pytest.mark.parametrize(
+    "part", ["app", "engine/plan", "engine/paint", "engine/runner", "engine/editor.py"]
+)
 def test_who_edits_names_no_family(part):
     """Nor imports one. "VAR" is also what people say when they mean next-scale prediction."""
     families = {path.parent.name for path in (ROOT / "engine/model").glob("*/__init__.py")}

@@ -8,11 +8,9 @@ from engine import ScaleDone
 from engine.benchmark.meter import Clock
 from engine.editor import Editor
 from engine.model.family import Model
-from engine.picture.frame import Frame
-from engine.plan.plan import Pass
 from engine.request import EditRequest
 from engine.runner.known import Known
-from engine.runner.networks import Run, Runner
+from engine.runner.networks import Runner
 
 
 class WatchedRunner(Runner):
@@ -27,14 +25,8 @@ class WatchedRunner(Runner):
         with self.clock.part("encode"):
             return super().known(*args)
 
-    def run(self, one: Pass, frames: list[Frame], number: int = 0) -> Run:
-        return _WatchedRun(self, one, frames, number)
-
-
-class _WatchedRun(Run):
     def decode(self, *args: Any) -> Any:
-        assert isinstance(self.runner, WatchedRunner)
-        with self.runner.clock.part("decode"):
+        with self.clock.part("decode"):
             return super().decode(*args)
 
 

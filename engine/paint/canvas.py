@@ -12,11 +12,19 @@ from PIL import Image
 
 from engine.arrays import RGB, Box, Floats, Mask, Window, fingerprint, to_bytes
 from engine.errors import DamageError
+from engine.events import Detailing
 from engine.paint.composite import composite, fade_in
 from engine.paint.exemplar.filling import Filling, Piece, filling
+from engine.paint.foreign import holds_something
+from engine.paint.ranking import Drawn, Tally, best_first
+from engine.paint.studio import staged
 from engine.picture.frame import Frame
-from engine.picture.source import LARGE, Source, same_outside
-from engine.plan.plan import Pass
+from engine.picture.source import LARGE, Source, blank, extend, same_outside
+from engine.plan.plan import Pass, Plan
+from engine.plan.shapes import holds_thing
+
+NOTHING = "seed {}: nothing could be told from the ground that it was drawn on; try another seed"
+STAGED = "{}: says nothing of a thing that is drawn before a plain ground"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,23 +40,29 @@ class Canvas:
     box: Box
     masks: tuple[Mask, ...]
     pictures: tuple[RGB, ...]
+    tally: Tally
     behind: RGB | None = None
-    at: int = 0  # which mask is being painted
+    at: int = -1  # which mask is being painted
     left_to_paint: Mask
     before: tuple[RGB, ...]  # the pictures when its turn came
-    missing: tuple[int, ...] = ()  # the variations in whose last frame nothing was drawn
+    front: Canvas | None = None  # what this one is painted to stand behind
+    in_studio: bool = False  # whether what was painted is a thing, cut out of a plain ground
+    notes: tuple[str, ...] = ()  # what did not go as asked in its last frame
 
     @classmethod
-    def of(
-        cls, source: Source, masks: Sequence[Mask], box: Box, view: RGB | None = None
-    ) -> Canvas:
-        """Bare canvases; ``view`` is what the source shows in the box, if that is known."""
-        left, top, right, bottom = box
-        cut = tuple(mask[top:bottom, left:right] for mask in masks)
-        pictures = (source.view(box) if view is None else view,)
+    def bare(cls, decided: Plan) -> Canvas:
+        """The canvas of an edit before anything is painted. ImageError for a picture that cannot
+        be edited."""
+        image = decided.request.image
+        source = blank(decided.size) if image is None else Source(image)
+        if any(decided.margins):
+            source = extend(source, decided.margins)
+        left, top, right, bottom = decided.box
+        masks = tuple(one.mask[top:bottom, left:right] for one in decided.drawn)
+        pictures = (source.view(decided.box),)
         return cls(
-            source=source, box=box, masks=cut, pictures=pictures, left_to_paint=cut[0],
-            before=pictures,
+            source=source, box=decided.box, masks=masks, pictures=pictures, left_to_paint=masks[0],
+            before=pictures, tally=Tally.of(decided.seeds),
         )  # fmt: skip
 
     @property
@@ -56,37 +70,85 @@ class Canvas:
         """A name of what there is to be seen and to be painted."""
         return fingerprint(*self.pictures, *self.masks)
 
-    def afresh(self, mask: Mask) -> Canvas:
-        """A bare canvas of the same part of the source, for another mask of its size."""
-        return Canvas.of(self.source, [mask], self.box, self.pictures[0])
+    @property
+    def scores(self) -> tuple[float, ...]:
+        """How good each variation is as yet (`engine.paint.ranking`)."""
+        return self.tally.scores
 
-    def turned_to(self, at: int) -> Canvas:
-        """Ready for another mask. What later masks will cover is hidden from the model until
-        then."""
-        return replace(self, at=at, left_to_paint=self.masks[at], before=self.pictures)
+    def turned_to(self, one: Pass) -> Canvas:
+        """Ready for a pass: the next mask's, or one that is painted on a canvas of its own, to
+        stand ``behind`` this one. What later masks will cover is hidden from the model until their
+        turn comes."""
+        if one.role == "behind":
+            return replace(self.afresh(one), front=self)
+        at = self.at + 1
+        return replace(
+            self, at=at, left_to_paint=self.masks[at], before=self.pictures, in_studio=False
+        )
 
-    def frames(self, window: Window, side: int) -> list[Frame]:
-        """What the model sees through ``window`` (in source pixels): one frame a picture."""
+    def afresh(self, one: Pass) -> Canvas:
+        """As if nothing but this pass were to be painted, and nothing had been."""
+        left, top, right, bottom = self.box
+        mask = one.mask[top:bottom, left:right]
+        tally = Tally.of(one.seeds)
+        return replace(self, masks=(mask,), at=0, left_to_paint=mask, tally=tally)
+
+    def turned_back(self, behind: RGB) -> Canvas:
+        """The canvas that this one was for, with what stands behind it."""
+        assert self.front is not None
+        return replace(self.front, behind=behind)
+
+    def as_it_was(self, one: Pass) -> RGB | None:
+        """The picture as it is, where that may stand behind a thing: because it is asked to
+        (``around``), or because the mask holds nothing that has to go. Else None."""
+        kept = one.around == "keep"
+        if one.around == "auto":
+            kept = not holds_something(self.pictures[0], self.masks[0])
+        return self.pictures[0] if kept else None
+
+    def seen(self, one: Pass, window: Window) -> list[Frame]:
+        """What the model sees through ``window`` (in source pixels): one frame a picture, or a
+        plain ground where a thing is to be drawn before one."""
         later, mask = self.masks[self.at + 1 :], self.masks[self.at]
         hidden = np.logical_or.reduce(later) & ~mask if later else None
         local = Window(window.left - self.box[0], window.top - self.box[1], window.side)
-        return [Frame.cut(p, self.left_to_paint, local, side, hidden) for p in self.pictures]
+        frames = [
+            Frame.cut(each, self.left_to_paint, local, one.side, hidden) for each in self.pictures
+        ]
+        return [staged(frames[0])] if one.studio and holds_thing(frames[0].mask) else frames
 
-    def painted(self, one: Pass, frames: Sequence[Frame], pictures: Sequence[Floats]) -> Canvas:
-        """With one finished picture a variation, painted through their common window."""
-        done = list(self._painted(one, frames, pictures, len(pictures)))
-        missing = tuple(index for index, (_, drawn) in enumerate(done) if not drawn)
+    def painted(
+        self, one: Pass, frames: Sequence[Frame], drawn: Drawn, chosen: Sequence[int]
+    ) -> Canvas:
+        """With a finished picture a variation, painted through their common window. ``chosen``
+        are the variations so far that go on."""
+        done = list(self._painted(one, frames, drawn.pictures, len(drawn.pictures)))
+        missing = [seed for seed, (_, found) in zip(one.seeds, done, strict=True) if not found]
+        unheard = one.unheard if frames[0].studio else ()
         left_to_paint = self.left_to_paint.copy()
-        left, top, right, bottom = frames[0].window.clip(*left_to_paint.shape[::-1])
+        left, top, right, bottom = frames[0].box
         left_to_paint[top:bottom, left:right] = False
-        canvases = tuple(canvas for canvas, _ in done)
-        return replace(self, pictures=canvases, left_to_paint=left_to_paint, missing=missing)
+        known = [] if one.role == "new" else frames
+        return replace(
+            self,
+            pictures=tuple(canvas for canvas, _ in done),
+            left_to_paint=left_to_paint,
+            tally=self.tally.among(chosen).added(drawn, known, guided=one.guided),
+            in_studio=self.in_studio or frames[0].studio,
+            notes=(
+                *(STAGED.format(name) for name in unheard),
+                *drawn.notes,
+                *(NOTHING.format(seed) for seed in missing),
+            ),
+        )
 
-    def detailed(self, one: Pass, scales: int) -> Generator[float, None, Canvas]:
+    def detailed(self, one: Pass) -> Generator[Detailing, None, Canvas]:
         """With what was painted made anew of the picture itself, wherever it has something that
-        fits; yields the share that is done. It is drawn with the seed of the last of the
-        ``scales``."""
-        shared = one.coarse_seeds[scales - 1 : scales]
+        fits, if the pass asks for it; a thing from the studio stays as it was drawn. It is drawn
+        with the seed of the last scale."""
+        if one.finish.detail != "picture" or self.in_studio:
+            return self
+        shared = one.coarse_seeds[len(one.scales) - 1 : len(one.scales)]
         mask, shown = self.masks[self.at], []
         for index, picture in enumerate(self.pictures):
             before = self.before[index * len(self.before) // len(self.pictures)]
@@ -121,6 +183,13 @@ class Canvas:
             whole.paste(Image.fromarray(small), (left, top))
             shown.append(whole)
         return shown
+
+    def chosen(self, decided: Plan) -> list[int]:
+        """The variations that are returned, by their numbers: the best first where they are
+        ranked, else the first."""
+        scores = self.scores
+        order = best_first(scores) if decided.ranked else list(range(len(scores)))
+        return order[: decided.shown]
 
     def finished(self, chosen: Sequence[int]) -> Sequence[Image.Image]:
         """The ``chosen`` pictures, in that order, in the source's mode. Large ones are made
@@ -188,12 +257,12 @@ class _Finished(Sequence[Image.Image]):
         return image
 
 
-def _shared(work: Filling, number: int, of: int) -> Generator[float, None, list[Piece]]:
-    """A piece of work as one of several: passes on the share of all that is done."""
+def _shared(work: Filling, number: int, of: int) -> Generator[Detailing, None, list[Piece]]:
+    """A piece of work as one of several: tells the share of all that is done."""
     while True:
         try:
             share = next(work)
         except StopIteration as end:
             pieces: list[Piece] = end.value
             return pieces
-        yield (number + share) / of
+        yield Detailing((number + share) / of)

@@ -42,8 +42,7 @@ def composite(
     own colours and surface: there is nothing to blend. Returns False if nothing could be cut out
     there.
     """
-    height, width = mask.shape
-    left, top, right, bottom = seen.window.clip(width, height)
+    left, top, right, bottom = seen.box
     if not mask[top:bottom, left:right].any():
         return True
     side = len(picture)
@@ -77,7 +76,7 @@ def composite(
 
 def _strips(mask: Mask, seen: Frame) -> Iterator[Box]:
     """What of the frame's window is masked, in boxes of at most ``STRIP`` pixels or one row."""
-    left, top, right, bottom = seen.window.clip(mask.shape[1], mask.shape[0])
+    left, top, right, bottom = seen.box
     box = bounding_box(mask[top:bottom, left:right])
     assert box is not None  # something is masked
     left, right = left + box[0], left + box[2]
@@ -103,11 +102,10 @@ def _room(mask: Mask, seen: Frame, side: int) -> Mask:
     """Where a mask has room for a thing, (side, side): wholly masked, and on the canvas."""
     window = seen.window
     room: Mask = share_of(mask, window, side) > 1 - TOUCHED
-    box = window.clip(mask.shape[1], mask.shape[0])
     corner = (window.left, window.top) * 2
     left, top, right, bottom = (
         round((edge - begin) * side / window.side)
-        for edge, begin in zip(box, corner, strict=True)
+        for edge, begin in zip(seen.box, corner, strict=True)
     )
     canvas = np.zeros_like(room)
     canvas[top:bottom, left:right] = True

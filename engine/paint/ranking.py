@@ -8,7 +8,7 @@ are (S, S, 3) floats in 0..255, masks (S, S) bool.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -46,43 +46,62 @@ class Drawn:
             )
 
 
+@dataclass(frozen=True)
 class Tally:
-    """What ranks the candidates of an edit, added up over its frames."""
+    """What ranks the candidates of an edit, added up over its frames. It never changes: a frame
+    gives another one."""
 
-    def __init__(self, seeds: Sequence[int]) -> None:
-        self.guided = False
-        self.seeds = tuple(seeds)
-        self.seams: list[list[float]] = [[] for _ in seeds]
-        self.likelihood, self.evidence = np.zeros(len(seeds)), np.zeros(len(seeds))
-        self.tokens = 0
+    seeds: tuple[int, ...]
+    seams: tuple[tuple[float, ...], ...]  # a candidate's, one for each of its frames
+    likelihood: Floats  # (B,), of all that was drawn
+    evidence: Floats
+    tokens: int = 0
+    guided: bool = False
 
-    def choose(self, some: Sequence[int]) -> None:
-        """Go on with some of the candidates, by their numbers."""
-        self.seeds = tuple(self.seeds[index] for index in some)
-        self.seams = [self.seams[index] for index in some]
-        self.likelihood = self.likelihood[list(some)]
-        self.evidence = self.evidence[list(some)]
+    @classmethod
+    def of(cls, seeds: Sequence[int]) -> Tally:
+        """Before the first frame."""
+        nothing = np.zeros(len(seeds))
+        return cls(tuple(seeds), ((),) * len(seeds), nothing, nothing)
 
-    def add(self, drawn: Drawn, seen: Sequence[Frame], *, guided: bool) -> None:
-        """A finished frame, and what the model was shown of the picture, if anything."""
-        self.guided = self.guided or guided
-        self.likelihood += drawn.likelihood
-        self.evidence += drawn.evidence
-        self.tokens += drawn.tokens
-        for variation, picture in enumerate(drawn.pictures if seen else ()):
-            frame = seen[variation * len(seen) // len(drawn.pictures)]
-            if not frame.studio:  # what meets the ground there is cut away
-                self.seams[variation].append(seam(frame.pixels, picture, frame.mask > TOUCHED))
+    def among(self, some: Sequence[int]) -> Tally:
+        """Of some of the candidates, by their numbers."""
+        at = list(some)
+        return replace(
+            self,
+            seeds=tuple(self.seeds[index] for index in at),
+            seams=tuple(self.seams[index] for index in at),
+            likelihood=self.likelihood[at],
+            evidence=self.evidence[at],
+        )
 
-    def scores(self) -> list[float]:
+    def added(self, drawn: Drawn, seen: Sequence[Frame], *, guided: bool) -> Tally:
+        """With a finished frame, and what the model was shown of the picture, if anything."""
+        seams = []
+        for variation, (picture, before) in enumerate(zip(drawn.pictures, self.seams, strict=True)):
+            frame = seen[variation * len(seen) // len(drawn.pictures)] if seen else None
+            if frame is not None and not frame.studio:  # what meets the ground there is cut away
+                before = (*before, seam(frame.pixels, picture, frame.mask > TOUCHED))
+            seams.append(before)
+        return replace(
+            self,
+            seams=tuple(seams),
+            likelihood=self.likelihood + drawn.likelihood,
+            evidence=self.evidence + drawn.evidence,
+            tokens=self.tokens + drawn.tokens,
+            guided=self.guided or guided,
+        )
+
+    @property
+    def scores(self) -> tuple[float, ...]:
         """One score a candidate, higher is better."""
         count = max(self.tokens, 1)
-        return [
+        return tuple(
             score(float(likely) / count, seams, float(spoken) / count if self.guided else None)
             for likely, spoken, seams in zip(
                 self.likelihood, self.evidence, self.seams, strict=True
             )
-        ]
+        )
 
 
 def seam(known: Floats, picture: Floats, hole: Mask) -> float:

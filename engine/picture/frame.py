@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.arrays import RGB, Floats, Mask, Window
+from engine.arrays import RGB, Box, Floats, Mask, Window
 from engine.picture.fill import fill_hole
 from engine.picture.scaling import shrunk
 
@@ -26,14 +26,21 @@ def _mirror(begin: int, end: int, limit: int) -> NDArray[np.int64]:
     return np.where(index < limit, index, 2 * limit - 1 - index)
 
 
+def _wholly_on(array: NDArray[Any], window: Window) -> bool:
+    """Whether a window reaches nowhere beyond an (H, W, ...) array."""
+    right, bottom = window.left + window.side, window.top + window.side
+    inside = right <= array.shape[1] and bottom <= array.shape[0]
+    return inside and min(window.left, window.top) >= 0
+
+
 def _cut(array: NDArray[Any], window: Window) -> NDArray[Any]:
     """The window's part of an (H, W, ...) array, mirrored where it reaches beyond."""
+    right, bottom = window.left + window.side, window.top + window.side
+    if _wholly_on(array, window):
+        return array[window.top : bottom, window.left : right]
     height, width = array.shape[:2]
-    left, top, right, bottom = window.clip(width, height)
-    if (right - left, bottom - top) == (window.side, window.side):
-        return array[top:bottom, left:right]
-    rows = _mirror(window.top, window.top + window.side, height)
-    columns = _mirror(window.left, window.left + window.side, width)
+    rows = _mirror(window.top, bottom, height)
+    columns = _mirror(window.left, right, width)
     return array[rows[:, None], columns[None]]
 
 
@@ -52,10 +59,7 @@ def _beyond(window: Window, array: NDArray[Any], side: int) -> bool:
 
     ``side`` is that of the square it is scaled to.
     """
-    if window.side <= max(LARGEST_WHOLE, side):
-        return False
-    left, top, right, bottom = window.clip(array.shape[1], array.shape[0])
-    return (right - left) * (bottom - top) < window.side**2
+    return window.side > max(LARGEST_WHOLE, side) and not _wholly_on(array, window)
 
 
 def square_of(array: NDArray[Any], window: Window, side: int) -> Floats:
@@ -79,7 +83,8 @@ def share_of(mask: Mask, window: Window, side: int) -> Floats:
 @dataclass(frozen=True)
 class Frame:
     """What the model sees: ``pixels`` (side, side, 3) float32 in 0..255 and ``mask`` (side, side)
-    float32, the masked share of every pixel.
+    float32, the masked share of every pixel. ``box`` is the part of the ``window`` that lies on
+    the canvas.
 
     ``hidden`` (side, side) bool is what the model shall not believe although this edit leaves it
     as it is, such as the place of a region that is to be painted next. In a ``studio`` the model
@@ -87,6 +92,7 @@ class Frame:
     """
 
     window: Window
+    box: Box
     pixels: Floats
     mask: Floats
     hidden: Mask | None = field(default=None)
@@ -97,11 +103,12 @@ class Frame:
         cls, canvas: RGB, mask: Mask, window: Window, side: int, hidden: Mask | None = None
     ) -> Frame:
         """The window of a canvas, resized to the model's side; masks are those of the canvas."""
+        box = window.within(canvas.shape[1], canvas.shape[0])
         pixels = square_of(canvas, window, side)
         unseen = None
         if hidden is not None and hidden.any():
             unseen = share_of(hidden, window, side) > TOUCHED
-        return cls(window, np.clip(pixels, 0, 255), share_of(mask, window, side), unseen)
+        return cls(window, box, np.clip(pixels, 0, 255), share_of(mask, window, side), unseen)
 
     @property
     def hole(self) -> Mask:

@@ -163,9 +163,9 @@ def plan(request: EditRequest, card: Card, *, any_mask: bool = False) -> Plan:
     seed 0. With ``any_mask`` a mask that is not known yet may still lie anywhere: the plan is for
     what such edits have in common. Raises RequestError, MaskError or ImageError.
     """
-    if any_mask and request.image is not None:
-        everything = np.ones(upright_size(request.image)[::-1], bool)
-        request = request.model_copy(update={"mask": everything})
+    picture = None if request.image is None else upright_size(request.image)
+    if any_mask and picture is not None:
+        request = request.model_copy(update={"mask": np.ones(picture[::-1], bool)})
     _check(request, card)
     options = request.options
     card = card.drawing(options)
@@ -176,7 +176,7 @@ def plan(request: EditRequest, card: Card, *, any_mask: bool = False) -> Plan:
             f"draw at least as many as are to be shown"
         )
     seeds = tuple((seed + index) % (MAX_SEED + 1) for index in range(count))
-    margins, size, parts = _parts(request, card)
+    margins, size, parts = _parts(request, picture, card)
     bare = not any_mask and bool(_any([part.mask for part in parts]).all())
     asked = request.regions[0].label if request.regions else request.label
     passes = _passes(request.task, options, asked, card, parts, seeds, bare=bare)
@@ -234,18 +234,19 @@ def _check(request: EditRequest, card: Card) -> None:
 
 
 def _parts(
-    request: EditRequest, card: Card
+    request: EditRequest, picture: tuple[int, int] | None, card: Card
 ) -> tuple[tuple[int, int, int, int], tuple[int, int], list[_Part]]:
     """Margins (left, top, right, bottom), the canvas's size, and what is painted on it, in order:
-    the mask, or region after region, or what extends the picture, or all of a new one."""
+    the mask, or region after region, or what extends the ``picture`` (width, height), or all of a
+    new one."""
     label = None if request.label is None else card.labels.find(request.label)
     if request.task == "generate":
         everything = np.ones((card.side, card.side), bool)
         window = Window(0, 0, card.side)
         return (0, 0, 0, 0), (card.side, card.side), [_Part(everything, (window,), label)]
-    assert request.image is not None
-    width, height = upright_size(request.image)
-    check_size((width, height))
+    assert picture is not None
+    check_size(picture)
+    width, height = picture
     if request.task == "outpaint":
         left, right, top, bottom = request.margins(width, height)
         if not left + right + top + bottom:
@@ -375,7 +376,7 @@ def _seen(passes: list[Pass], size: tuple[int, int]) -> Box:
     """The part of the canvas that any window shows, and what lies around it where detail is taken
     from the picture."""
     boxes = np.array([
-        _wider(window, each).clip(*size) for each in passes for window in each.windows
+        _wider(window, each).within(*size) for each in passes for window in each.windows
     ])  # fmt: skip
     left, top = (int(edge) for edge in boxes[:, :2].min(axis=0))
     right, bottom = (int(edge) for edge in boxes[:, 2:].max(axis=0))

@@ -146,7 +146,7 @@ def _apart(
     """
     left_to_paint = {part: j for j, group in enumerate(groups) for part in group.parts}
     for i, window in enumerate(windows):
-        left, top, right, bottom = window.clip(numbers.shape[1], numbers.shape[0])
+        left, top, right, bottom = window.within(numbers.shape[1], numbers.shape[0])
         for part, j in list(left_to_paint.items()):
             x0, y0, x1, y1 = parts[part]
             if left <= x0 and top <= y0 and x1 <= right and y1 <= bottom:
@@ -180,7 +180,7 @@ def _with_work(windows: Iterable[Window], unknown: Mask) -> list[Window]:
     remaining = unknown.copy()
     needed = []
     for window in windows:
-        left, top, right, bottom = window.clip(remaining.shape[1], remaining.shape[0])
+        left, top, right, bottom = window.within(remaining.shape[1], remaining.shape[0])
         if remaining[top:bottom, left:right].any():
             remaining[top:bottom, left:right] = False
             needed.append(window)

@@ -1,4 +1,4 @@
-"""A model's networks at work for an edit, and what they remember."""
+"""A plan carried out by a model's networks, and what they remember."""
 
 from engine.runner.known import for_each
 from engine.runner.networks import Runner

@@ -189,13 +189,19 @@ class Runner:
         return keeper_of(self.model.scheme, keeping, *known)
 
     @torch.inference_mode()
-    def decode(self, feature_map: Tensor, count: int | None = None) -> list[Floats]:
-        """Pictures (side, side, 3) of 0..255 from feature maps (N, z, S, S), one at a time.
-
-        With ``count`` each picture stands for count / N variations.
-        """
-        pictures = [to_floats(self.model.codec.decode(one[None]))[0] for one in feature_map]
-        return for_each(pictures, count or len(pictures))
+    def decode(
+        self, feature_map: Tensor, around: tuple[Box, Original] | None = None
+    ) -> list[Floats]:
+        """Pictures (side, side, 3) of 0..255 from feature maps (N, z, S, S), one at a time; in the
+        fast mode ``around`` a box only, all else as the original has it."""
+        made = []
+        for one in feature_map:
+            if around is None or self.fast is None:
+                picture = self.model.codec.decode(one[None])
+            else:
+                picture = self.fast.decode(one[None], *around)
+            made.append(to_floats(picture)[0])
+        return made
 
 
 class Run:
@@ -310,31 +316,25 @@ class Run:
 
     def drawn(self, last: ScaleStep) -> Drawn:
         """What the frame became, once its ``last`` scale is done."""
-        pictures = self.decode(last.feature_map, len(self.one.seeds))
+        pictures = self._decode(last.feature_map)
         return Drawn(
-            pictures=tuple(pictures),
+            pictures=tuple(for_each(pictures, len(self.one.seeds))),
             likelihood=last.log_likelihood.cpu().numpy(),
             evidence=last.evidence.cpu().numpy(),
             tokens=last.drawn,
             notes=tuple(self.notes),
         )
 
-    def decode(self, feature_map: Tensor, count: int | None = None) -> list[Floats]:
+    def _decode(self, feature_map: Tensor) -> list[Floats]:
         """As `Runner.decode`; in the fast mode around the mask only."""
         original = None if self.known is None else self.known.original
+        around = None if original is None else (bounds(self.frames[0].mask > 0), original)
         try:
-            fast = self.runner.fast
-            if original is None or fast is None:
-                return self.runner.decode(feature_map, count)
-            box = bounds(self.frames[0].mask > 0)
-            pictures = [
-                to_floats(fast.decode(one[None], box, original))[0] for one in feature_map
-            ]
-            return for_each(pictures, count or len(pictures))
+            return self.runner.decode(feature_map, around)
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
-        return self._decode_frugally(feature_map, count)
+        return self._decode_frugally(feature_map)
 
     def _step_down(self, at_once: int) -> int:
         """Half the variations at once, after everything that can be let go of was."""
@@ -352,12 +352,12 @@ class Run:
             )
         return at_once
 
-    def _decode_frugally(self, feature_map: Tensor, count: int | None) -> list[Floats]:
+    def _decode_frugally(self, feature_map: Tensor) -> list[Floats]:
         """Decode with everything else let go of; in half precision if that is not enough."""
         self._let_go()
         self._note("memory was short: decoded once more with nothing else in it")
         try:
-            return self.runner.decode(feature_map, count)
+            return self.runner.decode(feature_map)
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
@@ -367,7 +367,7 @@ class Run:
             half = torch.float16 if self.runner.device.type == "cuda" else torch.bfloat16
             try:
                 with in_precision(half, *networks):
-                    return self.runner.decode(feature_map, count)
+                    return self.runner.decode(feature_map)
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
                     raise

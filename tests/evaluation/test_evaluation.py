@@ -224,7 +224,7 @@ def test_an_ablation_has_paper_first_the_default_last_and_a_row_a_lever(folder: 
     assert "studio off" in rows_for("labelled", studio_card())
     report = report_of(
         ablate(
-            tiny_editor(), folder, count=2, seed=0, options=EditOptions(), families=("box", "half")
+            tiny_editor(), folder, count=1, seed=0, options=EditOptions(), families=("box", "half")
         )
     )
     assert report is not None
@@ -299,9 +299,9 @@ def test_what_the_model_saw_and_drew_is_that_of_the_result(changes: dict) -> Non
 
 
 def test_sheets_of_every_family_and_task_are_small_files(folder: Path, tmp_path: Path) -> None:
-    out = tmp_path / "sheets"
+    out, options = tmp_path / "sheets", EditOptions(detail="model")  # which is faster
     out.mkdir()
-    paths = list(make_sheets(tiny_editor(), folder, out, seed=0, options=EditOptions()))
+    paths = list(make_sheets(tiny_editor(), folder, out, seed=0, options=options))
     names = {path.stem for path in paths}
     assert {f"families-{name}" for name in FAMILIES} < names
     assert {"inpaint", "outpaint", "class-edit", "generate", "extend-2-1", "extend-1-2"} < names

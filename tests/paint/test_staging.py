@@ -11,9 +11,10 @@ import engine.fast.original
 import engine.paint.composite
 import engine.paint.ranking
 from engine import EditOptions, EditRequest
-from engine.editor import STAGED, Editor
+from engine.editor import Editor
 from engine.errors import RequestError
 from engine.events import ScaleDone
+from engine.paint.canvas import STAGED
 from engine.paint.studio import cut_out
 from engine.picture.frame import Frame
 from engine.plan.plan import plan

@@ -148,7 +148,7 @@ def test_a_new_picture_is_one_pass_of_which_nothing_is_known() -> None:
     decided = plan(asked("generate", {"seed": 7}, label="hills"), CARD)
     (one,) = decided.passes
     assert one.role == "new" and one.mask.shape == (32, 32) and one.mask.all()
-    assert [w.clip(32, 32) for w in one.windows] == [(0, 0, 32, 32)]
+    assert [w.within(32, 32) for w in one.windows] == [(0, 0, 32, 32)]
     assert decided.size == (32, 32) and decided.box == (0, 0, 32, 32) and decided.windows == []
     assert one.label == 2 and one.labels == (2,) and one.guided
 
@@ -230,7 +230,7 @@ def test_only_what_a_window_shows_is_looked_at() -> None:
 
     decided = planned("model")
     (window,) = decided.windows
-    assert decided.box == window.clip(300, 200) and decided.size == (300, 200)
+    assert decided.box == window.within(300, 200) and decided.size == (300, 200)
     assert decided.margins == (0, 0, 0, 0)
     left, top, right, bottom = decided.box
     wide = planned("picture").box  # what may lend its detail lies around it

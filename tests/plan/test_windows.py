@@ -32,7 +32,7 @@ def test_the_window_holds_the_box_and_leaves_the_canvas_only_where_it_must(
 ) -> None:
     (width, height), box = canvas_and_box
     window = place_window(box, width, height, side=side, context=context, filling=filling)
-    left, top, right, bottom = window.clip(width, height)
+    left, top, right, bottom = window.within(width, height)
     assert left <= box[0] and top <= box[1] and right >= box[2] and bottom >= box[3]
     if filling and context == "auto":  # where models draw objects, whatever the canvas
         middle = (window.left + window.side / 2, window.top + window.side / 2)
@@ -78,7 +78,7 @@ def test_marching_paints_all_that_is_new_and_always_sees_something_known(
     done = np.zeros((height, width), bool)
     done[known[1] : known[3], known[0] : known[2]] = True
     for window in march(known, (width, height), side=side):
-        left, top, right, bottom = window.clip(width, height)
+        left, top, right, bottom = window.within(width, height)
         part = done[top:bottom, left:right]
         assert part.size and not part.all(), "a window with nothing to do"
         assert part.any(), "a window that sees nothing known"
@@ -102,7 +102,7 @@ def test_the_windows_of_a_mask_hold_all_of_it(data: st.DataObject, context: str 
     windows = windows_for(mask, side=32, context=context)
     assert 1 <= len(windows) <= MAX_FRAMES
     for window in windows:
-        left, top, right, bottom = window.clip(width, height)
+        left, top, right, bottom = window.within(width, height)
         assert mask[top:bottom, left:right].any(), "a window with nothing to do"
         mask[top:bottom, left:right] = False
     assert not mask.any()
@@ -150,7 +150,7 @@ def test_every_part_is_painted_whole_by_one_window(
     count, parts = cv2.connectedComponents(mask, connectivity=8)
     left_to_paint = set(range(1, count))
     for window in windows_for(mask > 0, side=32, context=context, filling=filling):
-        left, top, right, bottom = window.clip(width, height)
+        left, top, right, bottom = window.within(width, height)
         for part in left_to_paint & set(np.unique(parts[top:bottom, left:right])):
             assert (parts[top:bottom, left:right] == part).sum() == (parts == part).sum(), "cut"
             left_to_paint.discard(part)

@@ -203,7 +203,7 @@ def test_what_is_done_is_not_done_again_and_what_failed_only_if_asked(
 def test_killed_at_any_moment_it_goes_on_to_the_same_files(
     photos: Path, tmp_path: Path, model: str
 ) -> None:
-    job, out, whole = some(photos, 20), tmp_path / "out", tmp_path / "whole"
+    job, out, whole = some(photos, 8), tmp_path / "out", tmp_path / "whole"
     command = [
         sys.executable, "-m", "engine", "batch", str(job), "-o", str(out), "--model", model,
         "--device", "cpu", "--per-worker-threads", "1",
@@ -221,9 +221,9 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_files(
         work.send_signal(number)
         assert work.wait() != 0
         with path.open("ab") as file:
-            file.write(b'{"row": 19, "as')  # as if it had ended in the middle of a line
+            file.write(b'{"row": 7, "as')  # as if it had ended in the middle of a line
     assert batch(job, out, model, "--per-worker-threads", "1") == 0
-    assert [entry["row"] for entry in report(out)] == list(range(1, 21))
+    assert [entry["row"] for entry in report(out)] == list(range(1, 9))
     names = sorted(each.name for each in whole.iterdir())
     assert sorted(each.name for each in out.iterdir()) == names
     for name in names:

@@ -48,7 +48,7 @@ def workers(batch: int) -> set[int]:
 def test_a_cluster_makes_the_same_files_though_its_workers_are_killed(
     photos: Path, tmp_path: Path, model: str
 ) -> None:
-    job, alone, spread = some(photos, 40), tmp_path / "alone", tmp_path / "spread"
+    job, alone, spread = some(photos, 16), tmp_path / "alone", tmp_path / "spread"
     with job.open("a") as file:
         file.write('{"image": "none.png", "out": "bad"}\n')
     assert batch(job, alone, model, "--per-worker-threads", "1") == 1
@@ -68,8 +68,8 @@ def test_a_cluster_makes_the_same_files_though_its_workers_are_killed(
     assert len(killed) == 2 and work.returncode == 1
     assert work.stdout is not None
     summary = json.loads(work.stdout.read())
-    assert (summary["done"], summary["failed"]) == (40, 1)
-    assert [entry["row"] for entry in report(spread)] == list(range(1, 42))
+    assert (summary["done"], summary["failed"]) == (16, 1)
+    assert [entry["row"] for entry in report(spread)] == list(range(1, 18))
     names = sorted(each.name for each in alone.iterdir())
     assert sorted(each.name for each in spread.iterdir()) == names
     for name in names:
