@@ -74,6 +74,22 @@ def proxy(image: Image.Image, side: int = PROXY_SIDE) -> Image.Image:
     return shown if shown.size == size else shown.resize(size, Image.Resampling.LANCZOS)
 
 
+def proxy_part(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image | None:
+    """What `proxy` has in a ``box`` of it (here and there a level off), without making the rest;
+    None where the rest is needed for that."""
+    size = proxy_size(image.size)
+    across, down = image.width / size[0], image.height / size[1]
+    plain = image.mode in ("RGB", "L") and "transparency" not in image.info
+    if not plain or size == image.size or max(across, down) >= 4:  # beyond, it goes in two steps
+        return None
+    left, top, right, bottom = box
+    source = (left * across, top * down, right * across, bottom * down)
+    part = image.resize((right - left, bottom - top), Image.Resampling.HAMMING, source)
+    profile = image.info.get("icc_profile")
+    part.info = {"icc_profile": profile} if profile else {}
+    return proxy(part)
+
+
 def shown(image: Image.Image, side: int = PROXY_SIDE) -> Image.Image:
     """The same with a checkerboard where the picture is clear."""
     view = proxy(image, side)

@@ -27,6 +27,7 @@ from app.project import INDEX
 from app.session import Session
 from engine.errors import EngineError
 
+SOON = 0.3  # seconds until a change is written: first the page is shown what came of it
 EVERY = 30.0  # seconds between two looks at how much is kept
 
 log = logging.getLogger("varpaint")
@@ -64,6 +65,7 @@ class Kept:
         self._lock = threading.Condition()
         self._waiting: OrderedDict[str, Session] = OrderedDict()
         self._writing: Session | None = None
+        self._wanted = 0  # how many wait for all to be written
         self._over = False
         self._files: archive.Files = WeakKeyDictionary()
         self._looked = -EVERY
@@ -126,7 +128,10 @@ class Kept:
     def flush(self, patience: float = 10.0) -> None:
         """Wait until all that was put is written."""
         with self._lock:
+            self._wanted += 1
+            self._lock.notify_all()
             self._lock.wait_for(lambda: not self._waiting and self._writing is None, patience)
+            self._wanted -= 1
 
     def close(self) -> None:
         """Write what waits; then no more: the server ends."""
@@ -147,7 +152,8 @@ class Kept:
             with self._lock:
                 self._writing = None
                 self._lock.notify_all()
-                self._lock.wait_for(lambda: self._waiting or self._over, EVERY)
+                if self._lock.wait_for(lambda: self._waiting or self._over, EVERY):
+                    self._lock.wait_for(lambda: self._wanted or self._over, SOON)
                 if self._over:
                     return
                 if self._waiting:

@@ -16,7 +16,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -27,6 +26,7 @@ from app import forms, markup, screens, views
 from app.backend import Backend
 from app.clock import Clock
 from app.moments import Moment
+from app.painter import Ladder, Painter
 from app.screens import Screen
 from app.session import Session
 from app.store import Store
@@ -318,34 +318,33 @@ class Runs:
             job.news.put(("end", None))  # whoever waits for news of a cancelled run
 
     def _edit(self, events: Iterator[Event], request: EditRequest, job: Job) -> None:
-        """The edit, news for the page after every scale. What is drawn is made a picture of in a
-        thread of its own, while the model goes on."""
-        grown: list[str] = []
+        """The edit, news for the page of every scale that it can keep up with."""
+        ladder, box = Ladder(), views.edited_box(request)
         scales: tuple[int, ...] = ()
         clock = live = None
-        box = views.edited_box(request)
 
         def show(event: ScaleDone) -> None:
-            nonlocal clock, live
-            if not job.cancelled.is_set():
-                clock, live = clock or Clock(scales), live or Live()
-                screen = screens.of_step(event, scales, grown, clock, live, box)
+            if clock is not None and live is not None and not job.cancelled.is_set():
+                screen = screens.of_step(event, scales, ladder, clock, live, box)
                 job.news.put(("step", screen))
 
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="preview") as painter:
-            shown: list[Future[None]] = []
+        def make_up(event: ScaleDone) -> None:
+            if live is not None and not job.cancelled.is_set():
+                screens.add_rung(event, scales, ladder, live.glance(event), box)
+
+        with Painter(show, make_up) as painter:
             for event in events:
                 if job.cancelled.is_set():
                     return
                 if not scales:  # the model is there, and works
                     card = self._backend.card(request.model)
                     scales = card.drawing(request.options).scales
+                    clock, live = Clock(scales), Live()
                 if isinstance(event, Finished):
-                    for each in shown:
-                        each.result()
-                    job.news.put(("result", (event.result, scales, tuple(grown))))
+                    painter.finish()
+                    job.news.put(("result", (event.result, scales, ladder.rungs)))
                     return
                 if isinstance(event, ScaleDone):
-                    shown.append(painter.submit(show, event))
+                    painter.add(event)
         if not job.cancelled.is_set():
             raise RequestError("the edit ended without a result; run it again")

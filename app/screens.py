@@ -8,10 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 import gradio as gr
+from PIL import Image
 
 from app import canvas, clock, markup, views
 from app.clock import Clock
 from app.moments import Variation
+from app.painter import Ladder
 from app.session import Session
 from app.views import Box
 from engine.serving.live import Live
@@ -113,7 +115,7 @@ def of_result(session: Session, *, gallery: bool = True) -> Screen:
         "seen": seen(session),
         "result-note": note(outcome, session.shown.index(outcome) + 1),
     }  # fmt: skip
-    after, before = views.picture_url(outcome.held), views.before_url(outcome)
+    after, before = views.result_url(outcome), views.before_url(outcome)
     screen["preview"] = gr.update(
         value=markup.grown(outcome.run.scales, outcome.run.grown), visible=True
     )
@@ -152,7 +154,7 @@ def seen(session: Session) -> str:
             return ""
         extension = (0, 0, 0, 0) if sibling else extension
     return markup.seen(
-        views.picture_url(outcome.held), number=session.shown.index(outcome) + 1,
+        views.result_url(outcome), number=session.shown.index(outcome) + 1,
         count=len(session.shown), extension=extension, alone=alone,
         looking=session.looking, version=session.version, task=outcome.request.task,
     )  # fmt: skip
@@ -219,16 +221,13 @@ def rank(variation: Variation) -> str:
 
 
 def of_step(
-    step: Any, scales: tuple[int, ...], grown: list[str], clock_: Clock, live: Live,
+    step: Any, scales: tuple[int, ...], ladder: Ladder, clock_: Clock, live: Live,
     box: Box = views.WHOLE,
 ) -> Screen:  # fmt: skip
-    """What a step shows; ``grown`` collects small pictures of the frame's scales, cut to ``box``.
-    """
-    done = list(scales).index(step.scale) + 1 if step.scale in scales else step.index + 1
+    """What a step shows; the ``ladder`` gets a small picture of it, cut to ``box``."""
+    done = _place(step, scales)
     images = live.pictures(step)
-    del grown[done - 1 :]
-    while live.fresh and len(grown) < done:  # those before that were kept whole, or not looked at
-        grown.append(views.rung(images[0], box))
+    add_rung(step, scales, ladder, images[0] if live.fresh else None, box)
     text = f"Scale {done} of {len(scales)}"
     if step.frames > 1:
         text = f"Frame {step.frame + 1} of {step.frames}, " + text.lower()
@@ -236,11 +235,24 @@ def of_step(
     left = clock_.left(part)
     detail = f"{100 * part:.0f} %" if left is None else f"about {clock.in_words(left)} left"
     drawn = images and (live.due() or done == len(scales))
-    fresh = {"value": markup.preview(images, scales, grown)} if drawn else {}
+    fresh = {"value": markup.preview(images, scales, ladder.rungs)} if drawn else {}
     return {
         "preview": gr.update(**fresh, visible=True),
         "status": markup.status(text, "busy", detail, part),
     }
+
+
+def add_rung(
+    step: Any, scales: tuple[int, ...], ladder: Ladder, image: Image.Image | None, box: Box
+) -> None:
+    """A step's picture, if there is one, on the ladder of its frame."""
+    if image is not None:
+        ladder.add(step.frame, _place(step, scales), views.rung(image, box))
+
+
+def _place(step: Any, scales: tuple[int, ...]) -> int:
+    """How many of the scales are done after a step."""
+    return list(scales).index(step.scale) + 1 if step.scale in scales else step.index + 1
 
 
 def of_finished(session: Session) -> Screen:

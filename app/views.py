@@ -21,6 +21,8 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom as parts of 
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 SEEN_SIDE = canvas.PROXY_SIDE  # pixels of what lies over the canvas and of before and after
 THUMB_SIDE = 192
+AT_HAND = 3  # pictures as the page shows them, for results that are made from them
+RIM = 2  # pixels around an edit that scaling down mixes with it
 LADDER_SIDE = 96  # pixels of the small pictures of each scale
 AROUND = 0.45  # of the edit's longer side: what a thumbnail shows around it
 LEAST = 0.12  # of the picture's shorter side: no thumbnail shows less
@@ -31,6 +33,7 @@ TINT = 0.45  # how much of a region's colour lies over the picture
 _thumbs: WeakKeyDictionary[Held, Image.Image] = WeakKeyDictionary()
 _edits: WeakKeyDictionary[Variation, Image.Image] = WeakKeyDictionary()
 _urls: WeakKeyDictionary[Held, str] = WeakKeyDictionary()
+_shown: WeakKeyDictionary[Held, Image.Image] = WeakKeyDictionary()  # the last few of them
 _regions: WeakKeyDictionary[Moment, str] = WeakKeyDictionary()
 
 
@@ -136,8 +139,39 @@ def picture_url(held: Held) -> str:
     same, so that a browser that has seen it need not ask again."""
     known = _urls.get(held)
     if known is None or not Path(canvas.file_of(known)).is_file():  # Gradio clears old ones away
-        known = _urls[held] = canvas.url(canvas.shown(held.image, SEEN_SIDE))
+        known = _at(held, canvas.shown(held.image, SEEN_SIDE))
     return known
+
+
+def result_url(variation: Variation) -> str:
+    """The same for a result. Where the picture that it was made from is at hand, only what was
+    painted over is made anew: the rest is as it was."""
+    held, base = variation.held, variation.base
+    before = None if base is None else _shown.get(base.held)
+    boxes = [box for box in (mask.getbbox() for mask in _masks_of(variation)) if box is not None]
+    painted = variation.request.task in ("inpaint", "edit_class") and bool(boxes)
+    if held in _urls or before is None or held.size != base.held.size or not painted:
+        return picture_url(held)
+    lefts, tops, rights, bottoms = zip(*boxes, strict=True)
+    box = (
+        max(min(lefts) - RIM, 0), max(min(tops) - RIM, 0),
+        min(max(rights) + RIM, before.width), min(max(bottoms) + RIM, before.height),
+    )  # fmt: skip
+    part = canvas.proxy_part(held.image, box)
+    if part is None:
+        return picture_url(held)
+    after = before.copy()
+    after.paste(part, box[:2])
+    return _at(held, after)
+
+
+def _at(held: Held, shown: Image.Image) -> str:
+    """Where the page finds a picture from now on; a few of them stay at hand."""
+    _shown[held] = shown
+    for old in list(_shown)[:-AT_HAND]:
+        _shown.pop(old, None)
+    _urls[held] = url = canvas.url(shown)
+    return url
 
 
 def _widened(

@@ -110,6 +110,16 @@ class Frame:
             unseen = share_of(hidden, window, side) > TOUCHED
         return cls(window, box, np.clip(pixels, 0, 255), share_of(mask, window, side), unseen)
 
+    def reduced(self, side: int) -> Frame:
+        """The same at another, smaller side."""
+        if side >= len(self.mask):
+            return self
+        hidden = self.hidden
+        if hidden is not None:
+            hidden = resized(hidden.astype(np.float32), side) > TOUCHED
+        pixels, mask = resized(self.pixels, side), resized(self.mask, side)
+        return replace(self, pixels=pixels, mask=mask, hidden=hidden)
+
     @property
     def hole(self) -> Mask:
         """Model pixels that hold anything masked or hidden."""

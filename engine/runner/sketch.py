@@ -24,6 +24,8 @@ from engine.plan.plan import Pass
 from engine.runner.known import for_each
 from engine.runner.networks import Runner
 
+ROUGH_SIDE = 128  # pixels of what a coarse scale is shown with: it has a dozen cells across
+
 log = logging.getLogger(__name__)
 
 
@@ -63,7 +65,9 @@ class RunSketch:
         grey = one.role == "new" or seen[0].studio  # all that is known
         if pictures is None and not grey:  # a decoder would add no detail to what is coarse
             cells = coverage(torch.from_numpy(seen[0].mask), maps.shape[-1]) == 0
-            pictures = rough_pictures(maps, [frame.pixels for frame in seen], cells)
+            small = [frame.reduced(ROUGH_SIDE) for frame in seen]
+            pictures = rough_pictures(maps, [frame.pixels for frame in small], cells)
+            seen = seen if pictures is None else small
         if pictures is None:
             pictures = self._computed(self.runner.decode, some)
             pictures += pictures[-1:] * (len(maps) - len(some))  # not to be shown

@@ -40,20 +40,32 @@ class Live:
 
         Where memory is short for previews, what was shown last; nothing if nothing was.
         """
-        began = self._now()
-        budget = SHARE * (began - self._began)
-        affordable = self._spent <= budget
-        if self._each > QUICK and self._spent + self._each > budget:
-            self.fresh = False
-            return self._shown
-        fresh = step.previews(None if affordable else 1)
-        took = self._now() - began
-        self._spent += took
-        self._each = took / max(len(fresh), 1)
+        affordable = self._spent <= self._budget
+        fresh = self._looked(step, None if affordable else 1)
         self.fresh = bool(fresh)
         if fresh:
             self._shown = fresh if affordable else fresh + self._shown[len(fresh) :]
         return self._shown
+
+    def glance(self, step: Step) -> Image.Image | None:
+        """The first variation after an earlier step, where that is quick or affordable."""
+        fresh = self._looked(step, 1)
+        return fresh[0] if fresh else None
+
+    @property
+    def _budget(self) -> float:
+        return SHARE * (self._now() - self._began)
+
+    def _looked(self, step: Step, count: int | None) -> list[Image.Image]:
+        """A step's previews, and what they took; none where they would take too much."""
+        if self._each > QUICK and self._spent + self._each > self._budget:
+            return []
+        began = self._now()
+        fresh = step.previews(count)
+        took = self._now() - began
+        self._spent += took
+        self._each = took / max(len(fresh), 1)
+        return fresh
 
     def due(self) -> bool:
         """Whether the page is to draw a picture now; asked once a picture."""

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image, ImageCms
 
-from app import screens, views
+from app import canvas, screens, views
 from app.handlers import Handlers
 from app.moments import Run, Variation
 from app.screens import caption, note, rank
@@ -143,3 +144,50 @@ def test_a_place_is_told_in_words(place: int, words: str) -> None:
     drawn = replace(variation, seed=1_234_567_890)
     assert caption(drawn, 5, kept=False) == ("#5 · best" if place == 1 else "#5")
     assert "seed 1234567890" in note(drawn, 5)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("size", [(3000, 2100), (2300, 2500), (2049, 40)])
+def test_a_part_of_what_the_page_shows_is_made_as_the_whole_is(
+    mode: str, size: tuple[int, int]
+) -> None:
+    image = noisy_rgb(*size).convert(mode)
+    image.info["icc_profile"] = ImageCms.ImageCmsProfile(
+        ImageCms.createProfile("sRGB")
+    ).tobytes() if mode == "RGB" else b""  # fmt: skip
+    whole, rng = canvas.proxy(image), np.random.default_rng(2)
+    for _ in range(8):
+        (left, right), (top, bottom) = (
+            sorted(rng.choice(side + 1, 2, replace=False)) for side in whole.size
+        )
+        box = (int(left), int(top), int(right), int(bottom))
+        part = canvas.proxy_part(image, box)
+        assert part is not None and part.size == whole.crop(box).size
+        apart = np.abs(np.asarray(part, int) - np.asarray(whole.crop(box), int))
+        assert apart.max() <= 1 and (apart > 0).mean() < 0.01, "but for the rounding of places"
+
+
+@pytest.mark.parametrize("image", [
+    Image.new("RGB", (500, 400)), Image.new("RGBA", (3000, 20)), Image.new("L", (9000, 20)),
+])  # fmt: skip
+def test_where_the_whole_is_needed_there_is_no_part(image: Image.Image) -> None:
+    assert canvas.proxy_part(image, (0, 0, 5, 5)) is None
+
+
+def test_of_a_result_only_what_was_painted_is_made_anew_for_the_page(
+    handlers: Handlers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, size = tmp_path / "large.png", (2600, 1800)
+    noisy_rgb(*size).save(path)
+    session = begin(handlers, str(path))
+    spot = Image.new("L", canvas.proxy_size(size))
+    spot.paste(255, (700, 500, 760, 540))
+    whole: list[Image.Image] = []
+    shown = canvas.shown
+    monkeypatch.setattr(canvas, "shown", lambda *given: whole.append(given[0]) or shown(*given))
+    result = run(handlers, session, canvas.as_layer(spot, spot.size), seed="5").result
+    assert whole == []
+    made, due = (np.asarray(each, int) for each in (views._shown[result.held], shown(result.image)))
+    apart = np.abs(made - due)
+    assert apart.max() <= 1 and (apart > 0).mean() < 0.001
+    assert views.result_url(result) == views.picture_url(result.held)

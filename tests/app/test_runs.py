@@ -11,9 +11,11 @@ import pytest
 from app import views
 from app.canvas import file_of
 from app.handlers import Handlers
+from app.painter import Painter
 from app.runs import TICKET
 from app.session import Session
 from engine.errors import EngineError, ImageError, MaskError, RequestError
+from engine.events import ScaleDone
 from engine.picture.files import open_image, read_request
 from tests.app.visit import a_ticket, last, opened, shown
 from tests.tiny import tiny_editor
@@ -23,6 +25,13 @@ def test_a_run_shows_every_scale_and_ends_with_a_result(
     handlers: Handlers, photo: str, painted: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(handlers.runs, "_newer", lambda job: {})  # a page that keeps up
+    add = Painter.add
+
+    def add_and_wait(painter: Painter, event: ScaleDone) -> None:  # and a model that takes its time
+        add(painter, event)
+        painter.finish()
+
+    monkeypatch.setattr(Painter, "add", add_and_wait)
     session = opened(handlers, photo)
     screens = shown(handlers, session, painted, seed="7", variations=2)
     texts = [str(screen.get("status", "")) for screen in screens]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from PIL import Image
 
 from app.clock import Clock
+from app.painter import Ladder
 from app.screens import of_step
 from engine.serving.live import SHARE, Live
 
@@ -56,15 +57,16 @@ def test_other_variations_wait_until_previews_have_become_cheap_again() -> None:
 
 
 def test_a_slow_picture_waits_until_it_takes_a_small_part_of_the_run() -> None:
-    watch, grown = Watch(), []
+    watch, ladder = Watch(), Ladder()
     live, steps = Live(watch), [Slow(watch, name, scale=name, index=name - 1) for name in (1, 2, 3)]
     screens = []
     for step, passed in zip(steps, (1, 1, 5 / SHARE), strict=True):
         watch.time += passed
-        screens.append(of_step(step, (1, 2, 3), grown, Clock((1, 2, 3)), live))
+        screens.append(of_step(step, (1, 2, 3), ladder, Clock((1, 2, 3)), live))
     assert [step.asked for step in steps] == [[None], [], [None]]
     assert "Scale 2 of 3" in screens[1]["status"]
-    assert len(grown) == 3 and grown[1] == grown[2] != grown[0]
+    first, second, third = ladder.rungs
+    assert second == third != first
 
 
 def test_a_preview_that_memory_is_too_short_for_leaves_what_is_shown() -> None:
@@ -78,13 +80,25 @@ def test_a_preview_that_memory_is_too_short_for_leaves_what_is_shown() -> None:
 
 
 def test_a_page_without_a_preview_says_how_far_the_run_is() -> None:
-    watch, grown = Watch(), []
-    screen = of_step(Slow(watch, 1, short=True), (1, 2), grown, Clock((1, 2)), Live(watch))
+    watch, ladder = Watch(), Ladder()
+    screen = of_step(Slow(watch, 1, short=True), (1, 2), ladder, Clock((1, 2)), Live(watch))
     assert "Scale 1 of 2" in screen["status"] and "value" not in screen["preview"]
-    assert grown == []
+    assert ladder.rungs == ()
     later = Slow(watch, 2, scale=2, index=1)
-    screen = of_step(later, (1, 2), grown, Clock((1, 2)), Live(watch))
-    assert len(grown) == 2 and "Variation 1" in screen["preview"]["value"]
+    screen = of_step(later, (1, 2), ladder, Clock((1, 2)), Live(watch))
+    assert len(ladder.rungs) == 2 and "Variation 1" in screen["preview"]["value"]
+
+
+def test_a_glance_leaves_what_is_shown_and_is_left_out_where_it_takes_too_much() -> None:
+    watch = Watch()
+    live = Live(watch)
+    watch.time += 4
+    assert names(live.pictures(Slow(watch, 1, each=0.2))) == [1, 1, 1, 1]
+    earlier = Slow(watch, 2)
+    glance = live.glance(earlier)
+    assert glance is not None and names([glance]) == [2] and earlier.asked == [1]
+    assert live.glance(earlier) is None and earlier.asked == [1], "it took a second"
+    assert names(live.pictures(Slow(watch, 3))) == [1, 1, 1, 1]
 
 
 def test_a_page_is_given_a_few_pictures_a_second() -> None:
