@@ -85,6 +85,11 @@ class ScaleDone:
     frames: int
     sketch: Sketch = field(default=Sketched(()), repr=False)
 
+    @property
+    def drawn(self) -> bool:
+        """Whether it is its frame's last scale: what the decoder makes of that is there already."""
+        return (self.index + 1) % (self.of // self.frames) == 0
+
     def previews(self, count: int | None = None) -> list[Image.Image]:
         """The whole picture as it was then, scaled down to fit 768 pixels: one a variation, or one
         for all of them while their backdrop is painted.

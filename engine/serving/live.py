@@ -14,8 +14,10 @@ QUICK = 0.25  # seconds for a picture that is always affordable
 
 
 class Step(Protocol):
-    """What can be looked at: an event of the engine's."""
+    """What can be looked at: an event of the engine's. ``drawn`` costs no decoder."""
 
+    @property
+    def drawn(self) -> bool: ...
     def previews(self, count: int | None = None) -> list[Image.Image]: ...
 
 
@@ -23,8 +25,9 @@ class Live:
     """What the page shows of a run, step by step.
 
     The first variation is there at every scale where that is quick, as it is unless a large decoder
-    works for it; the others are, as long as all previews so far took at most ``SHARE`` of the time.
-    Until then they stay as they were shown last. ``fresh``: whether the last call made one.
+    works for it, and at the last; the others are, as long as all previews so far took at most
+    ``SHARE`` of the time. Until then they stay as they were shown last. ``fresh``: whether the last
+    call made one.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
@@ -58,13 +61,15 @@ class Live:
 
     def _looked(self, step: Step, count: int | None) -> list[Image.Image]:
         """A step's previews, and what they took; none where they would take too much."""
-        if self._each > QUICK and self._spent + self._each > self._budget:
+        slow = self._each > QUICK and self._spent + self._each > self._budget
+        if slow and not step.drawn:
             return []
         began = self._now()
         fresh = step.previews(count)
         took = self._now() - began
         self._spent += took
-        self._each = took / max(len(fresh), 1)
+        if not step.drawn:
+            self._each = took / max(len(fresh), 1)
         return fresh
 
     def due(self) -> bool:

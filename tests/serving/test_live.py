@@ -33,6 +33,7 @@ class Slow:
     index: int = 0
     frame: int = 0
     frames: int = 1
+    drawn: bool = False
 
     def previews(self, count: int | None = None) -> list[Image.Image]:
         self.asked.append(count)
@@ -67,6 +68,16 @@ def test_a_slow_picture_waits_until_it_takes_a_small_part_of_the_run() -> None:
     assert "Scale 2 of 3" in screens[1]["status"]
     first, second, third = ladder.rungs
     assert second == third != first
+
+
+def test_what_is_drawn_is_looked_at_though_the_decoder_is_slow() -> None:
+    watch = Watch()
+    live = Live(watch)
+    watch.time += 1
+    assert names(live.pictures(Slow(watch, 1))) == [1, 1, 1, 1]
+    assert names(live.pictures(Slow(watch, 2))) == [1, 1, 1, 1] and not live.fresh
+    assert names(live.pictures(Slow(watch, 3, drawn=True, each=0.01))) == [3, 1, 1, 1]
+    assert names(live.pictures(Slow(watch, 4))) == [3, 1, 1, 1], "no other is any quicker for it"
 
 
 def test_a_preview_that_memory_is_too_short_for_leaves_what_is_shown() -> None:
