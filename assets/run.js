@@ -43,12 +43,14 @@
   };
   varpaint.ofTicket = (known, ...values) => [ticket || known, ...values]; // known: of a run that was left
 
-  /* On a phone the form lies below the canvas: who has scrolled down to it sees what is drawn. */
+  /* On a phone the form lies below the canvas, and Run over both: whoever presses it sees what is
+     drawn, down to the bar of the results. */
   window.addEventListener("click", (event) => {
     const easel = $("#easel"), foot = $("#go");
     if (!event.target.closest?.("#run, #more") || !easel || !foot) return;
-    const place = easel.getBoundingClientRect(), middle = place.top + place.height / 2;
-    if (middle < 0 || middle > foot.getBoundingClientRect().top) easel.scrollIntoView({ block: "center" });
+    if (getComputedStyle(foot).position !== "fixed") return;
+    const { top, bottom } = easel.getBoundingClientRect(), room = foot.getBoundingClientRect().top - 8;
+    if (top < 0 || bottom > room) window.scrollBy(0, bottom - top > room ? top : bottom - room);
   }, true);
 
   // ---- run on release -----------------------------------------------------------------------

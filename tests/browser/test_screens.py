@@ -27,10 +27,22 @@ def corners(window: Window) -> list[float]:
     return [at for x, y in places for at in (x - home["x"], y - home["y"])]
 
 
+def apart(window: Window, *names: str) -> bool:
+    """Whether two things do not lie over each other."""
+    one, other = (window.page.locator(name).bounding_box() for name in names)
+    assert one is not None and other is not None
+    return any(
+        first[start] + first[length] <= second[start]
+        for first, second in ((one, other), (other, one))
+        for start, length in (("x", "width"), ("y", "height"))
+    )
+
+
 @pytest.mark.parametrize(
     ("size", "least"),
     [
         ((360, 640), (260, 220)), ((390, 844), (280, 380)), ((844, 390), (440, 200)),
+        ((740, 360), (340, 170)),
         ((800, 1100), (440, 500)), ((1280, 720), (560, 500)),
     ],
 )  # fmt: skip
@@ -55,6 +67,9 @@ def test_everything_is_in_reach_from_a_phone_to_a_desk(
         page.wait_for_selector(SEEN)
         page.wait_for_selector("#flip .use")
         assert window.is_in_sight("#flip .use") and window.is_in_sight("#zoom [data-zoom=fit]")
+        assert apart(window, "#flip", "#zoom")
+        window.scroll_to("#canvas")
+        assert page.evaluate("document.querySelector('#easel').scrollTop") == 0
         page.click("#flip .split")
         page.wait_for_selector("#stage[data-comparing]")  # with the next frame
         assert window.is_in_sight("#compare i")
@@ -86,8 +101,12 @@ def test_everything_is_in_reach_from_a_phone_to_a_desk(
                 .map((button) => button.id || button.className)"""
         )
         assert not words, "they do not fit into their buttons"
-        wide = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
-        assert wide[0] <= wide[1], "nothing sticks out at the side"
+        all_of_it, screen = page.evaluate(
+            "[[document.documentElement.scrollWidth, document.documentElement.scrollHeight],"
+            " [innerWidth, innerHeight]]"
+        )
+        assert all_of_it[0] <= screen[0], "nothing sticks out at the side"
+        assert size[0] <= 680 or all_of_it[1] <= screen[1], "nor below, where columns scroll"
         window.press_and_wait("#flip .use")
         window.scroll_to("#history button")
         assert window.is_in_reach("#history button"), "history"
@@ -107,6 +126,23 @@ def test_on_a_phone_run_brings_the_canvas_into_sight(
         assert not window.is_in_sight("#rail [data-tool=pan]")
         window.run()
         assert window.is_in_sight("#rail [data-tool=pan]") and window.is_in_sight("#flip .use")
+
+
+@pytest.mark.parametrize("size", [(390, 844), (844, 390)])
+def test_on_a_phone_a_new_picture_has_the_room_of_the_examples(
+    chromium: Chromium, address: str, size: tuple[int, int]
+) -> None:
+    with Window.open(chromium, address, size, touch=True) as window:
+        window.task("Generate")
+        window.choose_label("owl")
+        assert window.page.is_visible("#examples")
+        window.run()
+        window.page.wait_for_selector("#easel > img.seen.alone")
+        window.page.wait_for_selector("#flip .use")
+        place = window.page.locator("#easel > img.seen.alone").bounding_box()
+        assert place is not None and min(place["width"], place["height"]) > 180
+        assert apart(window, "#flip", "#easel > img.seen.alone")
+        assert not window.page.is_visible("#examples")
 
 
 def test_results_are_flipped_through_on_the_canvas(window: Window, photo: Path) -> None:
