@@ -6,16 +6,16 @@ So the page gets the newest, and the others are made up for the ladder below it 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from threading import Event
 from types import TracebackType
 from typing import Self
 
 from engine.events import ScaleDone
 
-FIRST = 0.1  # seconds that the first look waits: a quick model is half done by then
+FIRST = 0.1  # seconds that the first look waits at most: a quick model is half done by then
 
 
 @dataclass
@@ -54,6 +54,7 @@ class Painter:
         self._waiting: list[ScaleDone] = []
         self._last: ScaleDone | None = None
         self._looks: list[Future[None]] = []
+        self._all = Event()  # nothing more will be added
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="preview")
 
     def __enter__(self) -> Self:
@@ -70,13 +71,14 @@ class Painter:
         self._looks.append(self._thread.submit(self._look))
 
     def finish(self) -> None:
-        """Wait until everything has been looked at."""
+        """Nothing more is added: wait until everything has been looked at."""
+        self._all.set()
         for each in self._looks:
             each.result()
 
     def _look(self) -> None:
         if self._last is None:
-            time.sleep(FIRST)
+            self._all.wait(FIRST)
         event = self._waiting.pop()
         if self._last is None or event.index > self._last.index:
             self._last = event

@@ -49,7 +49,7 @@ def test_an_earlier_frame_is_not_looked_at_any_more(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_quick_model_is_looked_at_once_it_is_half_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(painter, "FIRST", 0.2)
+    monkeypatch.setattr(painter, "FIRST", 60)  # but no longer than until all are there
     seen: list[tuple[str, int]] = []
     with Painter(lambda e: seen.append(("newest", e.index)),
                  lambda e: seen.append(("older", e.index))) as paints:  # fmt: skip
