@@ -25,10 +25,11 @@ def carry_out(decided: Plan, canvas: Canvas, runner: Runner) -> Iterator[Event]:
     for one in decided.passes:
         canvas, said = canvas.turned_to(one), len(notes)
         if one.role == "behind":
-            key = ("backdrop", canvas.name, one.windows, one.keeping, one.sampling, one.fast,
-                   one.scales)  # fmt: skip
             behind = canvas.as_it_was(one)
-            behind = runner.memory.get(key) if behind is None else behind
+            if behind is None:
+                key = ("backdrop", canvas.name, one.windows, one.keeping, one.sampling, one.fast,
+                       one.scales)  # fmt: skip
+                behind = runner.memory.get(key)
             if behind is not None:  # it need not be drawn
                 canvas, frames = canvas.turned_back(behind), frames - len(one.windows)
                 continue
