@@ -25,6 +25,7 @@ from app.outbox import new_folder
 from app.session import MAX_REGIONS
 from engine.errors import EngineError, ImageError, MaskError, RequestError
 from engine.events import Finished, result_of
+from engine.picture.saving import write_whole
 from engine.request import SIDES, EditRequest, Region
 from engine.serving.bounds import broken
 
@@ -265,8 +266,6 @@ class Endpoints:
     ) -> tuple[list[str], dict[str, Any]]:
         """The files and the report of a request whose pictures are opened when its turn comes. It
         ends within one scale where nobody waits for it any more."""
-        from engine.picture.saving import write_whole
-
         caller, last = Caller.now(), None
         with closing(self._backend.steps(opened, caller)) as events:
             for last in events:

@@ -32,6 +32,8 @@ from PIL import Image
 
 from app import files
 from engine.errors import MaskError
+from engine.picture.source import Source
+from engine.request.masks import mask_array
 
 PROXY_SIDE = 2048
 LOSSLESS = 1 << 19  # pixels up to which a picture is shown as it is
@@ -61,10 +63,6 @@ def _refuse(data: Any) -> None:
 
 def proxy(image: Image.Image, side: int = PROXY_SIDE) -> Image.Image:
     """The picture as the page shows it: upright sRGB over white, at most ``side`` pixels."""
-    from engine.picture.source import (
-        Source,  # not at the top: it imports torch, the page need not wait
-    )
-
     size = proxy_size(image.size, side)
     if image.mode in ("RGB", "L") and size != image.size:  # fewer pixels to convert to sRGB
         profile = image.info.get("icc_profile")
@@ -278,8 +276,6 @@ def imported(
 
     White, or what is painted where the file has transparency, is to be regenerated.
     """
-    from engine.picture.masks import mask_array  # imports torch
-
     image = files.opened(path)
     if image.size not in (size, shown):
         raise MaskError(

@@ -10,6 +10,8 @@ from pathlib import Path
 from PIL import Image
 
 from engine.errors import EngineError
+from engine.picture.files import open_image
+from engine.picture.opening import size_in
 from engine.serving.bounds import LARGE, give_back
 
 OPENED = (  # what the choosers list; what a file is says the file
@@ -21,8 +23,6 @@ _alone = threading.Lock()
 
 def opened(path: str | Path) -> Image.Image:
     """The picture in a file; ImageError with the file's name, and not where it lies here."""
-    from engine.picture.files import open_image  # imports torch; the page need not wait for it
-
     with told_by_name(path), _in_turn(path):
         return open_image(path)
 
@@ -39,8 +39,6 @@ def told_by_name(path: str | Path) -> Iterator[None]:
 @contextmanager
 def _in_turn(path: str | Path) -> Iterator[None]:
     """Held while a picture is opened that takes much memory meanwhile."""
-    from engine.picture.opening import size_in
-
     width, height = size_in(path) or (0, 0)
     if width * height <= LARGE:
         yield

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from engine.errors import ImageError
+from engine.picture.depth import DEEP, deep_of
+from engine.request.pictures import check_size
 
 LEAST = 16  # pixels: no side may become shorter
 STEEPEST = 45.0  # degrees to straighten by
@@ -88,9 +90,6 @@ class Framing:
 def framed(image: Image.Image, framing: Framing) -> Image.Image:
     """The picture as ``framing`` says; ImageError where that leaves no picture, or too large a
     one."""
-    from engine.picture.depth import DEEP, deep_of  # imports torch
-    from engine.picture.source import check_size
-
     size = framing.size(image.size)
     check_size(size)
     if not framing.holds(image.size):

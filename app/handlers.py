@@ -30,6 +30,7 @@ from app.shelf import Shelf
 from app.store import Store
 from app.vault import Vault
 from engine.errors import EngineError, ImageError
+from engine.picture.files import read_request
 from engine.request import SIDES
 
 ASPECTS = {"1:1": 1 / 1, "4:3": 4 / 3, "3:2": 3 / 2, "16:9": 16 / 9, "9:16": 9 / 16}
@@ -233,8 +234,6 @@ class Handlers:
     def _settings_of(self, image: Image.Image, model: str | None) -> tuple[Screen, str]:
         """The fields that made this picture, if it says so, and a word about them. ``model`` is
         the one whose classes are listed."""
-        from engine.picture.files import read_request  # imports torch
-
         text = read_request(image)
         request, notes = forms.parsed(text) if text is not None else (None, ())
         if request is None or request.task == "generate":

@@ -14,6 +14,7 @@ from app.outbox import new_folder
 from app.screens import Screen
 from app.session import Session
 from engine.errors import MaskError, RequestError
+from engine.picture.files import write_picture
 
 CHANGED = {
     "clear": "The mask is clear. Paint over what should change.",
@@ -70,8 +71,6 @@ class Masks:
         assert mask is not None
         full = canvas.full_size(mask, session.picture.image.size)
         path = new_folder() / f"{session.name}-mask.png"
-        from engine.picture.files import write_picture
-
         with told_by_name(path):
             write_picture(path, full)
         yield {"file": str(path), "status": markup.status("The mask is saved.", "done")}

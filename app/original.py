@@ -17,6 +17,7 @@ from PIL import Image
 from app.moments import Moment
 from app.session import Session
 from engine.errors import ImageError, MaskError
+from engine.picture.depth import DEEP, Deep, deep_of
 from engine.request import EditRequest
 
 CAPTION = "Original painted back"
@@ -106,8 +107,6 @@ def _deep_back(
     touched: NDArray[np.bool_],
 ) -> None:
     """The same for what a picture of 16 bits a channel holds beside its own 8."""
-    from engine.picture.depth import DEEP, Deep, deep_of
-
     now, before = deep_of(picture), deep_of(original)
     if now is None or before is None or now.peak != before.peak:
         out.info.pop(DEEP, None)

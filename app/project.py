@@ -24,9 +24,9 @@ from engine.errors import EngineError
 from engine.picture.files import encode_image, encode_png, open_image
 from engine.picture.opening import size_in
 from engine.picture.saving import whole
-from engine.picture.source import check_size
 from engine.request import EditRequest, reread
 from engine.request.options import MAX_VARIATIONS
+from engine.request.pictures import check_size
 
 SUFFIX = ".varpaint"
 FORMAT = "varpaint project"

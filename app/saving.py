@@ -14,6 +14,8 @@ from app.screens import Screen
 from app.session import Session
 from app.store import Store
 from engine.errors import ImageError, RequestError
+from engine.picture.files import write_picture
+from engine.picture.opening import CODING
 
 LOSSLESS = 0  # the quality that stands for it
 FORMATS: dict[str, tuple[str, int | None]] = {  # suffix, quality; None for as good as the source
@@ -44,9 +46,6 @@ class Saving:
         suffix, quality = FORMATS[form]
         image = chosen.image
         path = new_folder() / f"{session.name}{seed}{suffix}"
-        from engine.picture.files import write_picture
-        from engine.picture.opening import CODING
-
         said = dict(image.info)
         if suffix == ".jpg" and quality is None:  # all of the colours: the edit may have new ones
             said[CODING] = {**said.get(CODING, {}), "subsampling": 0}

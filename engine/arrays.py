@@ -47,14 +47,6 @@ class Window:
         )
 
 
-def bounding_box(mask: Mask) -> Box | None:
-    """The smallest box around what is masked; None if nothing is."""
-    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
-    if not columns.size:
-        return None
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-
-
 def to_bytes(rgb: NDArray[Any]) -> RGB:
     """RGB floats in 0..255, rounded and clipped to uint8."""
     rounded: RGB = np.clip(np.rint(rgb), 0, 255).astype(np.uint8)

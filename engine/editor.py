@@ -8,20 +8,18 @@ canvas takes it (`engine.paint.canvas`).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import torch
 from PIL import Image
 
 from engine.events import Event, Finished, Result
 from engine.model.family import Model
-from engine.paint.canvas import Canvas
 from engine.plan.card import Card
 from engine.plan.plan import Plan, plan
 from engine.request import EditRequest, MaskLike
 from engine.request.options import EditOptions
 from engine.runner import Runner
-from engine.runner.edit import carry_out
+from engine.runner.edit import carry_out, study
 
 
 class Editor:
@@ -129,8 +127,7 @@ class Editor:
         """
         decided = self.plan(request)
         decided.require(work, memory)
-        canvas = Canvas.bare(decided)
-        return carry_out(decided, canvas, self.runner)
+        return carry_out(decided, self.runner)
 
     def warm(self, request: EditRequest) -> None:
         """Do ahead of an edit what its fast mode (``speed="fast"``) needs; safe in the background.
@@ -142,9 +139,4 @@ class Editor:
             return
         any_mask = request.mask is None and not request.regions
         decided = plan(request, self.card, any_mask=any_mask)
-        canvas = Canvas.bare(replace(decided, box=(0, 0, *decided.size)))
-        for one in decided.passes:
-            for window in one.windows:
-                frames = canvas.afresh(one).seen(one, window)
-                if not frames[0].studio:
-                    self.runner.at(one.scales).study(one, frames[0])
+        study(decided, self.runner)

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 from PIL import Image
 
 from engine.arrays import Floats
+from engine.frames.frame import Frame
 from engine.picture.files import encode_png
-from engine.picture.frame import Frame
 from engine.picture.source import thumbnail
 from engine.request import EditRequest
 

@@ -29,9 +29,8 @@ from engine import EditOptions, EditRequest, load_editor  # noqa: E402
 from engine.editor import Editor  # noqa: E402
 from engine.evaluation.families import FAMILIES, make_mask  # noqa: E402
 from engine.events import Painted, ScaleDone  # noqa: E402
-from engine.paint.canvas import Canvas  # noqa: E402
+from engine.frames.frame import TOUCHED  # noqa: E402
 from engine.paint.ranking import score, seam  # noqa: E402
-from engine.picture.frame import TOUCHED  # noqa: E402
 from engine.runner import for_each  # noqa: E402
 from engine.runner.edit import carry_out  # noqa: E402
 from engine.training.data import open_pictures  # noqa: E402
@@ -61,7 +60,7 @@ def edit(editor: Editor, pictures: Any, kind: str, index: int, count: int) -> di
     guided = request.label is not None
     marks: list[dict[str, Any]] = []
     began, final = time.perf_counter(), ()
-    for event in carry_out(everyone, Canvas.bare(everyone), editor.runner):
+    for event in carry_out(everyone, editor.runner):
         spent = time.perf_counter() - began
         if isinstance(event, ScaleDone) and event.sketch.one.role != "behind":
             step = event.sketch.scale

@@ -22,7 +22,8 @@ from engine.picture.colour import PRIMARIES, SRGB_XY, made_profile  # noqa: E402
 from engine.picture.depth import Deep, deep_of  # noqa: E402
 from engine.picture.files import SUFFIXES, encoded, open_image  # noqa: E402
 from engine.picture.metadata import dpi_of, written_resources  # noqa: E402
-from engine.picture.source import NOTES, Source, same_outside  # noqa: E402
+from engine.picture.source import Source, same_outside  # noqa: E402
+from engine.request.pictures import NOTES  # noqa: E402
 from tests.pictures import noisy_rgb, picture  # noqa: E402
 
 SIZE = (48, 32)

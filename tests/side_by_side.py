@@ -27,8 +27,8 @@ import torch  # noqa: E402
 from engine import EditOptions, EditRequest, load_editor  # noqa: E402
 from engine.benchmark.measure import OURS, Case, model_of  # noqa: E402
 from engine.editor import Editor  # noqa: E402
+from engine.frames.frame import Frame  # noqa: E402
 from engine.paint.canvas import Canvas  # noqa: E402
-from engine.picture.frame import Frame  # noqa: E402
 from engine.plan.card import Card  # noqa: E402
 from engine.plan.labels import Labels  # noqa: E402
 from engine.plan.plan import Pass  # noqa: E402

@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 from app.vault import Vault
+from engine import EditRequest
 from engine.picture.files import encode_image, open_image
-from engine.picture.source import Source, upright, upright_size
+from engine.picture.source import Source, upright
 from tests.house import ROOT, sources
 from tests.pictures import noisy_rgb
 
@@ -81,7 +82,7 @@ def test_damaged_exif_is_left_out_wherever_it_is_read(
     path.write_bytes(stream.getvalue())
     with Image.open(path, formats=(form,)) as raw:
         raw.load()
-        assert upright_size(raw) == (40, 30) and upright(raw).size == (40, 30)
+        assert EditRequest(task="inpaint", image=raw).size == upright(raw).size == (40, 30)
         assert Source(raw).view().shape == (30, 40, 3)
         vault = Vault(limit=1)
         held = vault.hold(raw.copy())

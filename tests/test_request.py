@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from engine.errors import MaskError, RequestError
-from engine.picture.masks import mask_array
 from engine.request import EditRequest
+from engine.request.masks import mask_array
 from tests.pictures import noisy_rgb
 
 

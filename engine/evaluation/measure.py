@@ -31,7 +31,7 @@ from engine.evaluation.metrics import (
 )
 from engine.evaluation.records import Line, packed
 from engine.evaluation.scenes import Scenes
-from engine.picture.fill import fill_hole
+from engine.frames.fill import fill_hole
 from engine.request.options import EditOptions
 from engine.training.pieces import Pictures, keyed_generator
 

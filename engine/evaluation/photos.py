@@ -29,9 +29,9 @@ from engine.evaluation.lpips import Lpips
 from engine.evaluation.metrics import edge_gradient, perceptual_seen
 from engine.evaluation.records import Line
 from engine.evaluation.sheets import masked, save, sheet
+from engine.frames.fill import fill_hole
 from engine.paint.exemplar.filling import fill
 from engine.picture.files import open_image
-from engine.picture.fill import fill_hole
 from engine.request.options import EditOptions
 
 SIDE = 384

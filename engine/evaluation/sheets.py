@@ -21,7 +21,7 @@ from engine.editor import Editor
 from engine.evaluation.edits import Case
 from engine.evaluation.families import FAMILIES, Mask, make_mask
 from engine.evaluation.scenes import Scenes
-from engine.picture.fill import fill_hole
+from engine.frames.fill import fill_hole
 from engine.picture.saving import write_whole
 from engine.request.options import EditOptions
 from engine.training.data import StickerSet, open_pictures

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 
 from engine.arrays import Floats, Mask
+from engine.frames.fill import push_pull
 from engine.paint.distance import depth_in
-from engine.picture.fill import push_pull
 
 RIM = 12  # width in model pixels of the known rim whose colours count
 REACH = 0.35  # distance, as a part of the frame, at which a smooth correction has faded to 1/e

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import overload
+from functools import partial
+from typing import TypeVar, overload
 
 import cv2
 import numpy as np
@@ -12,19 +13,21 @@ from PIL import Image
 
 from engine.arrays import RGB, Box, Floats, Mask, Window, fingerprint, to_bytes
 from engine.errors import DamageError
-from engine.events import Detailing
+from engine.frames.frame import Frame
 from engine.paint.composite import composite, fade_in
-from engine.paint.exemplar.filling import Filling, Piece, filling
+from engine.paint.exemplar.filling import filling
 from engine.paint.foreign import holds_something
 from engine.paint.ranking import Drawn, Tally, best_first
 from engine.paint.studio import staged
-from engine.picture.frame import Frame
-from engine.picture.source import LARGE, Source, blank, extend, same_outside
-from engine.plan.plan import Pass, Plan
+from engine.picture.source import Source, blank, extend, same_outside
+from engine.plan.plan import LARGE, Pass, Plan
 from engine.plan.shapes import holds_thing
 
 NOTHING = "seed {}: nothing could be told from the ground that it was drawn on; try another seed"
 STAGED = "{}: says nothing of a thing that is drawn before a plain ground"
+
+Done = TypeVar("Done")
+Told = TypeVar("Told")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,10 +145,10 @@ class Canvas:
             ),
         )
 
-    def detailed(self, one: Pass) -> Generator[Detailing, None, Canvas]:
+    def detailed(self, one: Pass) -> Generator[float, None, Canvas]:
         """With what was painted made anew of the picture itself, wherever it has something that
         fits, if the pass asks for it; a thing from the studio stays as it was drawn. It is drawn
-        with the seed of the last scale."""
+        with the seed of the last scale. Yields the share of the work that is done."""
         if one.finish.detail != "picture" or self.in_studio:
             return self
         shared = one.coarse_seeds[len(one.scales) - 1 : len(one.scales)]
@@ -156,7 +159,7 @@ class Canvas:
             seed = seeds[index * len(seeds) // len(self.pictures)]
             work = filling(before, mask, picture, seed=seed)
             canvas = picture.copy()
-            for piece in (yield from _shared(work, index, len(self.pictures))):
+            for piece in (yield from told(work, partial(_of_all, index, len(self.pictures)))):
                 piece.paste(canvas)
             if one.finish.feather > 0:
                 box = (0, 0, mask.shape[1], mask.shape[0])
@@ -257,12 +260,19 @@ class _Finished(Sequence[Image.Image]):
         return image
 
 
-def _shared(work: Filling, number: int, of: int) -> Generator[Detailing, None, list[Piece]]:
-    """A piece of work as one of several: tells the share of all that is done."""
+def told(
+    work: Generator[float, None, Done], change: Callable[[float], Told]
+) -> Generator[Told, None, Done]:
+    """The same work, which yields instead of each share that is done ``change`` of it."""
     while True:
         try:
             share = next(work)
         except StopIteration as end:
-            pieces: list[Piece] = end.value
-            return pieces
-        yield Detailing((number + share) / of)
+            done: Done = end.value
+            return done
+        yield change(share)
+
+
+def _of_all(number: int, count: int, share: float) -> float:
+    """The share of all work that is done when so much of the ``number``th is."""
+    return (number + share) / count

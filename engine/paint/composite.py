@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import cv2
 import numpy as np
 
-from engine.arrays import RGB, Box, Floats, Mask, bounding_box, to_bytes
+from engine.arrays import RGB, Box, Floats, Mask, to_bytes
+from engine.frames.frame import TOUCHED, Frame, resized, share_of, square_of
+from engine.frames.scaling import enlarged
 from engine.paint.backdrop import shares
 from engine.paint.blending import correction
 from engine.paint.distance import depth_in
 from engine.paint.studio import cut_out, fitted
-from engine.picture.frame import TOUCHED, Frame, resized, share_of, square_of
-from engine.picture.scaling import enlarged
 from engine.plan.rules import Finish
 
 STRIP = 1 << 20  # pixels that are made at once
@@ -77,12 +78,11 @@ def composite(
 def _strips(mask: Mask, seen: Frame) -> Iterator[Box]:
     """What of the frame's window is masked, in boxes of at most ``STRIP`` pixels or one row."""
     left, top, right, bottom = seen.box
-    box = bounding_box(mask[top:bottom, left:right])
-    assert box is not None  # something is masked
-    left, right = left + box[0], left + box[2]
-    step = max(STRIP // (right - left), 1)
-    for begin in range(top + box[1], top + box[3], step):
-        end = min(begin + step, top + box[3])
+    x, y, width, height = cv2.boundingRect(mask[top:bottom, left:right].view(np.uint8))
+    left, right, top, bottom = left + x, left + x + width, top + y, top + y + height
+    step = max(STRIP // width, 1)
+    for begin in range(top, bottom, step):
+        end = min(begin + step, bottom)
         if mask[begin:end, left:right].any():
             yield left, begin, right, end
 

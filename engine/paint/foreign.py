@@ -9,7 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from engine.arrays import RGB, Floats, Mask, bounding_box
+from engine.arrays import RGB, Floats, Mask
 
 SIDE = 96  # longer side, in pixels, at which it is looked at
 MARGIN = 0.6  # surroundings on each side, as a part of the mask's longer side
@@ -25,12 +25,10 @@ def holds_something(picture: RGB, mask: Mask) -> bool:
     Pixels are compared by colour, smoothed at two widths, and by how rough they are. True where
     there are no surroundings to tell.
     """
-    box = bounding_box(mask)
-    assert box is not None
-    left, top, right, bottom = box
-    more = round(MARGIN * max(right - left, bottom - top))
-    rows = slice(max(top - more, 0), bottom + more)
-    columns = slice(max(left - more, 0), right + more)
+    left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
+    more = round(MARGIN * max(width, height))
+    rows = slice(max(top - more, 0), top + height + more)
+    columns = slice(max(left - more, 0), left + width + more)
     shown, hole = picture[rows, columns], mask[rows, columns]
     scale = min(SIDE / max(hole.shape), 1.0)
     size = (max(round(hole.shape[1] * scale), 1), max(round(hole.shape[0] * scale), 1))

@@ -15,7 +15,7 @@ import numpy as np
 
 from engine.arrays import Floats, Mask
 from engine.errors import CheckpointError
-from engine.picture.frame import TOUCHED, Frame
+from engine.frames.frame import TOUCHED, Frame
 
 SEAM_WEIGHT = 0.5  # nats a token that a seam e times as strong costs, without a label ...
 LABELLED_SEAM_WEIGHT = 2.0  # ... and with one

@@ -17,9 +17,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.arrays import RGB, Floats, Mask, bounding_box, to_bytes
-from engine.picture.fill import push_pull
-from engine.picture.frame import Frame
+from engine.arrays import RGB, Floats, Mask, to_bytes
+from engine.frames.fill import push_pull
+from engine.frames.frame import Frame
 
 GREY = 128  # of the ground: few things have its colour
 HOLE = 0.8  # side of the hole in it, of the ground's
@@ -99,10 +99,8 @@ def fitted(colours: Floats, alpha: Floats, room: Mask) -> tuple[Floats, Floats]:
     """
     if float(alpha[~room].sum()) <= SPILL * float(alpha.sum()) or not room.any():
         return colours, alpha
-    box = bounding_box(alpha > 0)
-    assert box is not None  # more of it than ``SPILL`` lies outside the room
-    left, top, right, bottom = box
-    cut = (slice(top, bottom), slice(left, right))
+    left, top, width, height = cv2.boundingRect((alpha > 0).view(np.uint8))
+    cut = (slice(top, top + height), slice(left, left + width))
     thing, paint = np.ascontiguousarray(alpha[cut]), np.ascontiguousarray(colours[cut])
     size, middle = _place(thing, room)
     height, width = (max(round(length * size), 1) for length in thing.shape)

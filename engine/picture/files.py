@@ -17,7 +17,8 @@ from engine.picture.depth import DEEP, deep_of
 from engine.picture.metadata import REQUEST_KEY, png_chunks, saying
 from engine.picture.opening import CODING, FORMATS, open_image
 from engine.picture.saving import write_whole
-from engine.picture.source import NOTES, Source
+from engine.picture.source import Source
+from engine.request.pictures import NOTES
 
 __all__ = [
     "Encoded", "check_output", "encode_image", "encode_png", "encoded", "open_image",

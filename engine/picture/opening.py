@@ -19,7 +19,8 @@ from PIL import Image, UnidentifiedImageError
 from engine.errors import ImageError
 from engine.picture import colour, depth
 from engine.picture.metadata import CHUNKS, gathered
-from engine.picture.source import NOTES, check_size, too_large, upright
+from engine.picture.source import upright
+from engine.request.pictures import NOTES, check_size, too_large
 
 FORMATS = (
     "PNG", "JPEG", "MPO", "WEBP", "TIFF", "GIF", "BMP", "DIB", "PPM", "JPEG2000", "AVIF", "ICO",

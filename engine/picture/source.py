@@ -16,41 +16,15 @@ from engine.arrays import RGB, Box, Floats, Mask
 from engine.errors import ImageError
 from engine.picture.colour import Gamut, Space, space_of
 from engine.picture.depth import DEEP, Deep, deep_of, peak_of
+from engine.request.pictures import NOTES
 
-MAX_PIXELS = 40_000_000
-MAX_SIDE = 65_535  # pixels; a longer one makes rows without number out of few bytes
-LARGE = 1 << 28  # bytes of results beyond which they are not all held in memory at once
-ORIENTATION = 0x0112  # EXIF tag ...
-SIDEWAYS = (5, 6, 7, 8)  # ... and its values that swap width and height
 BAND = 1 << 20  # pixels that are compared at once
 
 PLAIN_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV")
 BYTE_MODES = PLAIN_MODES[1:]  # of whole bytes a pixel
 DEEP_MODES = ("I", "I;16", "I;16L", "I;16B", "F")
 ALPHA_MODES = ("LA", "PA", "RGBA")
-NOTES = "varpaint_notes"  # the key in a picture's info: what its file did not have as one expects
 TELLING = 200_000  # known pixels that say what sRGB has no colour for
-
-
-def check_size(size: tuple[int, int], name: str = "the picture") -> None:
-    """Raise ImageError for an empty picture or one beyond ``MAX_PIXELS`` or ``MAX_SIDE``."""
-    width, height = size
-    if width < 1 or height < 1:
-        raise ImageError(f"{name}: {width}x{height} pixels is empty; use a picture with pixels")
-    if width * height > MAX_PIXELS:
-        raise ImageError(too_large(name, size))
-    if max(size) > MAX_SIDE:
-        raise ImageError(
-            f"{name}: {width}x{height} pixels is beyond the limit of {MAX_SIDE} for a side; crop it"
-        )
-
-
-def too_large(name: str, size: tuple[int, int] | None) -> str:
-    shown = f"{size[0]}x{size[1]} pixels" if size else "its declared size"
-    return (
-        f"{name}: {shown} is beyond the limit of {MAX_PIXELS / 1e6:.0f} megapixels; "
-        "scale it down first"
-    )
 
 
 def upright(image: Image.Image) -> Image.Image:
@@ -68,25 +42,14 @@ def upright(image: Image.Image) -> Image.Image:
     return turned
 
 
-def upright_size(image: Image.Image) -> tuple[int, int]:
-    """(width, height) of a picture once it is turned as its EXIF orientation says."""
-    width, height = image.size
-    try:
-        sideways = image.getexif().get(ORIENTATION, 1) in SIDEWAYS
-    except Exception:  # damaged: it says nothing
-        sideways = False
-    return (height, width) if sideways else (width, height)
-
-
 class Source:
     """A picture to edit: shows itself as RGB, and takes new RGB pixels in its own mode.
 
-    ``image`` is upright and loaded. Nothing is converted until a part is asked for, so that an
-    edit of a 40-megapixel picture touches only the part that the model sees.
+    ``image`` is upright and loaded; its size has been checked. Nothing is converted until a part is
+    asked for, so that an edit of a 40-megapixel picture touches only the part that the model sees.
     """
 
     def __init__(self, image: Image.Image) -> None:
-        check_size(image.size)
         if image.mode not in PLAIN_MODES + DEEP_MODES:
             raise ImageError(f"the picture's mode {image.mode} cannot be edited; convert it to RGB")
         try:

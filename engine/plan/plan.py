@@ -13,17 +13,18 @@ import numpy as np
 
 from engine.arrays import Box, Mask, Window
 from engine.errors import MaskError, RequestError
-from engine.picture.masks import nothing_in, read_mask
-from engine.picture.source import LARGE, NOTES, check_size, upright_size
 from engine.plan.card import Card
 from engine.plan.early import survivors
 from engine.plan.regions import painting_order
 from engine.plan.rules import Finish, Keeping, Sampling, decide
 from engine.plan.windows import march, windows_for
 from engine.request import EditRequest, MaskLike
+from engine.request.masks import nothing_in, read_mask
 from engine.request.options import MAX_SEED, EditOptions, Situation, Task
+from engine.request.pictures import NOTES, check_size
 
 Role = Literal["fill", "thing", "behind", "new"]
+LARGE = 1 << 28  # bytes of results beyond which they are not all held in memory at once
 AROUND = 1 / 8  # of a window's side: what may lend its detail beyond it, on each side ...
 LEAST_AROUND = 96  # ... and in pixels at least
 UNHEARD = ("blend", "detail")  # options that say nothing of a thing drawn in a studio
@@ -163,7 +164,7 @@ def plan(request: EditRequest, card: Card, *, any_mask: bool = False) -> Plan:
     seed 0. With ``any_mask`` a mask that is not known yet may still lie anywhere: the plan is for
     what such edits have in common. Raises RequestError, MaskError or ImageError.
     """
-    picture = None if request.image is None else upright_size(request.image)
+    picture = request.size
     if any_mask and picture is not None:
         request = request.model_copy(update={"mask": np.ones(picture[::-1], bool)})
     _check(request, card)

@@ -5,9 +5,10 @@ A mask here is that of the model's square: (S, S) float32, the masked share of e
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
-from engine.arrays import Floats, Mask, bounding_box
+from engine.arrays import Floats, Mask
 
 HIDING = 0.6  # masked share of the frame's middle from which a thing there is hidden whole
 CENTRED = 0.1  # distance from the frame's middle, of its side, up to which a box is around it
@@ -30,11 +31,9 @@ def holds_thing(mask: Floats) -> bool:
     side = mask.shape[0]
     if mask[side // 2, side // 2] <= 0.5:
         return False
-    found = bounding_box(mask > 0.5)
-    assert found is not None  # the middle is masked
-    left, top, right, bottom = found
-    box = mask[top:bottom, left:right]
-    apart = max(abs(left + right - side), abs(top + bottom - side)) / 2
+    left, top, width, height = cv2.boundingRect((mask > 0.5).view(np.uint8))
+    box = mask[top : top + height, left : left + width]
+    apart = max(abs(2 * left + width - side), abs(2 * top + height - side)) / 2
     roomy = min(box.shape) >= NARROW * side
     return roomy and apart <= CENTRED * side and float(box.mean()) > COMPACT
 

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.arrays import Box, Mask, Window, bounding_box
+from engine.arrays import Box, Mask, Window
 from engine.errors import MaskError
 
 CONTEXT_FACTOR = 2.0  # "auto": the frame's side as a multiple of the mask's longer side
@@ -30,10 +30,10 @@ ONE_FRAME_ASPECT = 0.8  # ... if the canvas is at least this square
 
 def box_of(mask: Mask) -> Box:
     """The smallest box around what is masked; MaskError if nothing is."""
-    box = bounding_box(mask)
-    if box is None:
+    left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
+    if not width:
         raise MaskError("the mask is empty; paint over the part that is to be regenerated")
-    return box
+    return left, top, left + width, top + height
 
 
 def place_window(

@@ -1,7 +1,7 @@
 """What is asked for: one schema for the window, HTTP, the command line and Python.
 
 ``options`` is the table of levers, ``edit`` the request that carries them, ``flags`` the command
-line's part of the table.
+line's part of the table; ``pictures`` and ``masks`` say what may be given, and how it is read.
 """
 
 from engine.arrays import MaskLike

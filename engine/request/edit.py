@@ -26,6 +26,8 @@ from engine.request.options import (
 SIDES = ("left", "right", "top", "bottom")
 MAX_MARGIN = 16384  # pixels on one side
 MAX_MARGIN_PERCENT = 400.0
+ORIENTATION = 0x0112  # EXIF tag ...
+SIDEWAYS = (5, 6, 7, 8)  # ... and its values that swap width and height
 
 
 
@@ -81,6 +83,19 @@ class EditRequest(Schema):
     regions: tuple[Region, ...] = ()
     model: str | None = None
     options: EditOptions = EditOptions()
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """(width, height) of the picture once it is turned as its EXIF orientation says; None
+        without a picture."""
+        if self.image is None:
+            return None
+        width, height = self.image.size
+        try:
+            sideways = self.image.getexif().get(ORIENTATION, 1) in SIDEWAYS
+        except Exception:  # damaged: it says nothing
+            sideways = False
+        return (height, width) if sideways else (width, height)
 
     def to_json(self) -> str:
         """The request without its pictures."""

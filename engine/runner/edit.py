@@ -5,17 +5,36 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
-from engine.events import Event, Finished, Painted, Result, ScaleDone
-from engine.paint.canvas import Canvas
+from engine.events import Detailing, Event, Finished, Painted, Result, ScaleDone
+from engine.paint.canvas import Canvas, told
 from engine.plan.plan import Plan
 from engine.runner.networks import Runner
 from engine.runner.sketch import RunSketch
 
 
-def carry_out(decided: Plan, canvas: Canvas, runner: Runner) -> Iterator[Event]:
-    """The fold: each pass in its turn shows the model what it sees through its windows, lets it
-    draw, and puts the result back. ``canvas`` is bare (`Canvas.bare`).
+def carry_out(decided: Plan, runner: Runner) -> Iterator[Event]:
+    """Carry out a plan scale by scale. Closing the iterator cancels before the next scale.
+
+    The picture is opened here, before the first event is asked for: ImageError if it cannot be.
+    """
+    return _fold(decided, Canvas.bare(decided), runner)
+
+
+def study(decided: Plan, runner: Runner) -> None:
+    """Do ahead what the plan's fast passes need to know of the picture."""
+    canvas = Canvas.bare(replace(decided, box=(0, 0, *decided.size)))
+    for one in decided.passes:
+        for window in one.windows:
+            frames = canvas.afresh(one).seen(one, window)
+            if not frames[0].studio:
+                runner.at(one.scales).study(one, frames[0])
+
+
+def _fold(decided: Plan, canvas: Canvas, runner: Runner) -> Iterator[Event]:
+    """Each pass in its turn shows the model what it sees through its windows, lets it draw, and
+    puts the result back onto the canvas.
 
     What a thing is put before is remembered, since it is the same for every seed.
     """
@@ -48,7 +67,7 @@ def carry_out(decided: Plan, canvas: Canvas, runner: Runner) -> Iterator[Event]:
             notes += canvas.notes
             yield Painted(frame, frames, one.role, tuple(seen), drawn.pictures, canvas.scores)
             frame += 1
-        canvas = yield from canvas.detailed(one)
+        canvas = yield from told(canvas.detailed(one), Detailing)
         if one.role == "behind":
             (behind,) = canvas.pictures
             if len(notes) == said:  # else memory was short: made anew, in the hope of more

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
-from engine.arrays import Floats, Mask, bounding_box
+from engine.arrays import Floats, Mask
 from engine.draw.guidance import Label
 from engine.draw.keeping import ClosedLoop, Keeper, Replay, each_for, tokens
 from engine.fast.original import Original
 from engine.fast.towers import Box
+from engine.frames.frame import Frame
 from engine.model.family import Scheme
-from engine.picture.frame import Frame
 from engine.plan.rules import Keeping
 
 
@@ -70,5 +71,5 @@ def for_each(pictures: list[Floats], count: int) -> list[Floats]:
 
 def bounds(mask: Mask) -> Box:
     """(top, left, bottom, right) around what is True; all 0 if nothing is."""
-    left, top, right, bottom = bounding_box(mask) or (0, 0, 0, 0)
-    return top, left, bottom, right
+    left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
+    return top, left, top + height, left + width

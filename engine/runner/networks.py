@@ -27,12 +27,12 @@ from engine.fast.original import Original
 from engine.fast.pair import fast_mode
 from engine.fast.positions import computed_positions
 from engine.fast.towers import Box
+from engine.frames.frame import Frame
 from engine.machine.device import in_precision, out_of_memory
 from engine.machine.memory import Memory
 from engine.machine.tensors import to_floats, to_tensor
 from engine.model.family import Free, Labels, Model, Predictor
 from engine.paint.ranking import Drawn, best_first
-from engine.picture.frame import Frame
 from engine.plan.plan import Pass
 from engine.plan.rules import Keeping, begun
 from engine.runner.chain import Chain, Loan

@@ -15,11 +15,11 @@ from engine.arrays import Floats
 from engine.draw.loop import ScaleStep
 from engine.draw.maps import coverage
 from engine.events import PREVIEW_SIDE
+from engine.frames.frame import Frame
 from engine.machine.device import out_of_memory
 from engine.paint.canvas import Canvas
 from engine.paint.ranking import Drawn
 from engine.paint.rough import rough_pictures
-from engine.picture.frame import Frame
 from engine.plan.plan import Pass
 from engine.runner.known import for_each
 from engine.runner.networks import Runner

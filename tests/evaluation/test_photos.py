@@ -14,7 +14,7 @@ from engine.errors import RequestError
 from engine.evaluation.levers import DEFAULT
 from engine.evaluation.metrics import group_interval, interval
 from engine.evaluation.photos import BASELINES, PhotoMeasure, Photos, group_of
-from engine.picture.fill import fill_hole
+from engine.frames.fill import fill_hole
 from engine.request.options import EditOptions
 from engine.weights.saving import save_model
 from tests.pictures import noisy_rgb

@@ -12,9 +12,9 @@ import engine.paint.composite
 from engine import EditOptions, EditRequest
 from engine.arrays import Window
 from engine.events import Finished, ScaleDone
+from engine.frames.frame import Frame
 from engine.paint.backdrop import shares, whole_of
 from engine.paint.composite import composite
-from engine.picture.frame import Frame
 from engine.plan.rules import Finish
 from tests.machine.test_memory import Counter, same
 from tests.pictures import noisy_rgb

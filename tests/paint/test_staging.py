@@ -14,9 +14,9 @@ from engine import EditOptions, EditRequest
 from engine.editor import Editor
 from engine.errors import RequestError
 from engine.events import ScaleDone
+from engine.frames.frame import Frame
 from engine.paint.canvas import STAGED
 from engine.paint.studio import cut_out
-from engine.picture.frame import Frame
 from engine.plan.plan import plan
 from tests.machine.test_memory import same
 from tests.pictures import noisy_rgb

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.arrays import Window
+from engine.frames.frame import Frame
 from engine.paint.composite import composite
 from engine.paint.studio import GREY, cut_out, filled, fitted, ground, middle_hole, staged
-from engine.picture.frame import Frame
 from engine.plan.rules import Finish
 
 SIDE = 256

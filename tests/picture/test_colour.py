@@ -12,7 +12,8 @@ from PIL import Image, ImageCms, PngImagePlugin
 from engine.picture.colour import PRIMARIES, SRGB_XY, _matrix, fits, made_profile, space_of
 from engine.picture.depth import Deep
 from engine.picture.files import encode_image, encoded, open_image
-from engine.picture.source import NOTES, Source
+from engine.picture.source import Source
+from engine.request.pictures import NOTES
 from tests.pictures import lab_free_profile
 
 ADOBE = ((0.3127, 0.3290), (0.64, 0.33), (0.21, 0.71), (0.15, 0.06))

@@ -11,7 +11,8 @@ from PIL import Image, PngImagePlugin
 
 from engine.picture.files import encode_image, open_image
 from engine.picture.metadata import clean_xmp, dpi_of, read_resources, written_resources
-from engine.picture.source import NOTES, Source
+from engine.picture.source import Source
+from engine.request.pictures import NOTES
 from tests.pictures import noisy_rgb
 
 XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'><a/></x:xmpmeta>"

@@ -12,7 +12,8 @@ from PIL import Image
 
 from engine.errors import ImageError, RequestError
 from engine.picture.files import check_output, encode_image, encoded, open_image, targets
-from engine.picture.source import NOTES, Source
+from engine.picture.source import Source
+from engine.request.pictures import NOTES
 from tests.pictures import noisy_rgb, png_bytes
 
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from engine.arrays import Window
+from engine.frames.frame import Frame
 from engine.machine.tensors import to_tensor
-from engine.picture.frame import Frame
 from engine.plan.rules import Finish, Keeping, Sampling, decide
 from engine.request import EditRequest
 from engine.request.options import SCENERY, TASKS, EditOptions, Situation, Task

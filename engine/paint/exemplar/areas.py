@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.arrays import Box, Mask, bounding_box
+from engine.arrays import Box, Mask
 
 CELL = 8  # pixels on a side of the cells by which holes are told apart
 APART = 3  # holes that are so many cells away from each other are filled one by one ...
@@ -47,10 +47,10 @@ def areas(hole: Mask) -> list[Area]:
 def _cells(hole: Mask) -> NDArray[np.uint8]:
     """Which cells hold anything of the hole, 0 or 1."""
     cells = np.zeros([-(-length // CELL) for length in hole.shape], np.uint8)
-    box = bounding_box(hole)
-    if box is not None:
-        left, top = box[0] // CELL, box[1] // CELL
-        part = hole[top * CELL : box[3], left * CELL : box[2]]
+    x, y, width, height = cv2.boundingRect(hole.view(np.uint8))
+    if width:
+        left, top = x // CELL, y // CELL
+        part = hole[top * CELL : y + height, left * CELL : x + width]
         for axis, length in enumerate(part.shape):
             part = np.logical_or.reduceat(part, np.arange(0, length, CELL), axis=axis)
         cells[top : top + part.shape[0], left : left + part.shape[1]] = part

@@ -14,7 +14,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from engine.arrays import Floats, Mask, bounding_box
+from engine.arrays import Floats, Mask
 
 MEANT = 20.0  # root mean square of a step in excess, in levels, of which half is smoothed away
 FAR = 20.0  # pixels over which what is added fades to 1/e: nothing drifts however long a hole is
@@ -37,13 +37,8 @@ def melded(picture: Floats, hole: Mask, down: Floats, right: Floats) -> Floats:
 
     They are as `steps` gives them; only those that touch the hole are looked at. Known pixels stay.
     """
-    box = bounding_box(hole)
-    assert box is not None  # there is a hole
-    height, width = hole.shape
-    view = (
-        slice(max(box[1] - 1, 0), min(box[3] + 1, height)),
-        slice(max(box[0] - 1, 0), min(box[2] + 1, width)),
-    )
+    left, top, width, height = cv2.boundingRect(hole.view(np.uint8))
+    view = (slice(max(top - 1, 0), top + height + 1), slice(max(left - 1, 0), left + width + 1))
     part = picture[view]
     below, beside = (
         _excess(step, wanted[view]) for step, wanted in zip(steps(part), (down, right), strict=True)

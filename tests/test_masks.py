@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from engine.picture.files import open_image
-from engine.picture.masks import mask_array, nothing_in, read_mask
+from engine.request.masks import mask_array, nothing_in, read_mask
 
 SIZE = (60, 40)
 BOX = np.zeros(SIZE[::-1], bool)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from engine.arrays import Window
+from engine.frames.fill import fill_hole, push_pull
+from engine.frames.frame import Frame
 from engine.paint.blending import across, correction, harmonic
 from engine.paint.composite import composite, fade_in
-from engine.picture.fill import fill_hole, push_pull
-from engine.picture.frame import Frame
 from engine.plan.rules import Finish
 
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.arrays import RGB, Box, Floats, Mask, Window
-from engine.picture.fill import fill_hole
-from engine.picture.scaling import shrunk
+from engine.frames.fill import fill_hole
+from engine.frames.scaling import shrunk
 
 LARGEST_WHOLE = 4096  # side of a window up to which it is made whole, mirror and all
 TOUCHED = 1 / 512  # masked share from which a model pixel counts as masked

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engine.picture.fill import fill_hole
+from engine.frames.fill import fill_hole
 
 
 @pytest.mark.parametrize("method", ["telea", "navier_stokes", "push_pull", "sideways"])

@@ -13,11 +13,11 @@ from PIL import Image
 from engine import EditOptions, EditRequest
 from engine.arrays import Window
 from engine.events import Finished, ScaleDone
+from engine.frames import frame
+from engine.frames.frame import Frame, _cut, resized
+from engine.frames.scaling import enlarged, shrunk
 from engine.paint import composite as painting
 from engine.paint.composite import composite
-from engine.picture import frame
-from engine.picture.frame import Frame, _cut, resized
-from engine.picture.scaling import enlarged, shrunk
 from engine.plan.rules import Finish
 from tests.tiny import tiny_editor
 
