@@ -221,7 +221,7 @@ def main(arguments: list[str] | None = None) -> None:
         guard = Guard(server.middleware_stack, hosts, ENDPOINTS, folder.path, logged_in(server))
         server.middleware_stack = guard
         forget_closed(server.state_holder, alive=guard.alive)
-        forget_answered(server.state_holder, window)
+        forget_answered(server.state_holder, window, guard.alive)
         yield
 
     launch(

@@ -116,9 +116,10 @@ def forget_closed(
     holder.delete_all_expired_state = delete_all_expired_state
 
 
-def forget_answered(holder: Any, window: gr.Blocks) -> None:
-    """The same of what was said: a queue of messages and a set of events for each that ever called,
-    and the name of every file that came in or went out, which nothing here asks for."""
+def forget_answered(holder: Any, window: gr.Blocks, alive: Callable[[str], bool]) -> None:
+    """The same of what was said: a queue of messages and a set of events for each that ever called
+    and is not ``alive``, and the name of every file that came in or went out, which nothing here
+    asks for. A page that listens to a queue that is gone would never hear anything again."""
     every, queue, sets = holder.delete_all_expired_state, window._queue, window.temp_file_sets
     first = len(sets)  # the canvas, which is made anew with every picture, adds its own
 
@@ -126,7 +127,7 @@ def forget_answered(holder: Any, window: gr.Blocks) -> None:
         every()
         for name, waiting in list(queue.pending_event_ids_session.items()):
             messages = queue.pending_messages_per_session.get(name)
-            if messages is None or (not waiting and messages.empty()):
+            if messages is None or (not waiting and messages.empty() and not alive(name)):
                 queue.pending_event_ids_session.pop(name, None)
                 queue.pending_messages_per_session.pop(name, None)
         for names in sets:

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapp
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from starlette.exceptions import HTTPException
 
@@ -37,6 +37,7 @@ RETRY = 10  # seconds after which one may ask again
 API = "/gradio_api"
 UPLOAD = f"{API}/upload"
 HEARTBEAT = f"{API}/heartbeat/"
+NEWS = f"{API}/queue/data"  # what goes on with all that a session has asked for
 CALLS = tuple(f"{API}/{way}/" for way in ("call/v2", "call", "run", "api"))
 PAGE = "predict"  # the page's own name for an event that does not wait in the queue
 NEVER = (  # of Gradio's own paths: nothing here needs them, and they give or change too much
@@ -120,26 +121,26 @@ class Guard:
         self._folder = folder
         self._logins = Logins()
         self._coming = 0  # bytes of uploads under way
-        self._beating: Counter[str] = Counter()
+        self._listening: Counter[str] = Counter()
 
     def alive(self, session: str) -> bool:
-        """Whether a window's page is connected: it listens to a heartbeat all the time."""
-        return self._beating[session] > 0
+        """Whether a window's page, or a caller, is connected: a page listens to a heartbeat all
+        the time, and to its queue while it waits for something."""
+        return self._listening[session] > 0
 
     @contextmanager
     def _heard(self, scope: Scope) -> Iterator[None]:
-        path = scope["path"]
-        if not path.startswith(HEARTBEAT):
+        session = _listener(scope)
+        if session is None:
             yield
             return
-        session = path.removeprefix(HEARTBEAT)
-        self._beating[session] += 1
+        self._listening[session] += 1
         try:
             yield
         finally:
-            self._beating[session] -= 1
-            if self._beating[session] <= 0:
-                del self._beating[session]
+            self._listening[session] -= 1
+            if self._listening[session] <= 0:
+                del self._listening[session]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -359,6 +360,16 @@ def _lax(cookie: bytes) -> bytes:
     parts = [part.strip() for part in cookie.split(b";")]
     kept = [part for part in parts if not part.lower().startswith(b"samesite=")]
     return b"; ".join([*kept, b"SameSite=Lax"])
+
+
+def _listener(scope: Scope) -> str | None:
+    """Which session listens, to its heartbeat or to its queue; None if nobody does."""
+    if scope["path"].startswith(HEARTBEAT):
+        return str(scope["path"].removeprefix(HEARTBEAT))
+    if scope["path"] != NEWS:
+        return None
+    named = parse_qs(scope.get("query_string", b"").decode("latin-1"))
+    return named.get("session_hash", [None])[0]
 
 
 def _words(error: Exception) -> tuple[int, str]:

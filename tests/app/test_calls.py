@@ -197,7 +197,8 @@ def test_a_full_disk_is_told_as_that_wherever_it_shows() -> None:
 
 def test_nothing_is_held_of_what_was_said_and_of_files_that_went_by() -> None:
     async def story() -> tuple[set[str], set[str], list[Any]]:
-        waiting = {"waits": {"1"}, "answered": set(), "unread": set(), "long gone": {"2"}}
+        waiting = {"waits": {"1"}, "answered": set(), "unread": set(), "long gone": {"2"},
+                   "listens": set()}  # fmt: skip
         messages = {name: asyncio.Queue() for name in waiting if name != "long gone"}
         messages["unread"].put_nowait("news")
         window: Any = SimpleNamespace(
@@ -207,13 +208,13 @@ def test_nothing_is_held_of_what_was_said_and_of_files_that_went_by() -> None:
             temp_file_sets=[{"/a"}],
         )
         holder = SimpleNamespace(delete_all_expired_state=lambda: None)
-        forget_answered(holder, window)
+        forget_answered(holder, window, lambda name: name == "listens")
         window.temp_file_sets.append({"/b"})  # as a new canvas does
         holder.delete_all_expired_state()
         return set(waiting), set(messages), window.temp_file_sets
 
     kept, messages, files = asyncio.run(story())
-    assert kept == messages == {"waits", "unread"}
+    assert kept == messages == {"waits", "unread", "listens"}
     assert files == [set()]
 
 

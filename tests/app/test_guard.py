@@ -331,3 +331,23 @@ def test_the_pages_events_that_do_not_wait_in_the_queue_pass(server: str) -> Non
     body = {"data": data, "fn_index": now["id"], "session_hash": "me"}
     answer = httpx.post(f"{server}/gradio_api/run/predict", json=body, headers={"origin": server})
     assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize("path", ["/gradio_api/heartbeat/me", "/gradio_api/queue/data"])
+def test_who_listens_is_alive_until_it_leaves(path: str) -> None:
+    seen = []
+
+    async def listening(scope: Any, receive: Any, send: Any) -> None:
+        seen.append((guarded.alive("me"), guarded.alive("you")))
+        await echo(scope, receive, send)
+
+    guarded = Guard(listening, Hosts("127.0.0.1"))
+
+    async def listen() -> None:
+        transport = httpx.ASGITransport(app=guarded)
+        async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+            await client.get(path, params={"session_hash": "me"}, headers=HOME)
+
+    asyncio.run(listen())
+    assert seen == [(True, False)]
+    assert not guarded.alive("me")
