@@ -22,6 +22,7 @@ def bad_requests() -> list[tuple[str, dict[str, object]]]:
     return [
         ("mask is 10x20, the picture 20x10", {"image": source, "mask": mask.T}),
         ("mask is empty", {"image": source, "mask": np.zeros((10, 20), bool)}),
+        ("0x10 pixels is empty", {"image": Image.new("RGB", (0, 10)), "mask": mask}),
         ("needs a mask", {"image": source}),
         ("needs a picture", {"mask": mask}),
         ("needs a label", {"task": "edit_class", "image": source, "mask": mask}),

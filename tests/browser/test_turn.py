@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ DRAWN = """() => {
     const editor = window.editor, pixels = editor.app.renderer.extract.canvas({
         target: editor.layer_manager.background_layer, resolution: 1,
         frame: new editor.app.screen.constructor(0, 0, editor.width, editor.height) });
-    return [...pixels.getContext("2d").getImageData(0, 0, pixels.width, pixels.height).data];
+    return pixels.toDataURL();
 }"""
 
 
@@ -28,9 +29,8 @@ BARE = "varpaint.shapes.smallMask() === ''"
 
 def drawn(window: Window) -> np.ndarray[Any, Any]:
     """What the canvas shows as its picture, (H, W, 3)."""
-    width, height = window.page.evaluate("[window.editor.width, window.editor.height]")
-    pixels = np.array(window.page.evaluate(DRAWN), np.uint8).reshape(height, width, 4)
-    return pixels[..., :3]
+    data = base64.b64decode(window.page.evaluate(DRAWN).partition(",")[2])
+    return np.asarray(Image.open(io.BytesIO(data)))[..., :3]
 
 
 def test_pictures_of_one_size_take_each_others_place(

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine.arrays import Floats
 from engine.draw.maps import coverage, finest_keep, paper_maps, regenerate_maps
 from engine.model.spec import SCALES_256
 from engine.plan.shapes import hides_middle, holds_thing, surrounds
@@ -94,8 +95,8 @@ def test_a_hole_surrounds_the_known_area_or_does_not() -> None:
 
 
 def test_a_thing_is_wanted_in_a_mask_in_one_piece_around_the_middle() -> None:
-    def mask(*boxes: tuple[int, int, int, int]) -> torch.Tensor:
-        found = torch.zeros(64, 64)
+    def mask(*boxes: tuple[int, int, int, int]) -> Floats:
+        found = np.zeros((64, 64), np.float32)
         for top, left, bottom, right in boxes:
             found[top:bottom, left:right] = 1
         return found

@@ -56,11 +56,6 @@ def test_a_missing_file_and_a_folder_are_told(tmp_path: Path) -> None:
         open_image(tmp_path)
 
 
-def test_a_picture_without_pixels_is_an_error() -> None:
-    with pytest.raises(ImageError, match="is empty"):
-        Source(Image.new("RGB", (0, 5)))
-
-
 def test_an_unusual_mode_is_told() -> None:
     with pytest.raises(ImageError, match="mode LAB cannot be edited; convert it to RGB"):
         Source(Image.new("LAB", (4, 4)))

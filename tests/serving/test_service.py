@@ -298,6 +298,7 @@ def test_a_window_on_a_fleet_sees_what_it_sees_on_one_machine(
 ) -> None:
     alone = Local(model, "cpu")
     assert fleet.card() == alone.card() and fleet.ready() and fleet.chosen == alone.chosen
+    alone.load()  # what the others take is said by what it takes
     assert fleet.offers() == alone.offers()
     request = EditRequest(
         task="inpaint", image=open_image(files["image"]), mask=open_image(files["mask"]),
