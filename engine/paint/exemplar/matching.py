@@ -19,6 +19,7 @@ from engine.paint.exemplar.patches import RADIUS
 EDGE = 16  # width of the border; no step is longer
 JUMPS = (1, 3, 9)  # how far neighbours pass on what they found
 FLOOR = 4.0  # squared levels added to every distance before that
+AT_ONCE = 1 << 13  # places that are weighed in one go: more do not fit a processor's own memory
 
 
 @dataclass
@@ -50,8 +51,9 @@ class Field:
             distance=torch.ones(len(places)),
         )
 
-    def steps(self, far: int) -> list[int]:
-        return [-far * self.width, far * self.width, -far, far]
+    def steps(self, far: int) -> Tensor:
+        """Up, down, left and right, (4,)."""
+        return torch.tensor([-far * self.width, far * self.width, -far, far])
 
     def settle(self, wanted: Tensor, rng: np.random.Generator) -> None:
         """Match every target with the ``wanted`` place (N,), or with any source if that is none."""
@@ -90,50 +92,56 @@ class Field:
     ) -> None:
         places = self.targets[half]
         best, distance = self.match[places], self.distance[half]
-        near = [self._passed_on(places, step) for step in self.steps(1)]
-        degree = torch.stack([n >= 0 for n in near]).sum(0).clamp_(min=1)
+        near = self._passed_on(places, self.steps(1))
+        degree = (near >= 0).sum(0).clamp_(min=1)
 
         def cost(match: Tensor, far: Tensor) -> Tensor:
-            shared = torch.zeros(len(match))
-            for n in near:
-                shared += n == match
+            """Of matches and their distances, (..., N)."""
+            shared = (near == match.unsqueeze(-2)).sum(-2)
             return (far + FLOOR) * (1 + loyalty * (1 - shared / degree))
 
         lowest = cost(best, distance)
 
-        def offer(candidate: Tensor) -> None:
+        def offer(candidates: Tensor) -> None:
+            """The first of the cheapest of (K, N) places, if it is cheaper than what there is."""
             nonlocal best, distance, lowest
-            candidate = torch.where(self._is_source(candidate), candidate, best)
-            far = (wanted - offered.index_select(0, candidate)).square_().sum(1)
-            price = cost(candidate, far)
+            good = self._is_source(candidates)
+            there = offered.index_select(0, torch.where(good, candidates, 0).reshape(-1))
+            far = (wanted - there.view(*candidates.shape, -1)).square_().sum(-1)
+            price = cost(candidates, far).masked_fill_(~good, torch.inf)
+            first = price.argmin(0, keepdim=True)
+            candidate, far, price = (
+                each.gather(0, first)[0] for each in (candidates, far, price)
+            )
             better = price < lowest
             best = torch.where(better, candidate, best)
             distance = torch.where(better, far, distance)
             lowest = torch.where(better, price, lowest)
 
-        for jump in JUMPS:
-            for step, neighbour in zip(self.steps(jump), near, strict=True):
-                offer(neighbour if jump == 1 else self._passed_on(places, step))
+        steps = torch.cat([self.steps(jump) for jump in JUMPS])
+        for some in steps.split(max(AT_ONCE // len(half), 1)):
+            offer(self._passed_on(places, some))
         for reach in reaches:
             if reach <= 0:
                 picks = torch.from_numpy(rng.integers(0, len(self.sources), len(half)))
-                offer(self.sources[picks])
+                offer(self.sources[picks][None])
                 continue
             dy, dx = torch.from_numpy(rng.integers(-reach, reach + 1, (2, len(half))))
             column = best % self.width + dx
             fine = (column >= 0) & (column < self.width)
-            offer(torch.where(fine, best + dy * self.width + dx, -1))
+            offer(torch.where(fine, best + dy * self.width + dx, -1)[None])
         self.match[places] = best
         self.distance[half] = distance
 
-    def _passed_on(self, places: Tensor, step: int) -> Tensor:
-        """What the neighbour ``step`` away suggests: its own match, a step back; -1 if none."""
-        found = self.match.index_select(0, places + step)
-        return torch.where(found >= 0, found - step, -1)
+    def _passed_on(self, places: Tensor, steps: Tensor) -> Tensor:
+        """What the neighbours (K,) ``steps`` away from (N,) places suggest: their own match, a step
+        back; -1 if there is none."""
+        found = self.match.take(places + steps[:, None])
+        return torch.where(found >= 0, found - steps[:, None], -1)
 
     def _is_source(self, places: Tensor) -> Tensor:
-        inside = (places >= 0) & (places < len(self.source))
-        return inside & self.source.index_select(0, torch.where(inside, places, 0))
+        """False beyond the grid, whose border holds none."""
+        return self.source.take(places.clamp(0, len(self.source) - 1))
 
     def vote(
         self, picture: Tensor, hole: Tensor, weight: Tensor, radius: int = RADIUS
@@ -145,12 +153,13 @@ class Field:
         """
         total = torch.zeros(len(hole), picture.shape[1])
         mass = torch.zeros(len(hole))
-        reach = range(-radius, radius + 1)
-        for step in (dy * self.width + dx for dy in reach for dx in reach):
-            near = hole + step
-            voice = weight.index_select(0, near)  # none outside the picture
-            there = self.match.index_select(0, near) - step
-            colours = picture.index_select(0, there.clamp_(min=0))
-            total.addcmul_(colours, voice[:, None])
-            mass += voice
+        reach = torch.arange(-radius, radius + 1)
+        for steps in reach[:, None] * self.width + reach:  # a row of the patch at once
+            near = hole + steps[:, None]
+            voices = weight.take(near)  # none outside the picture
+            there = self.match.take(near).sub_(steps[:, None]).clamp_(min=0)
+            heard = picture.index_select(0, there.view(-1)).view(*there.shape, -1)
+            for colours, voice in zip(heard, voices, strict=True):
+                total.addcmul_(colours, voice[:, None])
+                mass += voice
         return total / mass.clamp_(min=1e-30)[:, None]
