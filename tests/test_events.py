@@ -18,7 +18,7 @@ MASK = np.zeros((48, 64), bool)
 MASK[10:40, 12:44] = True
 SMALL = np.zeros_like(MASK)
 SMALL[4:20, 40:60] = True
-OPTIONS = EditOptions(seed=3, variations=2, structure=0)
+OPTIONS = EditOptions(seed=3, variations=2, structure=0, detail="model")
 
 
 def asked() -> dict[str, EditRequest]:

@@ -32,8 +32,8 @@ from tests.tiny import tiny_var, tiny_vqvae
 
 SCALES, LARGER = (1, 2, 3, 4, 6), (1, 2, 3, 4, 5, 6, 9, 12)
 OPTIONS: tuple[dict[str, Any], ...] = (
-    {}, {"square": 96}, {"steps": 3}, {"rule": "paper"}, {"variations": 3}, {"soft_scales": 2},
-    {"speed": "fast"},
+    {}, {"square": 96}, {"steps": 3}, {"rule": "paper"}, {"variations": 3, "detail": "model"},
+    {"soft_scales": 2, "detail": "model"}, {"speed": "fast"},
 )  # fmt: skip
 
 

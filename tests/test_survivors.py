@@ -29,10 +29,10 @@ def editor() -> Editor:
 
 def asked(task: str, **options: Any) -> EditRequest:
     label = {"generate": "boat", "edit_class": "boat"}.get(task)
-    with_mask = {} if task == "generate" else {"image": PHOTO, "mask": MASK}
-    return EditRequest(
-        task=task, label=label, options=EditOptions(**{"seed": 3, **options}), **with_mask
-    )
+    if task == "generate":
+        return EditRequest(task=task, label=label, options=EditOptions(**{"seed": 3, **options}))
+    chosen = EditOptions(**{"seed": 3, "detail": "model", **options})
+    return EditRequest(task=task, label=label, image=PHOTO, mask=MASK, options=chosen)
 
 
 @pytest.mark.parametrize("task", ["inpaint", "generate"])

@@ -27,7 +27,10 @@ from tests.toy_family import CLASSES, SCALES, Blocks, Likes, Toy
 MASK = np.zeros((50, 70), bool)
 MASK[10:40, 20:50] = True
 PHOTO = noisy_rgb(70, 50)
-OPTIONS: tuple[dict[str, Any], ...] = ({}, {"speed": "fast"}, {"rule": "paper"}, {"variations": 3})
+OPTIONS: tuple[dict[str, Any], ...] = (
+    {}, {"speed": "fast", "detail": "model"}, {"rule": "paper"},
+    {"variations": 3, "detail": "model"},
+)  # fmt: skip
 
 
 def toy_editor(*_: Any, **__: Any) -> Editor:

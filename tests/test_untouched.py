@@ -64,8 +64,9 @@ def test_extending_keeps_every_byte_of_the_source(data: st.DataObject, mode: str
     left, right, top, bottom = sides
     source = picture(mode, width, height)
     request = EditRequest(
-        task="outpaint", image=source, left=left, right=right, top=top, bottom=bottom
-    )
+        task="outpaint", image=source, left=left, right=right, top=top, bottom=bottom,
+        options=EditOptions(detail=data.draw(st.sampled_from(["model", "picture"]))),
+    )  # fmt: skip
     amounts = request.margins(width, height)
     if not any(amounts):
         with pytest.raises(RequestError, match="needs an amount"):

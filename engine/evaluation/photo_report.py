@@ -27,9 +27,9 @@ def photo_report(
     (of FLIP where LPIPS is not there) to ``against``: one of the ways, or a file that an earlier
     run has printed with --json, whose default it is then. Crops of one photo count together.
     """
-    names = [*measure.baselines, *measure.rows]
+    names = _names(measure)
     families = [*measure.families, ALL]
-    by = "perceptual" if measure.lpips is None else "lpips"
+    by = _by(measure)
     found = {
         family: {name: _summary(lines, measure, family, name) for name in names}
         for family in families
@@ -52,7 +52,10 @@ def photo_report(
         "pictures": pictures,
     }
     if against is not None:
-        other = _earlier(against, names, pictures, by)
+        other = earlier(against, measure, list(pictures)) or {
+            photo: {family: found[against] for family, found in some.items()}
+            for photo, some in pictures.items()
+        }
         report["against"] = against
         for family in families:
             for name in names:
@@ -85,15 +88,24 @@ def _summary(lines: list[Line], measure: PhotoMeasure, family: str, name: str) -
 Pictures = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 
-def _earlier(
-    against: str, names: Sequence[str], pictures: Pictures, by: str
-) -> dict[str, dict[str, float]]:
-    """Photo -> family -> what it is to be compared with. Raises RequestError."""
+def _names(measure: PhotoMeasure) -> list[str]:
+    """All ways of filling that are measured."""
+    return [*measure.baselines, *measure.rows]
+
+
+def _by(measure: PhotoMeasure) -> str:
+    """What differences are of."""
+    return "perceptual" if measure.lpips is None else "lpips"
+
+
+def earlier(
+    against: str, measure: PhotoMeasure, photos: Sequence[str]
+) -> dict[str, dict[str, float]] | None:
+    """Photo -> family -> what an earlier run measured; None where ``against`` is one of the ways
+    that this one measures. Raises RequestError for what is neither."""
+    names, by = _names(measure), _by(measure)
     if against in names:
-        return {
-            photo: {family: found[against] for family, found in some.items()}
-            for photo, some in pictures.items()
-        }
+        return None
     path = Path(against)
     if not path.is_file():
         raise RequestError(f"against: no way of filling and no file {against!r}; "
@@ -102,8 +114,8 @@ def _earlier(
         report = json.loads(path.read_text())
         held, kind = report["pictures"], report["measure"]
         found = {
-            photo: {family: held[photo][family][DEFAULT] for family in pictures[photo]}
-            for photo in pictures
+            photo: {family: held[photo][family][DEFAULT] for family in measure.families}
+            for photo in photos
         }
     except (ValueError, KeyError, TypeError):
         raise RequestError(

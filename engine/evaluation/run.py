@@ -21,7 +21,7 @@ from engine.evaluation.families import FAMILIES
 from engine.evaluation.levers import DEFAULT, MODES, Changes, Mode, rows_for
 from engine.evaluation.lpips import FILE, Lpips
 from engine.evaluation.measure import Measure, Survey
-from engine.evaluation.photo_report import photo_report
+from engine.evaluation.photo_report import earlier, photo_report
 from engine.evaluation.photos import PhotoMeasure
 from engine.evaluation.photos import check as check_photos
 from engine.evaluation.records import Line, Records
@@ -126,12 +126,15 @@ def evaluate_photos(
     """Measure the first ``count`` photos of a folder. Yields like `evaluate`."""
     _need_packages()
     check_photos(measure.photos, count)
+    photos = [measure.photos.name(index) for index in range(count)]
+    if against is not None:
+        earlier(against, measure, photos)  # refused before hours of work
     records = Records(
         share.folder,
         {
             "model": measure.editor.name,
             "weights": _weights(measure.editor),
-            "photos": [measure.photos.name(index) for index in range(count)],
+            "photos": photos,
             "side": measure.photos.side,
             "seed": measure.seed,
             "families": measure.families,

@@ -30,6 +30,8 @@ from engine.request.options import LEVERS, EditOptions
 from tests.pictures import noisy_rgb
 from tests.tiny import LABELS, tiny_editor
 
+QUICK = EditOptions(detail="model")
+
 
 def test_families_have_their_sizes_and_follow_the_seed() -> None:
     shares = {}
@@ -122,7 +124,7 @@ def report_of(updates) -> dict | None:
 @pytest.mark.parametrize("labelled", [False, True])
 def test_an_evaluation_reports_every_family_and_baseline(folder: Path, labelled: bool) -> None:
     report = report_of(
-        evaluate(tiny_editor(), folder, count=2, seed=3, options=EditOptions(), labelled=labelled)
+        evaluate(tiny_editor(), folder, count=2, seed=3, options=QUICK, labelled=labelled)
     )
     assert report is not None
     assert set(report["families"]) == set(FAMILIES) == set(report["baselines"]["telea"])
@@ -141,7 +143,7 @@ def test_parts_in_any_order_make_the_same_report_as_one_run(folder: Path, tmp_pa
     def run(share: Share, count: int = 3) -> dict | None:
         return report_of(
             ablate(
-                tiny_editor(), folder, count=count, seed=3, options=EditOptions(),
+                tiny_editor(), folder, count=count, seed=3, options=QUICK,
                 only=(PAPER, "blend none", DEFAULT), families=("box", "thin"), share=share,
             )
         )  # fmt: skip
@@ -175,7 +177,7 @@ def test_another_packed_model_does_not_go_on_with_the_first_ones_lines(
 ) -> None:
     def run(editor: Editor) -> None:
         editor.model.var.head = Packed(editor.model.var.head)  # type: ignore[assignment]
-        settings = {"count": 1, "seed": 0, "options": EditOptions(), "families": ("box",)}
+        settings = {"count": 1, "seed": 0, "options": QUICK, "families": ("box",)}
         list(evaluate(editor, folder, share=Share(tmp_path / "work"), **settings))
 
     run(tiny_editor())
@@ -224,7 +226,7 @@ def test_an_ablation_has_paper_first_the_default_last_and_a_row_a_lever(folder: 
     assert "studio off" in rows_for("labelled", studio_card())
     report = report_of(
         ablate(
-            tiny_editor(), folder, count=1, seed=0, options=EditOptions(), families=("box", "half")
+            tiny_editor(), folder, count=1, seed=0, options=QUICK, families=("box", "half")
         )
     )
     assert report is not None
@@ -299,7 +301,7 @@ def test_what_the_model_saw_and_drew_is_that_of_the_result(changes: dict) -> Non
 
 
 def test_sheets_of_every_family_and_task_are_small_files(folder: Path, tmp_path: Path) -> None:
-    out, options = tmp_path / "sheets", EditOptions(detail="model")  # which is faster
+    out, options = tmp_path / "sheets", QUICK
     out.mkdir()
     paths = list(make_sheets(tiny_editor(), folder, out, seed=0, options=options))
     names = {path.stem for path in paths}

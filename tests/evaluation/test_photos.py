@@ -20,6 +20,8 @@ from engine.weights.saving import save_model
 from tests.pictures import noisy_rgb
 from tests.tiny import LABELS, tiny_editor, tiny_var, tiny_vqvae
 
+QUICKLY = ("--detail", "model")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -35,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def evaluate(folder: Path, *more: object) -> int:
     words = ["evaluate", "--photos", folder / "in", "--side", 64, "--families", "box,thin"]
-    words += ["--model", folder / "tiny", "--device", "cpu", "--json", *more]
+    words += ["--model", folder / "tiny", "--device", "cpu", "--json", *QUICKLY, *more]
     return main([str(word) for word in words])
 
 
@@ -122,6 +124,7 @@ def test_without_json_there_is_a_table(
 ) -> None:
     words = ["evaluate", "--photos", folder / "in", "--side", "64", "--families", "box"]
     words += ["--rows", "fill none,default", "--model", folder / "tiny", "--device", "cpu"]
+    words += QUICKLY
     assert main([str(word) for word in words]) == 0
     told = capsys.readouterr().out
     assert "| box | patches |" in told and "| all | fill none |" in told and "minus telea" in told
@@ -136,9 +139,14 @@ def test_without_json_there_is_a_table(
         (("--families", "boxes"), "unknown mask family"),
     ],
 )
-def test_mistakes_are_one_line(
-    words: tuple[str, str], message: str, folder: Path, capsys: pytest.CaptureFixture[str]
+def test_mistakes_are_one_line_before_any_work_is_done(
+    words: tuple[str, str],
+    message: str,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.delattr(PhotoMeasure, "line")
     assert evaluate(folder, *words) == 2
     said = capsys.readouterr().err
     assert said.startswith("error: ") and said.count("\n") == 1 and message in said

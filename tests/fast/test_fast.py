@@ -52,7 +52,7 @@ def request(mask: Any, speed: str = "fast", **more: Any) -> EditRequest:
     return EditRequest(
         task="inpaint" if label is None else "edit_class",
         image=noisy_rgb(SIDE, SIDE), mask=mask, label=label,
-        options=EditOptions(speed=speed, context="whole", **{"seed": 3, **more}),
+        options=EditOptions(speed=speed, context="whole", **{"seed": 3, "detail": "model", **more}),
     )  # fmt: skip
 
 

@@ -82,7 +82,8 @@ def watched() -> tuple[Editor, Counter, Counter]:
 
 def edit(editor: Editor, seed: int, coarse: tuple[int, ...] = (), n: int = 1, **more: Any) -> Any:
     options = EditOptions(
-        seed=seed, coarse_seeds=coarse, variations=n, context="whole", structure=0, **more
+        seed=seed, coarse_seeds=coarse, variations=n, context="whole", structure=0,
+        detail="model", **more,
     )
     return editor.inpaint(noisy_rgb(40, 40), MASK, options=options)
 
@@ -129,7 +130,8 @@ def test_what_is_remembered_changes_no_picture(label: str | None, n: int) -> Non
 
     def run(editor: Editor, seed: int, coarse: tuple[int, ...], **more: Any) -> Any:
         options = EditOptions(
-            seed=seed, coarse_seeds=coarse, variations=n, structure=0, guidance=2, **more
+            seed=seed, coarse_seeds=coarse, variations=n, structure=0, guidance=2,
+            **({} if label else {"detail": "model"}), **more,
         )
         return editor.inpaint(noisy_rgb(40, 40), MASK, label, options)
 
@@ -159,7 +161,7 @@ def test_a_new_picture_or_label_is_not_taken_for_the_old_one() -> None:
     for size, label in ((40, 0), (40, 1), (44, 1), (40, 0)):
         mask = np.zeros((size, size), bool)
         mask[8:30, 10:30] = True
-        options = EditOptions(seed=3)
+        options = EditOptions(seed=3, detail="model")
         ours, fresh = (
             each.edit_class(noisy_rgb(size, size), mask, label, options)
             for each in (editor, tiny_editor())
@@ -171,7 +173,7 @@ def test_a_run_that_is_cancelled_leaves_what_it_had() -> None:
     editor, run, _ = watched()
     request = EditRequest(
         task="inpaint", image=noisy_rgb(40, 40), mask=MASK,
-        options=EditOptions(seed=7, structure=0, context="whole"),
+        options=EditOptions(seed=7, structure=0, context="whole", detail="model"),
     )  # fmt: skip
     steps = editor.steps(request)
     next(steps)
@@ -206,7 +208,7 @@ def recalls(editor: Editor) -> list[tuple[Recall, int]]:
 def test_what_is_remembered_of_a_run_takes_the_bytes_that_are_counted() -> None:
     """A cancelled run filled a part of its cache; variations shared the first scale only."""
     editor = tiny_editor()
-    options = EditOptions(seed=7, structure=0, context="whole", variations=3)
+    options = EditOptions(seed=7, structure=0, context="whole", variations=3, detail="model")
     request = EditRequest(task="inpaint", image=noisy_rgb(40, 40), mask=MASK, options=options)
     steps = editor.steps(request)
     next(steps)

@@ -131,11 +131,11 @@ def test_a_pair_edits(task: str, speed: str) -> None:
     label = "boat" if task == "edit_class" else None
     request = EditRequest(
         task=task, image=noisy_rgb(48, 48), mask=mask, label=label,
-        options=EditOptions(seed=1, variations=3, speed=speed),
+        options=EditOptions(seed=1, variations=3, speed=speed, detail="model"),
     )  # fmt: skip
     result = pair_editor(2).run(request)
     assert not result.notes
-    alone = request.model_copy(update={"options": EditOptions(seed=3, speed=speed)})
+    alone = request.model_copy(update={"options": EditOptions(seed=3, speed=speed, detail="model")})
     assert np.array_equal(
         np.asarray(result.images[2]), np.asarray(pair_editor(2).run(alone).images[0])
     )
@@ -161,7 +161,9 @@ def test_a_model_in_turn_with_itself_draws_in_the_fast_mode_what_it_draws_alone(
     mask = np.zeros((128, 128), bool)
     mask[50:74, 40:66] = True
     for seed, label in ((3, None), (4, "boat"), (3, None)):
-        options = EditOptions(seed=seed, variations=2, speed="fast", context="whole")
+        options = EditOptions(
+            seed=seed, variations=2, speed="fast", context="whole", detail="model"
+        )
         task = "inpaint" if label is None else "edit_class"
         asked = EditRequest(
             task=task, image=noisy_rgb(128, 128), mask=mask, label=label, options=options
@@ -179,7 +181,7 @@ def test_what_the_fast_mode_lent_a_pair_is_afterwards_what_it_was() -> None:
     subject = fast_editor(Relayed(alone, alone, 3))
     mask = np.zeros((128, 128), bool)
     mask[50:74, 40:66] = True
-    options = EditOptions(seed=3, speed="fast", context="whole")
+    options = EditOptions(seed=3, speed="fast", context="whole", detail="model")
     asked = EditRequest(task="inpaint", image=noisy_rgb(128, 128), mask=mask, options=options)
     subject.warm(asked)
     (lent,) = [each for each, _ in subject.runner.memory._held.values() if isinstance(each, Caches)]
@@ -197,7 +199,7 @@ def test_in_the_fast_mode_a_pair_computes_few_positions_of_either() -> None:
         vqvae, seen = tiny_vqvae(scales=LONG), [0]
         models = [VARPair(vqvae, tiny_var(scales=LONG)) for _ in range(2)]
         subject = fast_editor(Relayed(*models, 3))
-        options = EditOptions(seed=3, speed=speed, context="whole")
+        options = EditOptions(seed=3, speed=speed, context="whole", detail="model")
         asked = EditRequest(
             task="inpaint", image=noisy_rgb(128, 128), mask=mask, options=options
         )

@@ -32,7 +32,7 @@ def flat(*colour: float) -> Any:
 
 
 def edit(editor: Any, seed: int = 3, n: int = 1, **more: Any) -> Any:
-    options = EditOptions(seed=seed, variations=n, **{"backdrop": True, **more})
+    options = EditOptions(seed=seed, variations=n, **{"backdrop": True, "detail": "model", **more})
     return editor.edit_class(noisy_rgb(80, 64), MASK, "boat", options)
 
 
@@ -129,7 +129,7 @@ def all_of_it(make):
 def test_the_backdrop_is_what_inpainting_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     editor = tiny_editor()
     monkeypatch.setattr(engine.paint.composite, "shares", all_of_it(np.ones))
-    inpainted = editor.inpaint(noisy_rgb(80, 64), MASK, options=EditOptions(seed=0)).images[0]
+    inpainted = editor.inpaint(noisy_rgb(80, 64), MASK, options=EditOptions(seed=0, detail="model")).images[0]
     for seed in (3, 4):
         assert np.array_equal(edit(editor, seed).images[0], inpainted)
     monkeypatch.setattr(engine.paint.composite, "shares", all_of_it(np.zeros))
@@ -141,7 +141,9 @@ def test_it_is_made_once_and_changes_nothing_for_that(speed: Any) -> None:
     editor = tiny_editor()
     *events, last = editor.steps(EditRequest(
         task="edit_class", image=noisy_rgb(80, 64), mask=MASK, label="boat",
-        options=EditOptions(seed=3, variations=2, speed=speed, backdrop=True),
+        options=EditOptions(
+            seed=3, variations=2, speed=speed, backdrop=True, detail="model"
+        ),
     ))  # fmt: skip
     steps = [event for event in events if isinstance(event, ScaleDone)]
     assert [step.index for step in steps] == list(range(2 * len(SCALES)))
