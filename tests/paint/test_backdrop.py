@@ -129,7 +129,8 @@ def all_of_it(make):
 def test_the_backdrop_is_what_inpainting_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     editor = tiny_editor()
     monkeypatch.setattr(engine.paint.composite, "shares", all_of_it(np.ones))
-    inpainted = editor.inpaint(noisy_rgb(80, 64), MASK, options=EditOptions(seed=0, detail="model")).images[0]
+    options = EditOptions(seed=0, detail="model")
+    inpainted = editor.inpaint(noisy_rgb(80, 64), MASK, options=options).images[0]
     for seed in (3, 4):
         assert np.array_equal(edit(editor, seed).images[0], inpainted)
     monkeypatch.setattr(engine.paint.composite, "shares", all_of_it(np.zeros))
