@@ -76,7 +76,7 @@ def models(weights: Path = WEIGHTS) -> list[ModelInfo]:
     found = [_describe_folder(BUNDLED, bundled_folder(weights))]
     for model in OFFICIAL:
         paths = [published_file(weights, stem) for stem in model.stems]
-        here = [path.stat().st_size for path in paths if path is not None]
+        here = [_size(path) for path in paths if path is not None]
         present = len(here) == len(paths)
         found.append(
             ModelInfo(
@@ -106,7 +106,15 @@ def _missing(model: Published, weights: Path) -> int:
     whole = [published_file(weights, stem) for stem in model.stems]
     here = [path for path in whole if path is not None]
     here += [part for stem in model.stems for part in unfinished(weights, f"{stem}.pth")]
-    return max(0, model.bytes - sum(path.stat().st_size for path in here))
+    return max(0, model.bytes - sum(map(_size, here)))
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; 0 if it is gone by now, as what has come of a download is at its end."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def resolve(
@@ -312,7 +320,7 @@ def _describe_folder(name: str, folder: Path) -> ModelInfo:
         about=metadata.get("about", "") if present else "missing: restore it from the repository",
         side=_side(metadata_of(folder / OWN_VQVAE)) if present else 0,
         present=present,
-        bytes=sum(path.stat().st_size for path in paths) if present else 0,
+        bytes=sum(map(_size, paths)) if present else 0,
         source=str(folder),
         licence=metadata.get("licence", ""),
     )

@@ -259,6 +259,13 @@ def test_a_list_says_what_is_begun_and_what_is_missing(weights):
     assert not listed("hmar-d16").commercial and listed("bundled").memory == 0
 
 
+def test_what_ends_while_it_is_listed_does_not_break_the_list(weights, monkeypatch):
+    gone = weights / "var_d16.pth.0123456789ab.part"
+    monkeypatch.setattr("engine.weights.registry.unfinished", lambda *_: [gone])
+    listed = next(info for info in models(weights) if info.name == "var-d16")
+    assert listed.missing == listed.bytes and not listed.present
+
+
 def test_what_is_removed_takes_nothing_along_that_others_need(weights):
     put(weights, VQVAE_PTH, "var_d16.pth", "var_d20.pth", "var_d16.pth.sha256")
     (weights / "var_d16.pth.0123456789ab.part").write_bytes(b"x")
