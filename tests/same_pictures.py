@@ -35,7 +35,7 @@ MODELS = ("plain", "things", "shared", "bundled")
 REMOVED = {
     "blend=multiband", "blend=poisson", "match_colour", "fill=mirror", "fill=navier_stokes",
     "fill=mean", "guidance_schedule=cosine", "closed_loop", "coverage", "anchor", "half_known",
-    "foresight", "unknown_option",
+    "foresight", "grain", "unknown_option",
 }  # fmt: skip
 LEVERS: dict[str, tuple[Any, ...]] = {
     "structure": (0, 1, 3), "closed_loop": (True, False), "coverage": (0.0, 0.3),
@@ -254,7 +254,8 @@ def chosen_cases(only: str, without: str, *, quick: bool) -> list[Case]:
         found += [replace(each, name=f"{each.name}, bfloat16", precision="bfloat16")
                   for each in exact if each.story in half]  # fmt: skip
     assert len({each.name for each in found}) == len(found), "two cases have one name"
-    gone = {*without.lower().split(","), *(REMOVED if without == "removed" else ())}
+    named = {*without.lower().split(",")}
+    gone = named | (REMOVED if "removed" in named else set())
     used = [{word for n, v in c.options.items() for word in (n, f"{n}={v}".lower())} for c in found]
     found = [c for c, words in zip(found, used, strict=True) if only in c.name and not words & gone]
     kept = set(list(dict.fromkeys(each.story for each in found))[:: 9 if quick else 1])

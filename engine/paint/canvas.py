@@ -73,11 +73,6 @@ class Canvas:
         """A name of what there is to be seen and to be painted."""
         return fingerprint(*self.pictures, *self.masks)
 
-    @property
-    def scores(self) -> tuple[float, ...]:
-        """How good each variation is as yet (`engine.paint.ranking`)."""
-        return self.tally.scores
-
     def turned_to(self, one: Pass) -> Canvas:
         """Ready for a pass: the next mask's, or one that is painted on a canvas of its own, to
         stand ``behind`` this one. What later masks will cover is hidden from the model until their
@@ -190,7 +185,7 @@ class Canvas:
     def chosen(self, decided: Plan) -> list[int]:
         """The variations that are returned, by their numbers: the best first where they are
         ranked, else the first."""
-        scores = self.scores
+        scores = self.tally.scores
         order = best_first(scores) if decided.ranked else list(range(len(scores)))
         return order[: decided.shown]
 

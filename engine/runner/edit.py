@@ -65,7 +65,7 @@ def _fold(decided: Plan, canvas: Canvas, runner: Runner) -> Iterator[Event]:
             one = run.one  # some of its variations may have been let go of
             canvas = canvas.painted(one, seen, drawn, run.chosen)
             notes += canvas.notes
-            yield Painted(frame, frames, one.role, tuple(seen), drawn.pictures, canvas.scores)
+            yield Painted(frame, frames, one.role, tuple(seen), drawn.pictures, canvas.tally.scores)
             frame += 1
         canvas = yield from told(canvas.detailed(one), Detailing)
         if one.role == "behind":
@@ -80,7 +80,7 @@ def _fold(decided: Plan, canvas: Canvas, runner: Runner) -> Iterator[Event]:
             seeds=tuple(canvas.tally.seeds[index] for index in chosen),
             seconds=time.perf_counter() - began,
             request=decided.request,
-            scores=tuple(canvas.scores[index] for index in chosen),
+            scores=tuple(canvas.tally.scores[index] for index in chosen),
             notes=tuple(dict.fromkeys(notes)),
         )
     )
