@@ -50,6 +50,7 @@ class Chromium:
             page.set_viewport_size({"width": size[0], "height": size[1]})
             yield page
             for each in context.pages[1:]:
+                each.goto("about:blank")  # what it remembers as it goes comes before it is cleared
                 each.close()
         except BaseException:
             context.close()

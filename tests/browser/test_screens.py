@@ -10,6 +10,7 @@ import pytest
 from engine.picture.files import open_image
 from tests.browser.chromium import Chromium
 from tests.browser.conftest import SIZE
+from tests.browser.test_axe import OFFER
 from tests.browser.window import Window
 
 pytestmark = pytest.mark.browser
@@ -52,6 +53,11 @@ def test_everything_is_in_reach_from_a_phone_to_a_desk(
     phone = min(size) < 500
     with Window.open(chromium, address, size, touch=phone) as window:
         page = window.page
+        page.locator("#offer").evaluate("(offer, html) => { offer.innerHTML = html; }", OFFER)
+        place = page.locator("#easel").bounding_box()
+        assert place is not None and place["height"] > 100, "a place to drop a picture"
+        assert phone or window.is_in_sight("#examples")
+        page.locator("#offer").evaluate("(offer) => { offer.innerHTML = ''; }")
         for title in ("Outpaint", "Edit class", "Generate", "Inpaint"):
             window.task(title)
             assert window.is_in_sight("#run") and window.is_in_sight("#status"), title
