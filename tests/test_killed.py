@@ -14,7 +14,7 @@ from tests.killed import KINDS
 @pytest.fixture(scope="module")
 def told() -> str:
     """What the script says, of every kind; it ends at the first that is not as it should be."""
-    command = [sys.executable, "tests/killed.py", "--count", "2", "--seed", "1"]
+    command = [sys.executable, "tests/killed.py", "--count", "3", "--seed", "1"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500)
     return done.stdout + done.stderr
 
