@@ -194,6 +194,7 @@ def main(arguments: list[str] | None = None) -> None:
         in_one_line,
     )
     from app.downloads import Downloads
+    from app.foreword import Foreword
     from app.guard import Guard, Hosts, logged_in
     from app.kept import Kept, home
     from app.layout import build_window, launch_options
@@ -213,7 +214,7 @@ def main(arguments: list[str] | None = None) -> None:
     in_one_line(window)
     forget_callers(window, ENDPOINTS)
 
-    aliases = Middleware(Aliases, folder=folder.cache)
+    around = [Middleware(Aliases, folder=folder.cache), Middleware(Streams), Middleware(Foreword)]
 
     @asynccontextmanager
     async def guarded(server: Any) -> Any:
@@ -233,7 +234,7 @@ def main(arguments: list[str] | None = None) -> None:
         auth=auth,
         prevent_thread_lock=True,
         mcp_server=flags.mcp,
-        app_kwargs={"lifespan": guarded, "middleware": [aliases, Middleware(Streams)]},
+        app_kwargs={"lifespan": guarded, "middleware": around},
         state_session_capacity=WINDOWS,
         **launch_options(),
     )

@@ -12,7 +12,7 @@ import json
 import logging
 import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,16 +20,11 @@ from urllib.parse import parse_qs, urlsplit
 
 from starlette.exceptions import HTTPException
 
+from app.asgi import App, Message, Receive, Scope, Send
 from app.limits import require_room
 from app.logins import Logins
 from engine.errors import RequestError
 from engine.serving.bounds import BROKEN, MEGABYTE, broken, disk_is_full
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LARGEST_UPLOAD = 513 * MEGABYTE  # all of its files; Gradio bounds each of them, at 512 MB
 LARGEST_BODY = 64 * MEGABYTE  # of a request that is no upload; a mask is a data URL in one

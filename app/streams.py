@@ -8,10 +8,8 @@ has asked for meanwhile: a press on Run would be lost on a busy machine.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import MutableMapping
-from typing import Any
 
-from app.aliases import App, Message, Receive, Send
+from app.asgi import App, Message, Receive, Scope, Send
 
 STREAM = "/queue/data"
 ENDS = b'"close_stream"'
@@ -24,9 +22,7 @@ class Streams:
     def __init__(self, app: App) -> None:
         self._app = app
 
-    async def __call__(
-        self, scope: MutableMapping[str, Any], receive: Receive, send: Send
-    ) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not scope["path"].endswith(STREAM):
             await self._app(scope, receive, send)
             return

@@ -70,7 +70,7 @@
     if (!all) return;
     const size = facts(), shown = outpaints() && size.width && !$("#cancel:not(:disabled)") && varpaint.looking() !== "1";
     const box = shown ? varpaint.pictureBox() : null;
-    all.hidden = !box;
+    varpaint.hide(all, !box);
     if (!box) return;
     const add = added(size), x = box.width / size.width, y = box.height / size.height;
     const left = box.left - add.left * x, right = box.left + box.width + add.right * x;

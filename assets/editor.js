@@ -179,6 +179,7 @@
   /* Where the processor draws the page too, every frame of the canvas is taken from the model. */
   const SOFTWARE = /swiftshader|llvmpipe|softpipe|software|basic render/i;
   const FEW = 30; // frames a second
+  const STOPS = 150; // milliseconds after the last change
   let drawn = null;
   function drawnBySoftware() {
     if (drawn === null) {
@@ -203,7 +204,7 @@
       return name === this.MAX_TEXTURE_IMAGE_UNITS && drawnBySoftware() ? 1 : parameter.call(this, name);
     };
   }
-  let eased = null;
+  let eased = null, household = null;
   function ease() {
     const editor = window.editor, app = editor?.app;
     if (editor === eased || !app?.renderer || !editor.outline_graphics) return;
@@ -217,7 +218,12 @@
     }
     editor.outline_container.visible = false; // a hairline around the picture
     editor.outline_graphics.filters = []; // a blurred shadow, drawn anew in every frame
-    if (drawnBySoftware()) app.ticker.maxFPS = FEW;
+    household = app.ticker.constructor.system; // what tidies up; by itself it wakes the page 60 times a second
+    household.autoStart = false;
+    household.stop();
+    if (!drawnBySoftware()) return;
+    app.ticker.maxFPS = FEW;
+    app.ticker.add(() => { editor.render_idle_remaining = Math.min(editor.render_idle_remaining, STOPS); });
   }
 
   /* Where the picture on the canvas comes from. */
@@ -225,6 +231,7 @@
 
   varpaint.tickEditor = () => {
     ease();
+    household?.update();
     ready();
     fill();
     paintGround();

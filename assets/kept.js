@@ -166,7 +166,7 @@
       fill(offer);
     }
     const box = $("#offer");
-    if (box && $("#facts")) box.hidden = true; // there is a picture again
+    if (box && $("#facts")) varpaint.hide(box, true); // there is a picture again
     if (performance.now() - remembered > EVERY) {
       remembered = performance.now();
       remember();

@@ -73,7 +73,7 @@
     const hidden = varpaint.shapes.unmasked() || varpaint.looking() === "1" || Boolean($("#cancel:not(:disabled)"))
       || !$("#canvas.filled") || $("#easel").classList.contains("settling");
     const box = hidden ? null : varpaint.pictureBox();
-    sheet.hidden = !box;
+    varpaint.hide(sheet, !box);
     if (!box) return;
     Object.assign(sheet.style, { left: `${box.left}px`, top: `${box.top}px`, width: `${box.width}px`, height: `${box.height}px` });
   };

@@ -124,7 +124,7 @@
     }
     const first = $("#first-run"), words = shelf?.dataset.first ?? "";
     if (first) {
-      first.hidden = dismissed || !words;
+      varpaint.hide(first, dismissed || !words);
       const line = first.querySelector("span");
       if (line && words && line.textContent !== words) line.textContent = words;
     }

@@ -6,6 +6,9 @@
   const varpaint = (window.varpaint = { $ });
   varpaint.typing = (node) =>
     node?.closest?.("input:not([type=radio]):not([type=checkbox]):not([type=range]), textarea, select, [contenteditable]");
+  varpaint.hide = (element, hidden) => { // told once more what it is, an element is laid out once more
+    if (element.hidden !== hidden) element.hidden = hidden;
+  };
   varpaint.stop = (event) => {
     event.preventDefault();
     event.stopImmediatePropagation();
@@ -94,13 +97,13 @@
     "export-mask", "theme", "help", "show-examples", "show-crop",
     "more-files", "more-mask"];
   function title() {
-    $("#status")?.setAttribute("role", "status"); // what comes and goes in it is read out
+    $("#status:not([role])")?.setAttribute("role", "status"); // what comes and goes in it is read out
     for (const id of names) {
       const button = $(`#${id}`);
       if (button && !button.title) button.title = button.textContent.trim();
     }
     for (const opener of FOLDS) if (!$(opener)?.hasAttribute("aria-expanded")) $(opener)?.setAttribute("aria-expanded", "false");
-    $("#canvas .image-container")?.setAttribute("role", "group"); // it has a name
+    $("#canvas .image-container:not([role])")?.setAttribute("role", "group"); // it has a name
     for (const item of document.querySelectorAll(".thumbnail-item")) { // by its caption, not "Thumbnail 1 of 2"
       const name = item.querySelector(".caption-label")?.textContent.trim() || item.querySelector("img")?.alt;
       if (name && item.getAttribute("aria-label") !== name) item.setAttribute("aria-label", name);

@@ -123,7 +123,7 @@
     }
     const pill = bar();
     if (!pill) return;
-    pill.hidden = !data;
+    varpaint.hide(pill, !data);
     if (data) {
       const of = `${data.number} of ${data.count}`;
       if (pill.querySelector("output").textContent !== of) pill.querySelector("output").textContent = of;

@@ -48,7 +48,7 @@
     const here = bar();
     if (!here) return;
     const filled = Boolean($("#canvas.filled"));
-    here.hidden = !filled;
+    varpaint.hide(here, !filled);
     if (!filled) return;
     const percent = `${Math.round((100 * scale()) / real())} %`;
     const button = here.querySelector("[data-zoom=real]");

@@ -20,6 +20,8 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
+from engine.benchmark.in_browser import BROWSERS  # noqa: E402
+
 torch.set_num_threads(THREADS)
 
 # Tests are not timed; a busy machine must not fail them.
@@ -33,7 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     reasons = {}
     if not torch.cuda.is_available():
         reasons["gpu"] = "no CUDA device here"
-    if not any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")):
+    if not any(shutil.which(name) for name in BROWSERS):
         reasons["browser"] = "no Chromium here; on Debian: apt-get install chromium"
     for item in items:
         for marker, reason in reasons.items():

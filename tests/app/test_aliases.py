@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from app.aliases import OUTSIDE, Replaced
+from app.aliases import OUTSIDE
 from app.folder import PREFIX
+from app.rewritten import Replaced
 from engine.picture.files import encode_png, open_image
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
+from engine.benchmark.in_browser import BROWSERS
 from tests.app.server import save_tiny_model, serving
 from tests.browser.chromium import Chromium
 from tests.browser.window import Window
@@ -26,7 +27,6 @@ FLAGS = (
     "--process-per-site",  # see Chromium
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
-NAMES = ("chromium", "chromium-browser", "google-chrome")
 SIZE = (360, 240)
 DISC = (210, 60, 310, 160)
 FLEET = "VARPAINT_TEST_FLEET"
@@ -57,7 +57,7 @@ def address(tiny_model_folder: Path) -> Iterator[str]:
 def chromium() -> Iterator[Chromium]:
     from playwright.sync_api import sync_playwright
 
-    path = next(filter(None, map(shutil.which, NAMES)))
+    path = next(filter(None, map(shutil.which, BROWSERS)))
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
         yield Chromium(browser)
