@@ -28,11 +28,11 @@ run: $(RUN) ## Open varpaint in the browser
 	$(BIN)/python app.py $(ARGS)
 
 # All of them: files side by side, a core each; then the browser's, which want the cores alone.
+SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 test: $(DEV) ## Run all tests (ARGS="tests/test_editor.py -x" runs some)
 ifeq ($(strip $(ARGS)),)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not browser" -n auto --maxprocesses 4 \
-	  --dist loadfile --no-loadscope-reorder
-	$(BIN)/python -m pytest -m browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not browser" $(SIDE_BY_SIDE)
+	$(BIN)/python -m pytest -m browser $(SIDE_BY_SIDE)
 else
 	$(BIN)/python -m pytest $(ARGS)
 endif

@@ -219,8 +219,8 @@
     editor.outline_container.visible = false; // a hairline around the picture
     editor.outline_graphics.filters = []; // a blurred shadow, drawn anew in every frame
     household = app.ticker.constructor.system; // what tidies up; by itself it wakes the page 60 times a second
-    household.autoStart = false;
-    household.stop();
+    if (household) household.autoStart = false;
+    household?.stop();
     if (!drawnBySoftware()) return;
     app.ticker.maxFPS = FEW;
     app.ticker.add(() => { editor.render_idle_remaining = Math.min(editor.render_idle_remaining, STOPS); });
