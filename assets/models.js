@@ -11,11 +11,21 @@
   const dialog = () => $("#models");
   const entry = (name) => dialog()?.querySelector(`.entry[data-name="${CSS.escape(name)}"]`);
 
-  let number = 0;
+  /* One word at a time: what is asked before Gradio has read the last takes its place, and an answer
+     takes the place of one that was not seen yet. */
+  const PATIENCE = 3000; // milliseconds for an answer; then the next is sent
+  const waiting = [];
+  let number = 0, flying = 0, sent = 0;
   function send(...words) {
+    waiting.push(words);
+    next();
+  }
+  function next() {
     const field = $("#ask-models textarea, #ask-models input");
-    if (!field) return;
-    field.value = [++number, ...words].join(" ");
+    if (flying && performance.now() - sent > PATIENCE) flying = 0;
+    if (!field || flying || !waiting.length) return;
+    [flying, sent] = [++number, performance.now()];
+    field.value = [number, ...waiting.shift()].join(" ");
     field.dispatchEvent(new Event("input", { bubbles: true }));
   }
 
@@ -112,7 +122,7 @@
   try { dismissed = localStorage.getItem(DISMISSED) !== null; } catch { /* private window */ }
   function look() {
     const shelf = $("#shelf");
-    if (!shelf || document.hidden) return;
+    if (!shelf || document.hidden || flying || waiting.length) return;
     looked = performance.now();
     send("look", shelf.dataset.known);
   }
@@ -121,7 +131,9 @@
     if (shelf && shelf.outerHTML !== shown && dialog()) {
       shown = shelf.outerHTML;
       take(shelf);
+      if (Number(shelf.dataset.number) === flying) flying = 0;
     }
+    next();
     const first = $("#first-run"), words = shelf?.dataset.first ?? "";
     if (first) {
       varpaint.hide(first, dismissed || !words);

@@ -146,6 +146,24 @@ def test_a_model_is_got_paused_over_a_refresh_gone_on_with_and_removed(
     page.keyboard.press("Escape")
 
 
+def test_a_press_is_heard_though_a_look_comes_with_it(window: Window, hub: Hub) -> None:
+    hub.rate = SIZE // 40
+    window.page.click("#model-note .note")
+    window.page.evaluate(
+        """(get) => {
+            document.querySelector(get).click();
+            document.querySelector("#model-note .note").click(); // opens, and looks
+        }""",
+        f"{ENTRY.format('var-d16')} [data-do=get]",
+    )
+    entry(window, "var-d16", "left")
+    press(window, "var-d16", "pause")
+    entry(window, "var-d16", "Paused at")
+    press(window, "var-d16", "ask")
+    press(window, "var-d16", "remove")
+    entry(window, "var-d16", "Get, 1.7 GB")
+
+
 def test_a_download_that_fails_says_why_and_is_tried_again(window: Window, hub: Hub) -> None:
     hub.corrupt = True
     window.page.click("#model-note .note")
