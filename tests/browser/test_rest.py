@@ -25,8 +25,6 @@ ASKED = """() => new Promise((done) => { // in a second, as soon as it is a quie
   };
   setTimeout(look, 1000);
 })"""
-
-
 CHANGED = """() => new Promise((done) => {
   const all = { attributes: true, characterData: true, childList: true, subtree: true };
   const changed = [];
