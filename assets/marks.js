@@ -66,6 +66,8 @@
     pen.globalCompositeOperation = "source-over";
     pen.drawImage(ring(form, 3, "rgb(16 17 22 / 75%)"), 0, 0);
     pen.drawImage(ring(form, 1.5, "#fff"), 0, 0);
+    if (sheet.isConnected) return;
+    varpaint.tickMarks(); // it has its place before it is seen
     $("#easel")?.append(sheet);
   };
   varpaint.tickMarks = () => {

@@ -145,6 +145,30 @@ def test_what_is_painted_shows_on_a_picture_of_its_own_colour(
     marks.wait_for(state="detached")
 
 
+def test_the_outline_of_what_is_painted_has_its_place_before_it_is_seen(
+    window: Window, photo: Path
+) -> None:
+    window.open_picture(photo)
+    window.page.evaluate(
+        """() => new MutationObserver((changes, observer) => {
+            const sheet = document.querySelector("#easel > canvas.marks");
+            if (!sheet) return;
+            observer.disconnect();
+            const home = document.querySelector("#easel").getBoundingClientRect();
+            const { left, top, width, height } = sheet.getBoundingClientRect();
+            const box = window.varpaint.pictureBox();
+            window.placed = [
+                [left - home.left, top - home.top, width, height],
+                [box.left, box.top, box.width, box.height],
+            ];
+        }).observe(document.querySelector("#easel"), { childList: true })"""
+    )
+    window.stroke((0.3, 0.5), (0.7, 0.5))
+    window.page.wait_for_function("window.placed")
+    seen, picture = window.page.evaluate("window.placed")
+    assert seen == pytest.approx(picture, abs=1)
+
+
 def test_a_search_that_finds_nothing_says_what_is_near(window: Window, photo: Path) -> None:
     page = window.page
     window.open_picture(photo)
