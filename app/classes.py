@@ -10,9 +10,7 @@ from typing import Protocol
 
 from engine.errors import RequestError
 
-NO_CLASS = "No class: follow the surroundings"
-CHOOSE = "Choose a class …"
-
+NO_CLASS = "No class"
 
 OTHER_NAMES: Mapping[str, tuple[str, ...]] = {  # what people call a class, by its own name
     "automobile": ("car",), "taxi": ("cab", "car"), "racing car": ("automobile",),

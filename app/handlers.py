@@ -162,27 +162,25 @@ class Handlers:
             **{field: gr.update(maximum=count, **values.get(field, {})) for field in BY_SCALES},
         }
 
-    def _label_update(
-        self, task: str, label: int | str | None, labels: Named, *, keep: bool = False
-    ) -> Any:
-        none = classes.CHOOSE if task in NEED_LABEL else classes.NO_CLASS
-        title = "Class" if task in NEED_LABEL else "Class (optional)"
-        choices = [(none, ""), *classes.listed(labels)]
-        value = {} if keep else {"value": classes.known(labels, label)}
-        return gr.update(choices=choices, label=title, **value)
+    def _label_update(self, task: str, label: int | str | None, labels: Named) -> Any:
+        choices = [(classes.NO_CLASS, ""), *classes.listed(labels)]
+        value = classes.known(labels, label)
+        return gr.update(choices=choices, label=_class_title(task), value=value)
 
     def task_changed(
         self, task: str, label: str | None, how: str, model: str | None, session: Session
     ) -> Iterator[Screen]:
         """Show what the task needs. The class is set where ``how`` is "set"; else the list keeps
-        what is chosen on the page, for that may be newer than this event. "quiet" where no hand
-        chose the task: what the status says then, stays."""
+        what is chosen on the page, for that may be newer than this event. Its entries are the same
+        for each task: somebody may just be searching them. "quiet" where no hand chose the task:
+        what the status says then, stays."""
         screen = self._task_screen(task)
         if how != "quiet":
             screen["status"] = markup.status(hint(session, task))
         if self.backend.ready(model):
-            labels = self.backend.card(model).labels
-            screen["label"] = self._label_update(task, label, labels, keep=how != "set")
+            known = classes.known(self.backend.card(model).labels, label)
+            value = {"value": known} if how == "set" else {}
+            screen["label"] = gr.update(label=_class_title(task), **value)
         yield screen
 
     def _task_screen(self, task: str) -> Screen:
@@ -345,6 +343,10 @@ class Handlers:
             "extend-bottom": str(bottom or ""),
             "status": markup.status(text),
         }
+
+
+def _class_title(task: str) -> str:
+    return "Class" if task in NEED_LABEL else "Class (optional)"
 
 
 def _how_alike(count: int) -> list[tuple[str, int]]:

@@ -40,12 +40,12 @@
   }, true);
 
   /* Whether a class is chosen: the list's first entry is none. */
-  const NONE = ["", "Choose a class …", "No class: follow the surroundings"]; // as in app/classes.py
+  const NONE = ["", "No class"]; // as in app/classes.py
   varpaint.labelled = () => !NONE.includes(document.querySelector("#label input")?.value ?? "");
 
   // ---- the search -----------------------------------------------------------------------------
   /* A list that can be searched: a click into it selects what is chosen, so that typing replaces it
-     and does not look for "Choose a class …bird". */
+     and does not look for "No classbird". */
   const LISTED = 5000; // milliseconds in which a list has what is looked for
   const TYPING = 3000; // milliseconds after a key; the list takes the focus and gives it back
   const soon = (act) => requestAnimationFrame(() => requestAnimationFrame(act));

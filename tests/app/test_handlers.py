@@ -124,11 +124,12 @@ def test_tasks_show_what_they_need(handlers: Handlers) -> None:
     screen = last(handlers.task_changed("outpaint", "bird", "set", None, Session()))
     assert screen["sides"]["visible"]
     assert screen["label"]["value"] == "bird"
-    assert screen["label"]["choices"][0][1] == ""
+    assert screen["label"]["label"] == "Class (optional)"
     screen = last(handlers.task_changed("generate", "", "set", None, Session()))
     assert not screen["sides"]["visible"]
-    assert screen["label"]["choices"][0] == ("Choose a class …", "")
+    assert screen["label"]["label"] == "Class"
     assert screen["label"]["value"] == ""
+    assert "choices" not in screen["label"], "somebody may be searching them"
     screen = last(handlers.task_changed("generate", "", "", None, Session()))
     assert "value" not in screen["label"]  # somebody may have chosen one by now
 
@@ -139,9 +140,9 @@ def test_a_thing_is_listed_with_its_kind_and_asked_for_by_its_name(
     models = Local()
     models.add(tiny_editor({"bird": ["boat"]}), first=True)
     handlers = Handlers(models)
-    screen = last(handlers.task_changed("edit_class", "boat", "set", None, Session()))
+    screen = last(handlers.opened({"fields": {"task": "edit_class", "label": "boat"}}))
     assert ("boat (bird)", "boat") in screen["label"]["choices"]
-    assert screen["label"]["choices"][1] == ("bird", "bird")
+    assert screen["label"]["choices"][:2] == [("No class", ""), ("bird", "bird")]
     assert screen["label"]["value"] == "boat"
     session = shown(handlers, opened(handlers, photo), painted, "edit_class", "boat")[-1]["session"]
     assert session.result.request.label == "boat"

@@ -61,35 +61,60 @@ def test_a_class_stays_with_the_tasks_that_need_one(window: Window, photo: Path)
     window.open_picture(photo)
     shown = "document.querySelector('#label input').value"
     window.task("Edit class")
-    window.page.wait_for_function(f"{shown}.startsWith('Choose')")
+    window.page.wait_for_selector("#label :text-is('Class')")
     window.choose_label("hills")
     window.task("Outpaint")
-    window.page.wait_for_function(f"{shown}.startsWith('No class')")
+    window.page.wait_for_function(f"{shown} === 'No class'")
     window.task("Inpaint")
-    window.page.wait_for_function(f"{shown}.startsWith('No class')")
+    window.page.wait_for_function(f"{shown} === 'No class'")
     window.task("Generate")
     window.page.wait_for_function(f"{shown} === 'hills'")
     window.task("Edit class")
     window.page.wait_for_function(f"{shown} === 'hills'")
 
 
-def test_a_class_chosen_before_the_server_has_answered_stays(window: Window, photo: Path) -> None:
-    window.open_picture(photo)
+def hold_back_edit_class(window: Window) -> list[Route]:
+    """Edit class is pressed; what the server is to say to that comes when the routes go on."""
     page = window.page
-    answers: list[Route] = []
-    page.route("**/queue/join*", lambda route: answers.append(route))  # events are held back
+    held: list[Route] = []
+    page.route("**/queue/join*", lambda route: held.append(route))
     page.locator("#task label", has_text="Edit class").click()
     page.wait_for_function("document.querySelector('#task input[value=edit_class]').checked")
     for _ in range(PATIENCE // 20):
-        if answers:
-            break
+        if held:
+            return held
         page.wait_for_timeout(20)
-    assert answers
+    raise AssertionError("the page asks nothing")
+
+
+def let_go(window: Window, held: list[Route]) -> None:
+    while held:
+        held.pop(0).continue_()
+    window.page.wait_for_selector("#label :text-is('Class')")  # it has come: no longer "optional"
+
+
+def test_a_class_chosen_before_the_server_has_answered_stays(window: Window, photo: Path) -> None:
+    window.open_picture(photo)
+    held = hold_back_edit_class(window)
     window.choose_label("hills")
-    while answers:
-        answers.pop(0).continue_()
-    page.wait_for_selector("#label :text-is('Class')")  # it has come: no longer "optional"
-    assert page.locator("#label input").input_value() == "hills"
+    let_go(window, held)
+    assert window.page.locator("#label input").input_value() == "hills"
+
+
+def test_the_classes_that_are_searched_stay_in_place_when_the_server_answers(
+    window: Window, photo: Path
+) -> None:
+    window.open_picture(photo)
+    held = hold_back_edit_class(window)
+    window.page.locator("#label input").click()
+    window.page.keyboard.type("hills")
+    found = window.page.get_by_role("option")
+    window.wait_for_count("[role=option]", 1)
+    let_go(window, held)
+    window.page.wait_for_timeout(300)
+    assert found.all_inner_texts() == ["hills"]
+    found.click()
+    assert window.page.locator("#label input").input_value() == "hills"
 
 
 def test_a_mask_is_pale_while_the_task_does_not_use_it(window: Window, photo: Path) -> None:
