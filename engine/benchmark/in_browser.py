@@ -1,4 +1,5 @@
-"""An edit's time as a person has it: the window in a real Chromium, from click to sight.
+"""An edit's time as a person has it: the window in a real Chromium, from click to sight; and what
+the window takes at rest.
 
 The server is ``app.py`` in a process of its own, as ``make run`` starts it; the same edits are then
 carried out from Python, without a window, once that server has gone.
@@ -24,6 +25,7 @@ from typing import Any
 from PIL import Image
 
 from engine import EditOptions, RequestError, load_editor
+from engine.benchmark import at_rest
 
 FOLDER = Path(__file__).resolve().parents[2]
 PHOTO = FOLDER / "assets" / "examples" / "canyon.jpg"
@@ -37,6 +39,8 @@ FLAGS = ("--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader
 SCREEN = {"width": 1280, "height": 720}
 REPEATS = 5
 PATIENCE = 60  # seconds
+SETTLES = 3  # seconds until a window is at rest
+RESTS = 15  # seconds
 MISSING = (
     "--window drives a browser: python -m pip install playwright, and install Chromium "
     "(apt-get install chromium)"
@@ -65,10 +69,11 @@ def bench_window(device: str, *, as_json: bool) -> None:
             picture.resize(SIZE, Image.Resampling.LANCZOS).save(photo, quality=92)
         with _browser() as browser, _server(device) as address:
             seconds = _as_a_person(browser, address, photo)
+            resting = _at_rest(browser, address, photo)
         seconds["the same edit from Python"] = _alone(device, photo)
     middle = {step: statistics.median(taken) for step, taken in seconds.items()}
     if as_json:
-        print(json.dumps({"median_seconds": middle, "seconds": seconds}))
+        print(json.dumps({"median_seconds": middle, "seconds": seconds, "at_rest": resting}))
         return
     width, height = HOLE[2] - HOLE[0], HOLE[3] - HOLE[1]
     print(
@@ -78,33 +83,57 @@ def bench_window(device: str, *, as_json: bool) -> None:
     )
     for step, taken in seconds.items():
         print(f"{step:29} {middle[step]:6.2f}   ({min(taken):.2f} to {max(taken):.2f})")
+    for part, share in resting.items():
+        print(f"{f'at rest, {part}':29} {share:6.3f}   of a core")
 
 
 def _as_a_person(browser: Any, address: str, photo: Path) -> dict[str, list[float]]:
     """Seconds of each step, of each of the repeats but the first."""
     seconds: dict[str, list[float]] = {}
     for turn in range(REPEATS + 1):
-        context = browser.new_context(viewport=SCREEN, reduced_motion="reduce")
-        context.set_default_timeout(PATIENCE * 1000)
-        page = context.new_page()
-        page.goto(address)
-        page.wait_for_selector(SHOWN.format(0))
-        page.wait_for_function("document.querySelector('#model input')?.value")
-        for step, taken in _steps(page, photo):
-            if turn:
-                seconds.setdefault(step, []).append(taken)
-        context.close()
+        with _page(browser, address) as page:
+            for step, taken in _steps(page, photo):
+                if turn:
+                    seconds.setdefault(step, []).append(taken)
     return seconds
+
+
+def _at_rest(browser: Any, address: str, photo: Path) -> dict[str, float]:
+    """Shares of a core that the window takes with a photo on its canvas and nobody at it."""
+    with _page(browser, address) as page:
+        _chooser(page).set_files(photo)
+        page.wait_for_selector(SHOWN.format(1))
+        time.sleep(SETTLES)
+        return at_rest.shares(RESTS)
+
+
+@contextmanager
+def _page(browser: Any, address: str) -> Iterator[Any]:
+    """The window with its model loaded, in a browser that knows nothing of it yet."""
+    context = browser.new_context(viewport=SCREEN, reduced_motion="reduce")
+    context.set_default_timeout(PATIENCE * 1000)
+    page = context.new_page()
+    page.goto(address)
+    page.wait_for_selector(SHOWN.format(0))
+    page.wait_for_function("document.querySelector('#model input')?.value")
+    yield page
+    context.close()
+
+
+def _chooser(page: Any) -> Any:
+    """The file chooser that the canvas opens."""
+    with page.expect_file_chooser() as chooser:
+        page.click("[aria-label*='Click to upload or drop files']")
+    return chooser.value
 
 
 def _steps(page: Any, photo: Path) -> Iterator[tuple[str, float]]:
     """What a person does with a photo, and how long each step takes until its end is seen."""
-    with page.expect_file_chooser() as chooser:
-        page.click("[aria-label*='Click to upload or drop files']")
+    chooser = _chooser(page)
     began = time.perf_counter()
     yield (
         "open, to the first sight",
-        _timed(lambda: chooser.value.set_files(photo), lambda: page.wait_for_function(SIGHT)),
+        _timed(lambda: chooser.set_files(photo), lambda: page.wait_for_function(SIGHT)),
     )
     page.wait_for_selector(SHOWN.format(1))
     yield "open, until it can be painted", time.perf_counter() - began

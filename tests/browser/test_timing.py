@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine import RequestError
-from engine.benchmark import in_browser
+from engine.benchmark import at_rest, in_browser
 from tests.browser.chromium import Chromium
 from tests.browser.conftest import SIZE
 
@@ -27,6 +27,22 @@ def test_each_step_of_an_edit_is_timed_to_its_end(
     assert rest == ["Run, to the result", "Use this", "Undo"]
     assert all(len(taken) == 1 and taken[0] > 0 for taken in seconds.values())
     assert seconds[sight] <= seconds[painted]
+
+
+def test_a_window_at_rest_is_measured_by_who_takes_it(
+    chromium: Chromium, address: str, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(in_browser, "RESTS", 1)
+    shares = in_browser._at_rest(chromium, address, photo)
+    assert list(shares) == ["the page", "what draws it", "the server"]
+    assert all(0 <= share < 1.5 for share in shares.values())
+
+
+def test_where_no_process_can_be_read_nothing_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(at_rest, "PROCESSES", tmp_path / "none")
+    assert at_rest.shares(0) == {}
 
 
 def test_without_a_browser_the_benchmark_says_what_to_install(
