@@ -31,18 +31,20 @@ from engine.evaluation.records import Line
 from engine.evaluation.sheets import masked, save, sheet
 from engine.frames.fill import fill_hole
 from engine.paint.exemplar.filling import fill
+from engine.paint.exemplar.settings import Settings
 from engine.picture.files import open_image
 from engine.request.options import EditOptions
 
 SIDE = 384
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 ON_A_SHEET = 10
+ONCE = Settings(starts=1)
 
 
 def _patches(picture: RGB, mask: Mask) -> RGB:
-    """The picture's own patches; what none of them fits is left to Telea's method."""
+    """The picture's own patches, begun once; what none of them fits is left to Telea's method."""
     filled = _classical("telea")(picture, mask)
-    for piece in fill(picture, mask):
+    for piece in fill(picture, mask, settings=ONCE):
         piece.paste(filled)
     return filled
 

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from engine.paint.exemplar.areas import areas
+from engine.paint.exemplar.evenness import unevenness
 from engine.paint.exemplar.filling import Piece, fill, filling
 from engine.paint.exemplar.grid import Grid
 from engine.paint.exemplar.matching import Field
@@ -168,22 +169,82 @@ def test_it_can_be_stopped_between_any_two_rounds() -> None:
     work.close()
 
 
-def test_matches_are_sources_and_a_copied_patch_is_found() -> None:
+@pytest.mark.parametrize("starts", [1, 3])
+def test_matches_are_sources_and_a_copied_patch_is_found(starts: int) -> None:
     generator = np.random.default_rng(0)
     picture = generator.integers(0, 256, (80, 80, 3)).astype(np.float32)
     picture[30:50, 10:30] = picture[30:50, 50:70]
     target, source = np.zeros((80, 80), bool), np.zeros((80, 80), bool)
     target[34:46, 14:26] = True
     source[20:60, 40:70] = True
-    field = Field.build(target, source)
-    field.settle(torch.full_like(field.targets, -1), generator)
+    field = Field.build(target, source, starts)
+    field.settle(torch.full_like(field.places, -1), generator)
     all_of_it = torch.from_numpy(vectors(picture)).reshape(6400, -1)
-    wanted = all_of_it[field.targets]
+    wanted = all_of_it[field.targets].repeat(starts, 1)
     field.measure(wanted, all_of_it)
     for _ in range(12):
         field.sweep(wanted, all_of_it, generator, (0, 20, 7, 2), 0.35)
-        assert source.reshape(-1)[field.match[field.targets].numpy()].all()
-    assert (field.match[field.targets] == field.targets + 40).float().mean() > 0.95
+        assert source.reshape(-1)[field.match[field.places].numpy()].all()
+    for start in range(starts):
+        alone = field.only(start)
+        assert (alone.match[alone.targets] == alone.targets + 40).float().mean() > 0.95
+        assert (field.match.view(starts, -1)[start] == alone.match).all()
+
+
+def test_searches_side_by_side_know_nothing_of_each_other() -> None:
+    """What one of them has found is offered to its own neighbours only."""
+    target, source = np.zeros((60, 60), bool), np.zeros((60, 60), bool)
+    target[20:40, 20:30] = True
+    source[20:40, 32:44] = True
+    field = Field.build(target, source, 2)
+    places = field.targets + 12
+    field.match[field.places] = torch.cat([places, torch.full_like(places, 20 * 60 + 43)])
+    flat = torch.zeros(3600, 3)
+    flat[20 * 60 + 43] = 1000.0  # where the second one's matches are, which nobody would take
+    wanted = flat[field.targets].repeat(2, 1)
+    field.measure(wanted, flat)
+    assert field.distance.view(2, -1).mean(1).tolist() == [0.0, 3e6]
+    field.sweep(wanted, flat, np.random.default_rng(0), (), 0.35)
+    assert (field.only(0).match[field.targets] == places).all()
+    assert field.only(1).distance.mean() > 0  # nothing better was near
+
+
+def test_the_most_even_of_the_starts_is_finished(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = noise(6)
+    hole = middle(picture, 60)
+    told, kept = [], []
+    only = Grid.only
+
+    def asked(seen: NDArray[np.float32], within: NDArray[np.bool_]) -> float:
+        told.append(unevenness(seen, within))
+        return told[-1]
+
+    def noting(grid: Grid, start: int) -> None:
+        kept.append(start)
+        only(grid, start)
+
+    monkeypatch.setattr("engine.paint.exemplar.filling.unevenness", asked)
+    monkeypatch.setattr(Grid, "only", noting)
+    fill(picture, hole, seed=1, settings=Settings(starts=5))
+    assert len(told) == 5 == len(set(told))
+    assert kept == [int(np.argmin(told))]
+    told.clear()
+    fill(picture, hole, seed=1, settings=Settings(starts=1))
+    assert not told
+
+
+def test_texture_that_goes_on_is_more_even_than_texture_that_ends() -> None:
+    hole = np.zeros((96, 96), bool)
+    hole[24:72, 24:72] = True
+    rough = noise(7, 96, 96).astype(np.float32)
+    calm = np.full_like(rough, 128)
+    half = rough.copy()
+    half[:, 48:] = 128
+    darker = rough * 0.5 + np.where(np.arange(96) < 48, 0, 90)[None, :, None]  # another light only
+    ends, goes_on = unevenness(half, hole), unevenness(rough, hole)
+    assert unevenness(calm, hole) == 0
+    assert ends > 1.5 * goes_on
+    assert unevenness(darker.astype(np.float32), hole) < ends
 
 
 def test_a_strip_lower_than_a_patch_is_filled_from_its_length() -> None:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from engine.arrays import Box, Floats, Mask
 from engine.paint.exemplar.areas import Area, areas
+from engine.paint.exemplar.evenness import unevenness
 from engine.paint.exemplar.grid import Grid, taken_over
 from engine.paint.exemplar.pyramid import Level, pyramid
 from engine.paint.exemplar.render import rendered
@@ -28,6 +29,8 @@ from engine.paint.exemplar.settings import DEFAULT, Settings
 
 LARGEST_SEARCHED = 40_000  # pixels of the hole up to which a level is searched in full ...
 LARGEST_REFINED = 100_000  # ... and up to which matches still move by a few pixels
+DECIDED = 64  # longer side in pixels from which on one of the starts is chosen at a level ...
+TRIED = 1 / 3  # ... after such a part of its rounds
 
 
 @dataclass(frozen=True)
@@ -128,17 +131,22 @@ def _fill(
         return None
     small = [level for level in levels if int(level.hole.sum()) <= LARGEST_REFINED] or levels[-1:]
     before: Grid | None = None
+    starts = settings.starts
     for number, level in enumerate(reversed(small)):
-        grid = Grid(level, settings, unit=max(finest.hole.shape))
+        grid = Grid(level, settings, unit=max(finest.hole.shape), starts=starts)
         if before is None:
-            grid.field.settle(torch.full_like(grid.field.targets, -1), rng)
+            grid.field.settle(torch.full_like(grid.field.places, -1), rng)
         else:
             grid.field.settle(taken_over(before, grid), rng)
         before = grid
         grid.vote()
         rounds, reaches = _effort(grid, number, settings)
+        deciding = level is small[0] or max(level.hole.shape) >= DECIDED
         for turn in range(rounds):
             yield (number + turn / rounds) / (len(small) + 1)
+            if starts > 1 and deciding and turn == int(rounds * TRIED):
+                grid.only(_most_even(grid))
+                starts = 1
             _round(grid, rng, reaches, settings)
     assert before is not None
     before.meld()
@@ -146,6 +154,11 @@ def _fill(
         return before.picture
     yield len(small) / (len(small) + 1)
     return rendered(before, finest)
+
+
+def _most_even(grid: Grid) -> int:
+    """The start whose texture goes on most evenly."""
+    return int(np.argmin([unevenness(picture, grid.level.hole) for picture in grid.pictures]))
 
 
 def _effort(grid: Grid, number: int, settings: Settings) -> tuple[int, tuple[int, ...]]:
@@ -162,8 +175,7 @@ def _effort(grid: Grid, number: int, settings: Settings) -> tuple[int, tuple[int
 
 def _round(grid: Grid, rng: np.random.Generator, reaches: tuple[int, ...], s: Settings) -> None:
     """Search for what is there now, then put there what was found."""
-    offered = grid.vectors()
-    wanted = offered.index_select(0, grid.field.targets)
-    grid.field.measure(wanted, offered)
-    grid.field.sweep(wanted, offered, rng, reaches, s.loyalty)
+    wanted = grid.wanted()
+    grid.field.measure(wanted, grid.offered)
+    grid.field.sweep(wanted, grid.offered, rng, reaches, s.loyalty)
     grid.vote()

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from engine.arrays import Floats
 from engine.paint.distance import depth_in
-from engine.paint.exemplar.matching import EDGE, Field
+from engine.paint.exemplar.matching import EDGE, Field, repeated
 from engine.paint.exemplar.melding import melded, steps
-from engine.paint.exemplar.patches import vectors
+from engine.paint.exemplar.patches import RADIUS, vectors
 from engine.paint.exemplar.pyramid import Level
 from engine.paint.exemplar.settings import SIDE, Settings
 
@@ -21,19 +21,33 @@ PAD = ((EDGE, EDGE), (EDGE, EDGE))
 
 
 class Grid:
-    """A level, its matches, and its picture as it is filled so far.
+    """A level, its matches, and its picture as it is filled so far, in ``starts`` ways.
 
     ``unit`` is the side in pixels of the full picture's part that is worked on.
     """
 
-    def __init__(self, level: Level, settings: Settings, *, unit: float) -> None:
+    def __init__(self, level: Level, settings: Settings, *, unit: float, starts: int = 1) -> None:
         self.level, self.settings = level, settings
         self.stretch = unit / SIDE
-        self.picture = np.where(level.hole[..., None], 0, level.picture).astype(np.float32)
-        self.field = Field.build(np.pad(level.target, PAD), np.pad(level.source, PAD))
+        known = np.where(level.hole[..., None], 0, level.picture).astype(np.float32)
+        self.pictures = np.stack([known] * starts)
+        self.field = Field.build(np.pad(level.target, PAD), np.pad(level.source, PAD), starts)
         self.hole = torch.from_numpy(np.flatnonzero(np.pad(level.hole, PAD)))
         self.trust = self._trust().index_select(0, self.field.targets)
         self.fixed = self._fixed()
+        self.offered = self._vectors(known, (slice(None), slice(None)))
+        self.reached = self._reached()
+
+    @property
+    def picture(self) -> Floats:
+        """The picture (H, W, 3) where there is one start left."""
+        assert len(self.pictures) == 1, "which of the starts is not decided yet"
+        picture: Floats = self.pictures[0]
+        return picture
+
+    def only(self, start: int) -> None:
+        """Go on with one of the ways alone."""
+        self.pictures, self.field = self.pictures[start : start + 1], self.field.only(start)
 
     def _trust(self) -> Tensor:
         """How much a patch's vote counts by how far inside the hole it lies, (H*W,)."""
@@ -55,22 +69,38 @@ class Grid:
         stacked: Floats = np.stack(planes, 2)
         return stacked
 
-    def vectors(self) -> Tensor:
-        """What is compared, (H*W, D)."""
-        patches = vectors(self.picture)
-        height, width, depth = patches.shape
-        wide = np.zeros(
-            (height + 2 * EDGE, width + 2 * EDGE, depth + self.fixed.shape[2]), np.float32
-        )
-        wide[EDGE:-EDGE, EDGE:-EDGE, :depth] = patches
-        wide[EDGE:-EDGE, EDGE:-EDGE, depth:] = self.fixed
-        return torch.from_numpy(wide).reshape(-1, wide.shape[2])
+    def _reached(self) -> tuple[slice, slice]:
+        """The rows and columns that patches of the hole reach."""
+        sides = []
+        for axis, length in enumerate(self.level.hole.shape):
+            inside = np.flatnonzero(self.level.target.any(axis=1 - axis))
+            sides.append(slice(max(inside[0] - RADIUS, 0), min(inside[-1] + RADIUS + 1, length)))
+        return sides[0], sides[1]
+
+    def _vectors(self, picture: Floats, part: tuple[slice, slice]) -> Tensor:
+        """What is compared of a ``part`` of the picture, (H*W, D), 0 elsewhere."""
+        patches = vectors(picture[part])
+        height, width = self.level.hole.shape
+        depth = patches.shape[2] + self.fixed.shape[2]
+        wide = np.zeros((height + 2 * EDGE, width + 2 * EDGE, depth), np.float32)
+        inner = wide[EDGE:-EDGE, EDGE:-EDGE][part]
+        inner[..., : patches.shape[2]] = patches
+        inner[..., patches.shape[2] :] = self.fixed[part]
+        return torch.from_numpy(wide).reshape(-1, depth)
+
+    def wanted(self) -> Tensor:
+        """What is compared of the hole's patches as they are filled so far, (K*N, D)."""
+        found = [self._vectors(picture, self.reached) for picture in self.pictures]
+        return torch.cat([each.index_select(0, self.field.targets) for each in found])
 
     def vote(self) -> None:
         """Put into the hole what its patches' matches say."""
-        wide = cv2.copyMakeBorder(self.picture, EDGE, EDGE, EDGE, EDGE, cv2.BORDER_REFLECT_101)
-        colours = self.field.vote(torch.from_numpy(wide).reshape(-1, 3), self.hole, self.weight())
-        self.picture[self.level.hole] = colours.numpy()
+        wide = cv2.copyMakeBorder(
+            self.pictures[0], EDGE, EDGE, EDGE, EDGE, cv2.BORDER_REFLECT_101
+        )
+        hole = repeated(self.hole, len(self.field.source), self.field.starts)
+        colours = self.field.vote(torch.from_numpy(wide).reshape(-1, 3), hole, self.weight())
+        self.pictures[:, self.level.hole] = colours.view(self.field.starts, -1, 3).numpy()
 
     def meld(self) -> None:
         """Take out the steps of a few levels where copies of two places meet, once, at the end."""
@@ -82,22 +112,25 @@ class Grid:
         shown = torch.from_numpy(np.concatenate(steps(wide), axis=2).reshape(-1, 6))
         wanted = np.zeros((*leading.shape, 6), np.float32)
         wanted[leading] = self.field.vote(shown, places, self.weight(), NEAR).numpy()
-        self.picture = melded(self.picture, self.level.hole, wanted[..., :3], wanted[..., 3:])
+        self.pictures = melded(
+            self.picture, self.level.hole, wanted[..., :3], wanted[..., 3:]
+        )[None]
 
     def weight(self) -> Tensor:
-        """How much every target's patch counts, (H*W,) (Wexler et al. 2007, eq. 6)."""
-        far = self.field.distance
-        spread = float(np.quantile(far.numpy(), self.settings.quantile))
+        """How much every target's patch counts, (K*H*W,) (Wexler et al. 2007, eq. 6)."""
+        far = self.field.distance.view(self.field.starts, -1)
+        spread = np.quantile(far.numpy(), self.settings.quantile, axis=1)
+        scale = torch.from_numpy(2 * np.maximum(spread, 1.0)).to(far.dtype)
         whole = torch.zeros(len(self.field.match))
-        likeness = torch.exp(-far / (2 * max(spread, 1.0))) + 1e-6
-        whole[self.field.targets] = likeness * self.trust
+        likeness = torch.exp(-far / scale[:, None]) + 1e-6
+        whole[self.field.places] = (likeness * self.trust).view(-1)
         return whole
 
 
 def taken_over(coarse: Grid, fine: Grid) -> Tensor:
     """The fine targets' matches after the coarse ones': the offset of the pixel below, scaled.
 
-    Flat places; -1 where that lies outside or is none.
+    Flat places (K*N,), of as many starts in both; -1 where that lies outside or is none.
     """
     height, width = fine.level.hole.shape
     low, narrow = coarse.level.hole.shape
@@ -105,10 +138,11 @@ def taken_over(coarse: Grid, fine: Grid) -> Tensor:
     y = torch.div(fine.field.targets, across, rounding_mode="floor") - EDGE
     x = fine.field.targets % across - EDGE
     below_y, below_x = (y * low) // height, (x * narrow) // width
-    match = coarse.field.match[(below_y + EDGE) * coarse.field.width + below_x + EDGE]
+    below = (below_y + EDGE) * coarse.field.width + below_x + EDGE
+    match = coarse.field.match.view(coarse.field.starts, -1)[:, below]
     dy = torch.div(match, coarse.field.width, rounding_mode="floor") - EDGE - below_y
     dx = match % coarse.field.width - EDGE - below_x
-    y += torch.round(dy * (height / low)).to(torch.int64)
-    x += torch.round(dx * (width / narrow)).to(torch.int64)
+    y = y + torch.round(dy * (height / low)).to(torch.int64)
+    x = x + torch.round(dx * (width / narrow)).to(torch.int64)
     good = (match >= 0) & (y >= 0) & (y < height) & (x >= 0) & (x < width)
-    return torch.where(good, (y + EDGE) * across + x + EDGE, -1)
+    return torch.where(good, (y + EDGE) * across + x + EDGE, -1).view(-1)

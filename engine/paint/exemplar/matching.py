@@ -3,11 +3,14 @@
 Grids are (H, W) with a border of ``EDGE`` pixels that is never a source, and are worked on flat, so
 that a step to a neighbour is one addition. Every pixel that a patch of the hole reaches is a
 target; its match is the flat index of a source.
+
+Several searches of one grid, which begin elsewhere (``starts``), run side by side: what is known is
+the same for all of them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -24,31 +27,51 @@ AT_ONCE = 1 << 13  # places that are weighed in one go: more do not fit a proces
 
 @dataclass
 class Field:
-    """The matches of one level."""
+    """The matches of one level. K searches side by side, each H*W places and N targets."""
 
     width: int  # of the padded grid
     targets: Tensor  # (N,) flat places, sorted
-    halves: tuple[Tensor, Tensor]  # indices into targets, of one chequerboard colour each
+    places: Tensor  # (K*N,) the same in ``match``, search after search
+    halves: tuple[Tensor, Tensor]  # indices into places, of one chequerboard colour each
     source: Tensor  # (H*W,) bool
     sources: Tensor  # (S,) flat places
-    match: Tensor  # (H*W,) flat place of a source; -1 where there is no target
-    distance: Tensor  # (N,)
+    match: Tensor  # (K*H*W,) flat place of a source; -1 where there is no target
+    distance: Tensor  # (K*N,)
 
     @classmethod
-    def build(cls, target: NDArray[np.bool_], source: NDArray[np.bool_]) -> Field:
+    def build(
+        cls, target: NDArray[np.bool_], source: NDArray[np.bool_], starts: int = 1
+    ) -> Field:
         """From padded masks; nothing is matched yet."""
         height, width = target.shape
-        places = np.flatnonzero(target)
-        parity = (places // width + places % width) % 2
+        targets = np.flatnonzero(target)
+        parity = np.tile((targets // width + targets % width) % 2, starts)
         halves = tuple(torch.from_numpy(np.flatnonzero(parity == p)) for p in (0, 1))
         return cls(
             width=width,
-            targets=torch.from_numpy(places),
+            targets=torch.from_numpy(targets),
+            places=repeated(torch.from_numpy(targets), height * width, starts),
             halves=(halves[0], halves[1]),
             source=torch.from_numpy(source.reshape(-1).copy()),
             sources=torch.from_numpy(np.flatnonzero(source)),
-            match=torch.full((height * width,), -1, dtype=torch.int64),
-            distance=torch.ones(len(places)),
+            match=torch.full((starts * height * width,), -1, dtype=torch.int64),
+            distance=torch.ones(starts * len(targets)),
+        )
+
+    @property
+    def starts(self) -> int:
+        """How many searches these are."""
+        return len(self.match) // len(self.source)
+
+    def only(self, start: int) -> Field:
+        """One of the searches alone."""
+        count, size = len(self.targets), len(self.source)
+        return replace(
+            self,
+            places=self.targets,
+            halves=(self.halves[0][self.halves[0] < count], self.halves[1][self.halves[1] < count]),
+            match=self.match[start * size : (start + 1) * size].clone(),
+            distance=self.distance[start * count : (start + 1) * count].clone(),
         )
 
     def steps(self, far: int) -> Tensor:
@@ -56,16 +79,18 @@ class Field:
         return torch.tensor([-far * self.width, far * self.width, -far, far])
 
     def settle(self, wanted: Tensor, rng: np.random.Generator) -> None:
-        """Match every target with the ``wanted`` place (N,), or with any source if that is none."""
+        """Match every target with the ``wanted`` place (K*N,), or with any source if that is none.
+        """
         inside = (wanted >= 0) & (wanted < len(self.source))
         there = torch.where(inside, wanted, 0)
         good = inside & self.source[there]
-        picks = torch.from_numpy(rng.integers(0, len(self.sources), len(self.targets)))
-        self.match[self.targets] = torch.where(good, there, self.sources[picks])
+        picks = torch.from_numpy(rng.integers(0, len(self.sources), len(self.places)))
+        self.match[self.places] = torch.where(good, there, self.sources[picks])
 
     def measure(self, wanted: Tensor, offered: Tensor) -> None:
-        """The distances of all matches; ``wanted`` (N, D) and ``offered`` (H*W, D) are vectors."""
-        there = offered.index_select(0, self.match[self.targets])
+        """The distances of all matches, of the vectors ``wanted`` (K*N, D) and ``offered``
+        (H*W, D)."""
+        there = offered.index_select(0, self.match[self.places])
         self.distance = (wanted - there).square_().sum(1)
 
     def sweep(
@@ -90,7 +115,7 @@ class Field:
         reaches: tuple[int, ...],
         loyalty: float,
     ) -> None:
-        places = self.targets[half]
+        places = self.places[half]
         best, distance = self.match[places], self.distance[half]
         near = self._passed_on(places, self.steps(1))
         degree = (near >= 0).sum(0).clamp_(min=1)
@@ -103,7 +128,7 @@ class Field:
         lowest = cost(best, distance)
 
         def offer(candidates: Tensor) -> None:
-            """The first of the cheapest of (K, N) places, if it is cheaper than what there is."""
+            """The first of the cheapest of (C, N) places, if it is cheaper than what there is."""
             nonlocal best, distance, lowest
             good = self._is_source(candidates)
             there = offered.index_select(0, torch.where(good, candidates, 0).reshape(-1))
@@ -134,7 +159,7 @@ class Field:
         self.distance[half] = distance
 
     def _passed_on(self, places: Tensor, steps: Tensor) -> Tensor:
-        """What the neighbours (K,) ``steps`` away from (N,) places suggest: their own match, a step
+        """What the neighbours (C,) ``steps`` away from (N,) places suggest: their own match, a step
         back; -1 if there is none."""
         found = self.match.take(places + steps[:, None])
         return torch.where(found >= 0, found - steps[:, None], -1)
@@ -148,7 +173,7 @@ class Field:
     ) -> Tensor:
         """The colours (M, C) that the patches around the ``hole`` pixels (M,) put there.
 
-        ``picture`` is (H*W, C), ``weight`` (H*W,) that of every target (Wexler et al. 2007, 3.2).
+        ``picture`` is (H*W, C), ``weight`` (K*H*W,) that of every target (Wexler et al. 2007, 3.2).
         Patches are asked whose middles are at most ``radius`` pixels away, across and down.
         """
         total = torch.zeros(len(hole), picture.shape[1])
@@ -163,3 +188,8 @@ class Field:
                 total.addcmul_(colours, voice[:, None])
                 mass += voice
         return total / mass.clamp_(min=1e-30)[:, None]
+
+
+def repeated(places: Tensor, size: int, starts: int) -> Tensor:
+    """Flat ``places`` (N,) of a grid of ``size`` places, in as many grids one after the other."""
+    return (torch.arange(starts)[:, None] * size + places).reshape(-1)
