@@ -13,6 +13,7 @@ from engine.paint.exemplar.filling import Piece, fill, filling
 from engine.paint.exemplar.grid import Grid
 from engine.paint.exemplar.matching import Field
 from engine.paint.exemplar.patches import SIZE, vectors
+from engine.paint.exemplar.pyramid import Level
 from engine.paint.exemplar.settings import Settings
 
 RGB = NDArray[np.uint8]
@@ -157,6 +158,49 @@ def test_holes_far_apart_are_filled_one_by_one_and_all_of_them() -> None:
         left, top, right, bottom = piece.box
         covered[top:bottom, left:right] |= piece.wanted
     assert (covered == hole).all()
+
+
+def test_the_surroundings_of_a_hole_go_by_its_size_not_its_length() -> None:
+    """A wire across a large photo needs no more to be filled from than a spot."""
+    hole = np.zeros((2000, 3000), bool)
+    hole[1000:1300, 1000:1300] = True
+    (square,) = areas(hole)
+    wire = np.zeros_like(hole)
+    wire[1000:1016, 200:2800] = True
+    (long,) = areas(wire)
+    assert square.box == (1000 - 182, 1000 - 182, 1304 + 182, 1304 + 182)  # in cells of 8
+    left, top, right, bottom = long.box
+    assert left == 200 - (1000 - top) and right - 2800 == bottom - 1016 > 96
+    assert bottom - top < 300
+
+
+def test_a_level_of_too_many_pixels_is_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.paint.exemplar.filling.LARGEST_SEEN", 5000)
+    picture = stripes(120, 160)
+    hole = middle(picture, 40)
+    searched = set[int]()
+    vote = Grid.vote
+
+    def noting(grid: Grid) -> None:
+        searched.add(grid.level.hole.size)
+        vote(grid)
+
+    monkeypatch.setattr(Grid, "vote", noting)
+    done = filled(picture, hole, fill(picture, hole, seed=1))
+    assert searched and max(searched) <= 5000
+    assert np.abs(done.astype(int) - picture)[hole].mean() < 6
+
+
+def test_patches_are_the_same_in_tiles_as_in_one_piece() -> None:
+    picture = noise(8, 300, 340).astype(np.float32)
+    hole = np.zeros(picture.shape[:2], bool)
+    hole[5:290, 120:140] = hole[250:260, 0:340] = True  # over tiles' edges, and at the border
+    grid = Grid(Level(picture, hole, picture, 1.0), Settings(), unit=340, starts=2)
+    grid.pictures[:] = picture
+    whole = vectors(picture)[grid.level.target]
+    for start in grid.wanted().view(2, len(whole), -1).numpy():
+        assert np.allclose(start[:, : whole.shape[1]], whole, atol=1e-3)
+        assert (start[:, whole.shape[1] :] == grid.fixed[grid.level.target]).all()
 
 
 def test_it_can_be_stopped_between_any_two_rounds() -> None:

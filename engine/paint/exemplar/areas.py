@@ -16,7 +16,7 @@ from engine.arrays import Box, Mask
 CELL = 8  # pixels on a side of the cells by which holes are told apart
 APART = 3  # holes that are so many cells away from each other are filled one by one ...
 MOST = 12  # ... unless there are more than this
-MARGIN = 0.6  # surroundings on each side, as a part of the holes' longer side ...
+MARGIN = 0.6  # surroundings on each side, as a part of the side of a square of the holes' size ...
 SMALLEST_MARGIN = 96  # ... and in pixels at least
 
 
@@ -62,7 +62,8 @@ def _area(hole: Mask, cells: Mask) -> Area:
     rows, columns = (np.flatnonzero(cells.any(axis=axis)) for axis in (1, 0))
     top, bottom = int(rows[0]) * CELL, min((int(rows[-1]) + 1) * CELL, height)
     left, right = int(columns[0]) * CELL, min((int(columns[-1]) + 1) * CELL, width)
-    margin = max(round(MARGIN * max(bottom - top, right - left)), SMALLEST_MARGIN)
+    size = cells.sum() * CELL**2
+    margin = max(round(MARGIN * float(size) ** 0.5), SMALLEST_MARGIN)
     box = (
         max(left - margin, 0),
         max(top - margin, 0),

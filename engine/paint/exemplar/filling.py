@@ -29,6 +29,7 @@ from engine.paint.exemplar.settings import DEFAULT, Settings
 
 LARGEST_SEARCHED = 40_000  # pixels of the hole up to which a level is searched in full ...
 LARGEST_REFINED = 100_000  # ... and up to which matches still move by a few pixels
+LARGEST_SEEN = 3_200_000  # pixels of a level, hole and surroundings, up to which it is looked at
 DECIDED = 64  # longer side in pixels from which on one of the starts is chosen at a level ...
 TRIED = 1 / 3  # ... after such a part of its rounds
 
@@ -129,7 +130,11 @@ def _fill(
     levels = pyramid(finest)
     if not levels:
         return None
-    small = [level for level in levels if int(level.hole.sum()) <= LARGEST_REFINED] or levels[-1:]
+    small = [
+        level
+        for level in levels
+        if int(level.hole.sum()) <= LARGEST_REFINED and level.hole.size <= LARGEST_SEEN
+    ] or levels[-1:]
     before: Grid | None = None
     starts = settings.starts
     for number, level in enumerate(reversed(small)):

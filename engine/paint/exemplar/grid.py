@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.arrays import Floats
@@ -18,6 +21,16 @@ from engine.paint.exemplar.settings import SIDE, Settings
 DEEPEST = 24  # pixels inside the hole beyond which a patch is trusted no less
 NEAR = 1  # pixels from a patch's middle: as far as its steps are asked for
 PAD = ((EDGE, EDGE), (EDGE, EDGE))
+TILE = 128  # pixels on a side of the parts in which patches are looked at, where there are any
+
+
+class Tile(NamedTuple):
+    """A ``part`` of the picture, the ``middles`` of the hole's patches in it (rows and columns, of
+    the part), and which targets these are."""
+
+    part: tuple[slice, slice]
+    middles: tuple[NDArray[np.int64], NDArray[np.int64]]
+    numbers: NDArray[np.int64]
 
 
 class Grid:
@@ -35,8 +48,8 @@ class Grid:
         self.hole = torch.from_numpy(np.flatnonzero(np.pad(level.hole, PAD)))
         self.trust = self._trust().index_select(0, self.field.targets)
         self.fixed = self._fixed()
-        self.offered = self._vectors(known, (slice(None), slice(None)))
-        self.reached = self._reached()
+        self.tiles = self._tiles()
+        self.offered = self._offered(known)
 
     @property
     def picture(self) -> Floats:
@@ -69,29 +82,44 @@ class Grid:
         stacked: Floats = np.stack(planes, 2)
         return stacked
 
-    def _reached(self) -> tuple[slice, slice]:
-        """The rows and columns that patches of the hole reach."""
-        sides = []
-        for axis, length in enumerate(self.level.hole.shape):
-            inside = np.flatnonzero(self.level.target.any(axis=1 - axis))
-            sides.append(slice(max(inside[0] - RADIUS, 0), min(inside[-1] + RADIUS + 1, length)))
-        return sides[0], sides[1]
-
-    def _vectors(self, picture: Floats, part: tuple[slice, slice]) -> Tensor:
-        """What is compared of a ``part`` of the picture, (H*W, D), 0 elsewhere."""
-        patches = vectors(picture[part])
+    def _tiles(self) -> list[Tile]:
+        """The tiles that hold the middle of any of the hole's patches."""
         height, width = self.level.hole.shape
-        depth = patches.shape[2] + self.fixed.shape[2]
-        wide = np.zeros((height + 2 * EDGE, width + 2 * EDGE, depth), np.float32)
-        inner = wide[EDGE:-EDGE, EDGE:-EDGE][part]
-        inner[..., : patches.shape[2]] = patches
-        inner[..., patches.shape[2] :] = self.fixed[part]
-        return torch.from_numpy(wide).reshape(-1, depth)
+        number = np.full((height, width), -1)
+        number[self.level.target] = np.arange(len(self.field.targets))
+        tiles = []
+        for top in range(0, height, TILE):
+            for left in range(0, width, TILE):
+                found = number[top : top + TILE, left : left + TILE]
+                if found.max() >= 0:
+                    rows = slice(max(top - RADIUS, 0), top + TILE + RADIUS)
+                    columns = slice(max(left - RADIUS, 0), left + TILE + RADIUS)
+                    y, x = np.nonzero(found >= 0)
+                    middles = y + top - rows.start, x + left - columns.start
+                    tiles.append(Tile((rows, columns), middles, found[found >= 0]))
+        return tiles
+
+    def _offered(self, known: Floats) -> Tensor:
+        """What is compared of every place, (H*W, D); the picture is mirrored at its border."""
+        patches = vectors(known)
+        height, width, depth = patches.shape
+        wide = np.zeros(
+            (height + 2 * EDGE, width + 2 * EDGE, depth + self.fixed.shape[2]), np.float32
+        )
+        wide[EDGE:-EDGE, EDGE:-EDGE, :depth] = patches
+        wide[EDGE:-EDGE, EDGE:-EDGE, depth:] = self.fixed
+        return torch.from_numpy(wide).reshape(-1, wide.shape[2])
 
     def wanted(self) -> Tensor:
         """What is compared of the hole's patches as they are filled so far, (K*N, D)."""
-        found = [self._vectors(picture, self.reached) for picture in self.pictures]
-        return torch.cat([each.index_select(0, self.field.targets) for each in found])
+        fixed = self.fixed[self.level.target]
+        depth = self.offered.shape[1] - fixed.shape[1]
+        found = np.empty((self.field.starts, *fixed.shape[:1], self.offered.shape[1]), np.float32)
+        found[..., depth:] = fixed
+        for tile in self.tiles:
+            for picture, vector in zip(self.pictures, found, strict=True):
+                vector[tile.numbers, :depth] = vectors(picture[tile.part])[tile.middles]
+        return torch.from_numpy(found).view(-1, found.shape[2])
 
     def vote(self) -> None:
         """Put into the hole what its patches' matches say."""
