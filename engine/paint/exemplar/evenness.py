@@ -1,9 +1,9 @@
 """How evenly the texture of a filled hole goes on: what tells good fills from others where the
 truth is not known.
 
-A fill that takes sky for one place and leaves for the next, where the picture does not, has edges
-of texture; one that goes on has few. Which of many fills has fewest of them goes with how like the
-truth it is more than how near its patches lie to their matches does (docs/photos.md).
+Where a fill copies sky beside leaves, and the picture does not, the strength of texture jumps. Of
+several fills of one hole the most even one tends to be most like the truth; how near their patches
+lie to what they were copied from says nothing of that (docs/photos.md).
 """
 
 from __future__ import annotations
