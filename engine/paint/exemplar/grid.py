@@ -48,6 +48,7 @@ class Grid:
         self.hole = torch.from_numpy(np.flatnonzero(np.pad(level.hole, PAD)))
         self.trust = self._trust().index_select(0, self.field.targets)
         self.fixed = self._fixed()
+        self.asked = self.fixed[level.target]  # of the hole's patches, (N, n)
         self.tiles = self._tiles()
         self.offered = self._offered(known)
 
@@ -112,14 +113,14 @@ class Grid:
 
     def wanted(self) -> Tensor:
         """What is compared of the hole's patches as they are filled so far, (K*N, D)."""
-        fixed = self.fixed[self.level.target]
-        depth = self.offered.shape[1] - fixed.shape[1]
-        found = np.empty((self.field.starts, *fixed.shape[:1], self.offered.shape[1]), np.float32)
-        found[..., depth:] = fixed
+        width = self.offered.shape[1]
+        depth = width - self.asked.shape[1]
+        found = np.empty((len(self.pictures), len(self.asked), width), np.float32)
+        found[..., depth:] = self.asked
         for tile in self.tiles:
             for picture, vector in zip(self.pictures, found, strict=True):
                 vector[tile.numbers, :depth] = vectors(picture[tile.part])[tile.middles]
-        return torch.from_numpy(found).view(-1, found.shape[2])
+        return torch.from_numpy(found).view(-1, width)
 
     def vote(self) -> None:
         """Put into the hole what its patches' matches say."""
